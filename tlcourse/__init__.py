@@ -1,0 +1,60 @@
+"""Helper package of the course *Transfer learning from pre-trained models*.
+
+Everything that a lesson calls is reachable from here (`import tlcourse as tl`). The modules behind
+the names are imported at the first use, so that `import tlcourse` itself costs next to nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Backbone": "backbones",
+    "list_backbones": "backbones",
+    "load_backbone": "backbones",
+    "Task": "tasks",
+    "download_task": "tasks",
+    "load_task": "tasks",
+    "photographs": "tasks",
+    "activations": "tap",
+    "layer_table": "tap",
+    "attribute": "attributions",
+    "load_features": "features",
+    "top_k": "predictions",
+    "check": "exercises",
+    "hint": "exercises",
+    "seed_everything": "_device",
+    "resolve_device": "_device",
+    "CourseError": "errors",
+}
+_MODULES = {"plots"}
+
+__all__ = ["__version__", *sorted(_HOME), *sorted(_MODULES)]
+
+if TYPE_CHECKING:
+    from tlcourse import plots as plots
+    from tlcourse._device import resolve_device, seed_everything
+    from tlcourse.attributions import attribute
+    from tlcourse.backbones import Backbone, list_backbones, load_backbone
+    from tlcourse.errors import CourseError
+    from tlcourse.exercises import check, hint
+    from tlcourse.features import load_features
+    from tlcourse.predictions import top_k
+    from tlcourse.tap import activations, layer_table
+    from tlcourse.tasks import Task, download_task, load_task, photographs
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"tlcourse.{_HOME[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"tlcourse.{name}")
+    else:
+        raise AttributeError(f"module 'tlcourse' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

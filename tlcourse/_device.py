@@ -1,0 +1,59 @@
+"""Devices (CPU, CUDA, MPS) and random seeds."""
+
+import os
+import random
+
+import numpy as np
+import torch
+
+from tlcourse.errors import CourseError
+
+
+def resolve_device(device: str | torch.device | None = None) -> torch.device:
+    """Return the device to compute on.
+
+    Args:
+        device: "cpu", "cuda", "cuda:1", "mps" or a `torch.device`. By default the environment
+            variable `TLCOURSE_DEVICE`, else a CUDA GPU, else an Apple GPU (MPS), else the CPU.
+
+    Raises:
+        CourseError: The device does not exist, or is not there on this machine.
+    """
+    wanted = device or os.environ.get("TLCOURSE_DEVICE") or None
+    if wanted is None:
+        return torch.device(_available()[-1])
+    try:
+        resolved = torch.device(wanted)
+    except RuntimeError:
+        resolved = None
+    if resolved is None or resolved.type not in _available():
+        raise CourseError(
+            f"Device {str(wanted)!r} is not available here. "
+            f"Available: {', '.join(_available())}. Leave it out to let the course choose."
+        )
+    return resolved
+
+
+def _available() -> list[str]:
+    """Device types of this machine, the preferred one last."""
+    found = ["cpu"]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    if torch.cuda.is_available():
+        found.append("cuda")
+    return found
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has finished what it was given; a CPU always has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def seed_everything(seed: int = 0) -> None:
+    """Seed Python, NumPy and PyTorch (every device), so that a rerun gives the same numbers."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  scikit-learn and learners' own code use the global state
+    torch.manual_seed(seed)
