@@ -1,0 +1,135 @@
+"""What an exercise is made of, and tolerant comparisons for those who write one."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Misconception:
+    """A usual wrong answer and the sentence that leads on from it.
+
+    Attributes:
+        name: Short name, unique within the exercise.
+        matches: Whether an answer shows this misconception. It may raise for other answers.
+        says: What the learner reads; it does not give the answer away.
+        example: An answer that shows it. A callable is called to get one, so an answer that is
+            itself a function is written as `lambda: function`.
+    """
+
+    name: str
+    matches: Callable[[Any], bool]
+    says: str
+    example: Any
+
+    def sample(self) -> Any:
+        """Return the example answer."""
+        return self.example() if callable(self.example) else self.example
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One checked question.
+
+    Attributes:
+        id: Notebook and number, such as "02.1".
+        question: What is asked, in one sentence.
+        right: Whether an answer is right. It may raise for an answer of another type or shape.
+        praise: What a right answer is met with; best is one more thing to see in it.
+        misconceptions: Tested in this order, the first that matches speaks.
+        hints: From a nudge to nearly the answer.
+        otherwise: What any other wrong answer is met with.
+        expects: Type and form of an answer with its article: "a number", "a list of layer names".
+    """
+
+    id: str
+    question: str
+    right: Callable[[Any], bool]
+    praise: str
+    misconceptions: tuple[Misconception, ...]
+    hints: tuple[str, ...]
+    otherwise: str
+    expects: str
+
+
+def number(answer: Any) -> float:
+    """Return a Python, NumPy or PyTorch scalar as a float.
+
+    Raises:
+        TypeError: It is something else: a text, True or False, an array of several numbers.
+    """
+    try:
+        value = answer.item() if hasattr(answer, "item") else answer
+    except (RuntimeError, ValueError) as error:
+        raise TypeError("not one number") from error
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError("not a number")
+    return float(value)
+
+
+def close(answer: Any, expected: float, rel: float = 0.01, absolute: float = 0.0) -> bool:
+    """Tell whether a scalar lies within a share `rel` of, or `absolute` from, what is expected.
+
+    Raises:
+        TypeError: The answer is not one number.
+    """
+    distance = abs(number(answer) - expected)  # NaN is close to nothing
+    return distance <= max(rel * abs(expected), absolute)
+
+
+def same_text(answer: Any, *accepted: str) -> bool:
+    """Compare texts; case, spaces around and between, quotes and a final full stop do not count.
+
+    Raises:
+        TypeError: The answer is not a text.
+    """
+    return _plain(answer) in {_plain(text) for text in accepted}
+
+
+def same_set(answer: Any, expected: Iterable[Any]) -> bool:
+    """Compare the members of a list, tuple, set or dictionary's keys in any order.
+
+    Texts are compared as in `same_text`, numbers as equal numbers.
+
+    Raises:
+        TypeError: The answer is not a collection of texts or numbers.
+    """
+    return {_member(m) for m in _members(answer)} == {_member(m) for m in expected}
+
+
+def same_sequence(answer: Any, expected: Sequence[Any], rel: float = 0.0) -> bool:
+    """Compare a list, tuple, `torch.Size`, array or tensor with a sequence, in order.
+
+    Args:
+        answer: What the learner gave.
+        expected: Texts or numbers.
+        rel: Allowed relative difference of each number.
+
+    Raises:
+        TypeError: The answer has no order, or a member is of another type.
+    """
+    if isinstance(answer, set | frozenset | dict):
+        raise TypeError("a sequence has an order")
+    members = _members(answer)
+    if len(members) != len(expected):
+        return False
+    return all(
+        same_text(a, e) if isinstance(e, str) else close(a, e, rel)
+        for a, e in zip(members, expected, strict=True)
+    )
+
+
+def _plain(text: Any) -> str:
+    if not isinstance(text, str):
+        raise TypeError("not a text")
+    return " ".join(text.casefold().split()).strip("\"'`. ")
+
+
+def _members(answer: Any) -> list[Any]:
+    if isinstance(answer, str | bytes):
+        raise TypeError("one text is not a collection")
+    return answer.tolist() if hasattr(answer, "tolist") else list(answer)
+
+
+def _member(value: Any) -> Any:
+    return _plain(value) if isinstance(value, str) else number(value)

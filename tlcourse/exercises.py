@@ -1,0 +1,202 @@
+"""Checked exercises: an answer is met at once and offline, and hints come in small steps."""
+
+import html
+import importlib
+import pkgutil
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from tlcourse._exercise import Exercise
+from tlcourse.errors import CourseError, UnknownNameError
+
+Status = Literal["right", "not yet", "open"]
+
+# Sign, first word and colour of the border. Each colour stands out from white and from black.
+_LOOK = {
+    "right": ("✓", "Right.", "#009e73"),
+    "not yet": ("✗", "Not yet.", "#d55e00"),
+    "open": ("…", "Open.", "#3d85c6"),
+}
+_hints_given: dict[str, int] = {}
+
+
+@dataclass(frozen=True, repr=False)
+class Verdict:
+    """What an answer is met with; a notebook shows it as a marked box.
+
+    Attributes:
+        right: Whether the answer is right.
+        text: What to read, without the first word. Code stands between backticks.
+        status: "right", "not yet" (wrong) or "open" (not answered).
+    """
+
+    right: bool
+    text: str
+    status: Status
+
+    def __repr__(self) -> str:
+        return f"{_LOOK[self.status][1]} {self.text}"
+
+    def _repr_html_(self) -> str:
+        return _box(*_LOOK[self.status], self.text)
+
+
+@dataclass(frozen=True, repr=False)
+class Hint:
+    """One hint of an exercise.
+
+    Attributes:
+        text: The hint. Code stands between backticks.
+        level: Which hint it is, from 1.
+        levels: How many the exercise has.
+    """
+
+    text: str
+    level: int
+    levels: int
+
+    @property
+    def heading(self) -> str:
+        """Which hint of how many, and whether it is the last."""
+        last = " (the last one)" if self.level == self.levels else ""
+        return f"Hint {self.level} of {self.levels}{last}."
+
+    def __repr__(self) -> str:
+        return f"{self.heading} {self.text}"
+
+    def _repr_html_(self) -> str:
+        return _box("→", self.heading, "#b07aa1", self.text)
+
+
+def check(exercise: str, answer: Any) -> Verdict:
+    """Check an answer, at once and offline.
+
+    An answer never raises, whatever it is, so that "Run all" goes on.
+
+    Args:
+        exercise: Its number, such as "02.1".
+        answer: Your answer. The three dots `...` mean "not answered yet".
+
+    Returns:
+        A verdict that says whether it is right and, if it is not, what to look at next.
+
+    Raises:
+        UnknownNameError: There is no such exercise.
+    """
+    asked = _find(exercise)
+    if _is_open(answer):
+        return _open(asked)
+    failure: Exception | None = None
+    try:
+        if bool(asked.right(answer)):
+            return Verdict(True, asked.praise, "right")
+    except Exception as error:  # the checker met a type or shape that it is not made for
+        failure = error
+    for misconception in asked.misconceptions:
+        if _matches(misconception.matches, answer):
+            return Verdict(False, misconception.says, "not yet")
+    if answer is None:
+        return _open(asked)
+    if failure is None:
+        return Verdict(False, asked.otherwise, "not yet")
+    text = f"This exercise expects {asked.expects}, you gave {_kind(answer)}."
+    if callable(answer):
+        text += f" Running it stopped with {type(failure).__name__}: {failure}"
+    return Verdict(False, text, "not yet")
+
+
+def hint(exercise: str, level: int | None = None) -> Hint:
+    """Give a hint; each call gives the next one, and the last one is given again.
+
+    Args:
+        exercise: Its number, such as "02.1".
+        level: Ask for this hint, counted from 1, instead of the next one.
+
+    Raises:
+        UnknownNameError: There is no such exercise.
+        CourseError: There is no such level.
+    """
+    asked = _find(exercise)
+    count = len(asked.hints)
+    if level is None:
+        level = min(_hints_given.get(asked.id, 0) + 1, count)
+        _hints_given[asked.id] = level
+    elif level not in range(1, count + 1):
+        raise CourseError(
+            f"Exercise {asked.id} has {count} hints, so there is no hint {level!r}. "
+            f"Ask for a level from 1 to {count}, or leave it out to get the next one."
+        )
+    return Hint(asked.hints[level - 1], level, count)
+
+
+@cache
+def all_exercises() -> dict[str, Exercise]:
+    """Every exercise of the course by its number, in the order of the notebooks."""
+    from tlcourse import lessons
+
+    names = sorted(m.name for m in pkgutil.iter_modules(lessons.__path__))
+    modules = [importlib.import_module(f"{lessons.__name__}.{name}") for name in names]
+    return {exercise.id: exercise for module in modules for exercise in module.EXERCISES}
+
+
+def _find(exercise: str) -> Exercise:
+    known = all_exercises()
+    try:
+        return known[exercise]
+    except (KeyError, TypeError):
+        raise UnknownNameError("exercise", exercise, known) from None
+
+
+def _is_open(answer: Any) -> bool:
+    """Tell whether the three dots of the cell, or a part of them, are still there."""
+    if isinstance(answer, str):
+        return answer.strip(" .…\t\n") == ""
+    if isinstance(answer, list | tuple | set):
+        return any(part is ... for part in answer)
+    if isinstance(answer, dict):
+        return any(part is ... for pair in answer.items() for part in pair)
+    return answer is ...
+
+
+def _open(asked: Exercise) -> Verdict:
+    text = (
+        f"Not answered yet. Replace the three dots by {asked.expects} and run the cell again. "
+        f'Stuck? `tl.hint("{asked.id}")` gives a hint.'
+    )
+    return Verdict(False, text, "open")
+
+
+def _matches(matches: Any, answer: Any) -> bool:
+    try:
+        return bool(matches(answer))
+    except Exception:  # made for answers of another type or shape
+        return False
+
+
+def _kind(answer: Any) -> str:
+    """Name the type of an answer in plain words."""
+    if isinstance(answer, bool):
+        return f"{answer}"
+    shape = getattr(answer, "shape", None)
+    if isinstance(shape, tuple) and len(shape):
+        kind = "table" if type(answer).__name__ == "DataFrame" else type(answer).__name__.lower()
+        kind = {"ndarray": "array"}.get(kind, kind)
+        return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind} of shape {tuple(shape)}"
+    if isinstance(answer, int | float) or shape == ():
+        return "a number"
+    if callable(answer):
+        return "a function"
+    words = {str: "a text", list: "a list", tuple: "a tuple", dict: "a dictionary", set: "a set"}
+    return words.get(type(answer), f"an object of type {type(answer).__name__}")
+
+
+def _box(sign: str, first: str, colour: str, text: str) -> str:
+    """Mark a sentence by a border, a sign and a word; text and ground keep the theme's colours."""
+    body = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+    return (
+        f'<div role="status" style="border-left: 5px solid {colour}; padding: 0.4em 0.8em; '
+        f'margin: 0.4em 0"><strong><span aria-hidden="true">{sign}</span> {first}</strong> '
+        f"{body}</div>"
+    )
