@@ -1,0 +1,173 @@
+"""Figures of numbers: bars, curves, accuracy by layer."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tlcourse._figures import COLOURS, MARKERS, Figure, drawing, horizontal_bars, new_figure
+from tlcourse.errors import CourseError
+
+Interval = tuple[float, float]
+
+
+@drawing
+def bars(
+    values: Mapping[str, float],
+    *,
+    intervals: Mapping[str, Interval] | None = None,
+    xlabel: str = "",
+    title: str | None = None,
+    reference: tuple[str, float] | None = None,
+    form: str = "{:.3g}",
+    log: bool = False,
+    alt: str | None = None,
+) -> Figure:
+    """Compare a few numbers.
+
+    Args:
+        values: Name -> number, from top to bottom; a pandas Series will do.
+        intervals: Name -> (lower, upper), drawn as a line.
+        xlabel: What is measured, with its unit.
+        title: Title of the figure.
+        reference: (name, number) of a vertical line, such as ("chance", 0.5).
+        form: How numbers are written.
+        log: Whether the axis is logarithmic.
+        alt: Replaces the alternative text.
+    """
+    names = [str(name) for name in values.keys()]  # noqa: SIM118  a Series iterates over its values
+    numbers = [float(values[name]) for name in values.keys()]  # noqa: SIM118
+    if not names:
+        raise CourseError("There is nothing to compare. Pass at least one name and number.")
+    figure = new_figure(0.42 * len(names) + 1.1 + (0.3 if title else 0), width=8)
+    axes = figure.subplots()
+    horizontal_bars(axes, [textwrap.fill(n, 34) for n in names], numbers, None)
+    if log:
+        axes.set_xscale("log")
+    ends = list(numbers)
+    for row, name in enumerate(names):
+        if intervals and name in intervals:
+            low, high = intervals[name]
+            axes.plot([low, high], [row, row], color="black", marker="|", linewidth=1.6)
+            ends[row] = max(ends[row], high)
+        axes.annotate(
+            form.format(numbers[row]),
+            (ends[row], row),
+            (5, 0),
+            textcoords="offset points",
+            va="center",
+        )
+    axes.margins(x=0.12)
+    axes.set_xlabel(xlabel)
+    if title:
+        axes.set_title(title, pad=20 if reference else 6)
+    if reference:
+        axes.axvline(reference[1], color="black", linestyle="--", linewidth=1.2)
+        axes.annotate(
+            reference[0],
+            (reference[1], 1),
+            (4, 0),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            va="bottom",
+            size=9.5,
+        )
+    listed = ", ".join(f"{n} {form.format(v)}" for n, v in zip(names, numbers, strict=True))
+    figure.alt = alt or (
+        f"Bars{f' of {xlabel}' if xlabel else ''}: {listed}"
+        + (f"; a line marks {reference[0]} at {form.format(reference[1])}." if reference else ".")
+    )
+    return figure
+
+
+@drawing
+def lines(
+    x: Sequence[Any],
+    series: Mapping[str, Sequence[float]],
+    *,
+    bands: Mapping[str, Sequence[Interval]] | None = None,
+    xlabel: str = "",
+    ylabel: str = "",
+    title: str | None = None,
+    reference: tuple[str, float] | None = None,
+    log: str = "",
+    alt: str | None = None,
+) -> Figure:
+    """Draw some curves, apart by colour and by marker.
+
+    Args:
+        x: Numbers, or names in order (layers).
+        series: Name -> one number per `x`.
+        bands: Name -> one (lower, upper) per `x`.
+        xlabel: What `x` is, with its unit.
+        ylabel: What is measured, with its unit.
+        title: Title of the figure.
+        reference: (name, number) of a horizontal line, such as ("chance", 0.5).
+        log: Logarithmic axes: "", "x", "y" or "xy".
+        alt: Replaces the alternative text.
+
+    Raises:
+        CourseError: There is no curve, or one has not as many numbers as `x`.
+    """
+    if not series or any(len(y) != len(x) for y in series.values()):
+        raise CourseError(
+            f"lines() needs at least one curve, each with {len(x)} numbers, one for each x."
+        )
+    figure = new_figure(4.2, width=9)
+    axes = figure.subplots()
+    texts = []
+    for i, (name, y) in enumerate(series.items()):
+        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+        axes.plot(x, y, color=colour, marker=marker, label=name)
+        if bands and name in bands:
+            low, high = np.asarray(bands[name], dtype=float).T
+            axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+        best = int(np.nanargmax(y))
+        texts.append(f"{name} from {y[0]:.3g} to {y[-1]:.3g}, largest {y[best]:.3g} at {x[best]}")
+    if reference:
+        axes.axhline(reference[1], color="black", linestyle="--", linewidth=1.2, label=reference[0])
+    axes.set(xlabel=xlabel, ylabel=ylabel, title=title or "")
+    if "x" in log:
+        axes.set_xscale("log")
+    if "y" in log:
+        axes.set_yscale("log")
+    axes.grid(axis="y", alpha=0.3)
+    if len(series) > 1 or reference:
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    what = f" of {ylabel}" if ylabel else ""
+    figure.alt = alt or f"Curves{what} by {xlabel or 'x'}: {'; '.join(texts)}."
+    return figure
+
+
+def accuracy_by_layer(
+    accuracies: Mapping[str, Mapping[str, float]],
+    *,
+    intervals: Mapping[str, Mapping[str, Interval]] | None = None,
+    chance: float | None = None,
+    title: str | None = None,
+    alt: str | None = None,
+) -> Figure:
+    """Show how well one can tell the classes apart from the features of each layer.
+
+    Args:
+        accuracies: Task (or network) -> layer name -> accuracy, layers from input to output.
+        intervals: Likewise, with (lower, upper) for each accuracy.
+        chance: Accuracy of guessing.
+        title: Title of the figure.
+        alt: Replaces the alternative text.
+    """
+    layers = list(next(iter(accuracies.values()), {}))
+    bands = {
+        name: [by_layer[layer] for layer in layers] for name, by_layer in (intervals or {}).items()
+    }
+    return lines(
+        layers,
+        {name: [by_layer[layer] for layer in layers] for name, by_layer in accuracies.items()},
+        bands=bands,
+        xlabel="layer, from input to output",
+        ylabel="accuracy",
+        title=title,
+        reference=None if chance is None else ("chance", chance),
+        alt=alt,
+    )

@@ -1,0 +1,26 @@
+"""Every figure of the course.
+
+Each function returns a `Figure`, which shows itself in a notebook together with an alternative
+text made from the data. `alt=` replaces that text.
+"""
+
+from tlcourse._figures import Described, Figure, show
+from tlcourse._plots_examples import nearest_neighbours, top_pictures
+from tlcourse._plots_layers import activation_maps, filters
+from tlcourse._plots_numbers import accuracy_by_layer, bars, lines
+from tlcourse._plots_pictures import attribution, predictions
+
+__all__ = [
+    "Described",
+    "Figure",
+    "accuracy_by_layer",
+    "activation_maps",
+    "attribution",
+    "bars",
+    "filters",
+    "lines",
+    "nearest_neighbours",
+    "predictions",
+    "show",
+    "top_pictures",
+]
