@@ -114,6 +114,29 @@ def test_a_learners_function_that_raises_is_quoted(lesson):
     )
 
 
+def test_a_function_of_another_form_is_not_said_to_have_stopped(lesson):
+    text = tl.check("99.2", len).text
+    assert text == "This exercise expects a function of one number, you gave a function."
+
+
+def test_a_function_that_is_not_written_yet_is_met_kindly(lesson):
+    def dots(x):
+        """Say what to write."""
+        ...  # noqa: PIE790  as a lesson leaves it
+
+    def returns_dots(x):
+        return ...
+
+    def returns_none(x):
+        str(x)
+
+    assert tl.check("99.2", dots).status == "open"
+    assert tl.check("99.2", returns_dots).status == "open"
+    assert tl.check("99.2", returns_none).status == "not yet"
+    assert tl.check("99.2", lambda x: 2).status == "not yet"
+    assert tl.check("99.2", lambda x: 2 * x).status == "right"
+
+
 @pytest.mark.parametrize(
     "answer", [..., None, "", " \n", "...", [..., 1], (1, ...), {"a": ...}, {...}]
 )

@@ -1,11 +1,14 @@
 """Checked exercises: an answer is met at once and offline, and hints come in small steps."""
 
+import dis
 import html
 import importlib
 import pkgutil
 import re
+import traceback
 from dataclasses import dataclass
 from functools import cache
+from types import FunctionType
 from typing import Any, Literal
 
 from tlcourse._exercise import Exercise
@@ -19,6 +22,8 @@ _LOOK = {
     "not yet": ("✗", "Not yet.", "#d55e00"),
     "open": ("…", "Open.", "#3d85c6"),
 }
+# What a function consists of whose body is still "...": no other bytecode.
+_DOES_NOTHING = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
 _hints_given: dict[str, int] = {}
 
 
@@ -102,7 +107,7 @@ def check(exercise: str, answer: Any) -> Verdict:
     if failure is None:
         return Verdict(False, asked.otherwise, "not yet")
     text = f"This exercise expects {asked.expects}, you gave {_kind(answer)}."
-    if callable(answer):
+    if _stopped_inside(answer, failure):
         text += f" Running it stopped with {type(failure).__name__}: {failure}"
     return Verdict(False, text, "not yet")
 
@@ -157,6 +162,13 @@ def _is_open(answer: Any) -> bool:
         return any(part is ... for part in answer)
     if isinstance(answer, dict):
         return any(part is ... for pair in answer.items() for part in pair)
+    if isinstance(answer, FunctionType):
+        steps = {step.opname for step in dis.get_instructions(answer)}
+        return steps <= _DOES_NOTHING and {*answer.__code__.co_consts} <= {
+            answer.__doc__,
+            None,
+            ...,
+        }
     return answer is ...
 
 
@@ -166,6 +178,12 @@ def _open(asked: Exercise) -> Verdict:
         f'Stuck? `tl.hint("{asked.id}")` gives a hint.'
     )
     return Verdict(False, text, "open")
+
+
+def _stopped_inside(answer: Any, error: Exception) -> bool:
+    """Tell whether an error came out of the learner's own function."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return any(frame.f_code is getattr(answer, "__code__", None) for frame in frames)
 
 
 def _matches(matches: Any, answer: Any) -> bool:
