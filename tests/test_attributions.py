@@ -172,6 +172,18 @@ def test_the_deepest_layer_with_maps_is_the_default_of_grad_cam(backbone, coffee
     assert not np.allclose(default, tl.attribute(backbone, coffee, 967, layer="stage5"))
 
 
+@pytest.mark.parametrize("name", ["timm/vit_tiny_patch16_224", "timm/swin_tiny_patch4_window7_224"])
+def test_a_transformer_gets_occlusion_and_is_told_why_not_grad_cam(name):
+    transformer = tl.load_backbone(name, pretrained=False, device="cpu")
+    picture = torch.rand(3, 224, 224)
+    with pytest.raises(CourseError, match=r"no maps .*occlusion"):
+        tl.attribute(transformer, picture)
+    values = tl.attribute(transformer, picture, 0, method="occlusion", window=112)
+    assert values.shape == (224, 224)
+    with pytest.raises(CourseError, match="no maps"):
+        tl.plots.activation_maps(transformer, picture, ["embedding"])
+
+
 def test_classes_are_found_by_name_and_number(backbone):
     assert class_index(backbone, "ESPRESSO") == class_index(backbone, 967) == 967
     assert class_index(backbone, np.int64(3)) == 3

@@ -310,6 +310,15 @@ def test_predictions_name_the_most_probable_class(backbone, coffee):
         plots.predictions(backbone, {})
 
 
+def test_a_tensor_is_shown_as_the_network_sees_it(backbone, coffee):
+    tensor = backbone.preprocess(coffee)
+    swapped = plots.predictions(backbone, {"blue first": tensor.flip(0)}, k=2)
+    shown = photographs_in(swapped)[0].get_array() / 255
+    seen = backbone.preprocess.undo(tensor).flip(0).permute(1, 2, 0)
+    np.testing.assert_allclose(shown, seen, atol=1 / 255)
+    assert tl.top_k(backbone, tensor.flip(0), 1)["class"][0] in swapped.alt
+
+
 def test_attributions_share_one_symmetric_scale(backbone, cat):
     left = np.zeros((224, 224), dtype=np.float32)
     left[80:140, :60] = 1

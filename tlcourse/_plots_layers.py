@@ -8,10 +8,11 @@ import numpy as np
 from tlcourse._figures import Figure, draw_picture, drawing, new_figure
 from tlcourse.backbones import Backbone
 from tlcourse.errors import CourseError
-from tlcourse.excitation import check_maps
-from tlcourse.tap import activations
+from tlcourse.excitation import are_maps, check_maps
+from tlcourse.tap import activations, to_batch
 
 if TYPE_CHECKING:
+    import torch
     from PIL.Image import Image
 
 
@@ -69,7 +70,7 @@ def filters(
 @drawing
 def activation_maps(
     backbone: Backbone,
-    picture: "Image",
+    picture: "Image | torch.Tensor",
     layers: Sequence[str] | None = None,
     *,
     channels: int = 6,
@@ -82,7 +83,7 @@ def activation_maps(
 
     Args:
         backbone: The network.
-        picture: One PIL image.
+        picture: One PIL image, or a preprocessed tensor (3, H, W).
         layers: Layers that give maps; by default all of `backbone.layers` that do.
         channels: Maps per layer.
         alt: Replaces the alternative text.
@@ -92,13 +93,15 @@ def activation_maps(
         CourseError: A layer gives no maps.
     """
     names = _map_layers(backbone) if layers is None else list(layers)
-    batch = backbone.preprocess(picture)[None]
+    batch = to_batch(backbone, picture)
     found = activations(backbone, batch, names)
     figure = new_figure(1.15 * len(names) + 0.5, title="One picture, layer by layer")
     grid = figure.add_gridspec(len(names), channels + 2, width_ratios=[1.6, 1, *[1] * channels])
     seen = figure.add_subplot(grid[: min(2, len(names)), 0])
     draw_picture(
-        seen, backbone.preprocess.undo(batch)[0].permute(1, 2, 0).numpy(), "the network's input"
+        seen,
+        backbone.preprocess.undo(batch)[0].permute(1, 2, 0).cpu().numpy(),
+        "the network's input",
     )
     if len(names) > 2:
         scale = figure.add_subplot(grid[2, 0])
@@ -157,5 +160,5 @@ def _map_layers(backbone: Backbone) -> list[str]:
     return [
         layer.name
         for layer in backbone.named_layers
-        if layer.side == "output" and len(backbone.trace[layer.path].output_shape or ()) == 3
+        if layer.side == "output" and are_maps(backbone.trace[layer.path].output_shape)
     ]

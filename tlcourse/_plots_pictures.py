@@ -19,8 +19,10 @@ from tlcourse.attributions import class_index
 from tlcourse.backbones import Backbone
 from tlcourse.errors import CourseError
 from tlcourse.predictions import top_k
+from tlcourse.tap import to_batch
 
 if TYPE_CHECKING:
+    import torch
     from PIL.Image import Image
 
 _METHODS = {"grad_cam": "Grad-CAM"}
@@ -29,7 +31,7 @@ _METHODS = {"grad_cam": "Grad-CAM"}
 @drawing
 def predictions(
     backbone: Backbone,
-    pictures: "Image | Mapping[str, Image]",
+    pictures: "Image | torch.Tensor | Mapping[str, Image | torch.Tensor]",
     *,
     k: int = 5,
     title: str | None = None,
@@ -39,7 +41,8 @@ def predictions(
 
     Args:
         backbone: The network.
-        pictures: One PIL image, or name -> PIL image.
+        pictures: One, or name -> picture: PIL images, which are shown as they are, or preprocessed
+            tensors (3, H, W), which are shown as the network sees them.
         k: Classes per picture.
         title: Title of the figure.
         alt: Replaces the alternative text.
@@ -57,7 +60,9 @@ def predictions(
         row, column = divmod(number, per_row)
         table = top_k(backbone, picture, k)
         draw_picture(
-            figure.add_subplot(grid[row, 2 * column]), pixels(picture, 320), name.replace("_", " ")
+            figure.add_subplot(grid[row, 2 * column]),
+            pixels(_as_image(backbone, picture), 320),
+            name.replace("_", " "),
         )
         axes = figure.add_subplot(grid[row, 2 * column + 1])
         labels = [textwrap.fill(text, 20) for text in table["class"]]
@@ -82,7 +87,7 @@ def predictions(
 @drawing
 def attribution(
     backbone: Backbone,
-    picture: "Image",
+    picture: "Image | torch.Tensor",
     maps: Mapping[str, np.ndarray],
     target: str | int,
     *,
@@ -95,7 +100,7 @@ def attribution(
 
     Args:
         backbone: The network that was explained.
-        picture: The PIL image that was explained.
+        picture: The PIL image, or preprocessed tensor (3, H, W), that was explained.
         maps: Method -> array (H, W) of the preprocessed picture's size, as `attribute` gives it.
         target: The class that was explained, by name or number.
         alt: Replaces the alternative text.
@@ -106,8 +111,7 @@ def attribution(
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    tensor = backbone.preprocess(picture)
-    seen = backbone.preprocess.undo(tensor).permute(1, 2, 0).numpy()
+    seen = backbone.preprocess.undo(to_batch(backbone, picture))[0].permute(1, 2, 0).cpu().numpy()
     name = backbone.classes[class_index(backbone, target)]
     if not maps:
         raise CourseError("There is no map. Pass at least one, as tl.attribute() gives it.")
@@ -149,6 +153,15 @@ def attribution(
         f"A picture and, over it, which pixels speak for the class {name}: {'; '.join(texts)}."
     )
     return figure
+
+
+def _as_image(backbone: Backbone, picture: "Image | torch.Tensor") -> "Image":
+    """Turn a preprocessed tensor back into a picture; leave a picture as it is."""
+    if not hasattr(picture, "ndim"):
+        return picture
+    from torchvision.transforms.functional import to_pil_image
+
+    return to_pil_image(backbone.preprocess.undo(to_batch(backbone, picture))[0].cpu())
 
 
 def _percent(probability: float) -> str:

@@ -10,6 +10,7 @@ from torch import nn
 
 from tlcourse.backbones import Backbone
 from tlcourse.errors import CourseError, UnknownNameError
+from tlcourse.excitation import are_maps
 from tlcourse.tap import to_batch
 
 if TYPE_CHECKING:
@@ -116,17 +117,19 @@ def class_index(backbone: Backbone, target: str | int) -> int:
 
 
 def deepest_map(backbone: Backbone) -> str:
-    """Name the last of `backbone.layers` that gives maps (C, H, W) of more than one position.
+    """Name the last of `backbone.layers` that still has positions; it must give maps (C, H, W).
 
     Raises:
-        CourseError: No layer does; a transformer's blocks give tokens.
+        CourseError: It gives something else, as a transformer's blocks do.
     """
     for layer in reversed(backbone.named_layers):
         shape = backbone.trace[layer.path].output_shape
-        if layer.side == "output" and shape and len(shape) == 3 and shape[1] * shape[2] > 1:
-            return layer.name
+        if layer.side == "output" and shape and len(shape) > 1:
+            if are_maps(shape):
+                return layer.name
+            break
     raise CourseError(
-        f"No layer of {backbone.name} gives maps (C, H, W), which Grad-CAM needs. "
+        f"The deep layers of {backbone.name} give no maps (C, H, W), which Grad-CAM needs. "
         'Use method="occlusion", which works for every network.'
     )
 
@@ -138,8 +141,7 @@ def _grad_cam(
 
     name = deepest_map(backbone) if layer is None else layer
     where = backbone.layer(name)
-    shape = backbone.trace[where.path].output_shape
-    if where.side != "output" or shape is None or len(shape) != 3:
+    if where.side != "output" or not are_maps(backbone.trace[where.path].output_shape):
         raise CourseError(
             f"Layer {name!r} of {backbone.name} gives no maps (C, H, W), which Grad-CAM needs. "
             f"Use a layer that does, such as {deepest_map(backbone)!r}."
