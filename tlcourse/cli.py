@@ -1,0 +1,158 @@
+"""The command `tlcourse`: look at the machine, open the course, run all of it."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tlcourse import __version__
+from tlcourse.errors import CourseError
+
+app = typer.Typer(
+    name="tlcourse",
+    help="A course on transfer learning from pre-trained models, in notebooks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command; what the learner can put right is one sentence and exit status 2."""
+    try:
+        app(prog_name="tlcourse")
+    except CourseError as error:
+        print(f"tlcourse: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"tlcourse {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def doctor() -> None:
+    """Check packages, weights, pictures, cache folder, devices and memory.
+
+    Exit status 1 if something that the course needs is missing.
+    """
+    from tlcourse.doctor import examine
+
+    failed = 0
+    for finding in examine():
+        print(finding.line, flush=True)
+        failed += finding.level == "TO DO"
+    if failed:
+        print(f"\n{failed} to do. The lines above say what.")
+        raise typer.Exit(1)
+    print("\nAll that the course needs is here. Start it with: tlcourse lab")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def lab(context: typer.Context) -> None:
+    """Copy the notebooks here, where they are not yet, and open them in JupyterLab.
+
+    Your own work is never overwritten. Further arguments go to JupyterLab, for example:
+    tlcourse lab --no-browser --port 8899
+    """
+    from jupyterlab.labapp import main as open_lab
+
+    from tlcourse._notebooks import FIRST, copy_notebooks
+
+    here = Path.cwd()
+    folder, copied = copy_notebooks(here)
+    if copied:
+        print(f"Copied {len(copied)} files to {folder}. They are yours to change.")
+    else:
+        print(f"The notebooks are in {folder}. To have one afresh, rename yours and come again.")
+    root_named = any("notebook-dir" in a or "root_dir" in a for a in context.args)
+    root = [] if root_named else [f"--ServerApp.root_dir={here}"]
+    sys.exit(open_lab([str(folder / FIRST), *root, *context.args]))
+
+
+@app.command()
+def run(
+    notebook: Annotated[
+        list[str] | None,
+        typer.Option(help="Number or name of a notebook; may be given several times."),
+    ] = None,
+    report: Annotated[
+        Path, typer.Option(help="Where the report goes.", dir_okay=False, writable=True)
+    ] = Path("tlcourse-report.html"),
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the executed notebooks as HTML.", file_okay=False),
+    ] = None,
+) -> None:
+    """Execute the notebooks without a browser and write one HTML report.
+
+    Exit status 1 if a notebook failed. Your notebook files are not changed.
+    """
+    from tqdm import tqdm
+
+    from tlcourse._execute import Outcome, code_cells, execute, read_notebook
+    from tlcourse._machine import describe
+    from tlcourse._notebooks import choose, find_notebooks
+    from tlcourse.report import render, summary_line, write_html
+
+    folder = find_notebooks(Path.cwd())
+    paths = choose(folder, notebook or [])
+    n_cells = sum(len(code_cells(read_notebook(path))) for path in paths)
+    machine = describe()
+    _make_folder(report.parent)
+    outcomes: list[Outcome] = []
+    with _working_folder(folder) as working, tqdm(total=n_cells, unit="cell") as bar:
+        for path in paths:
+            bar.set_description(path.stem)
+            outcome = execute(path, folder=working, on_cell=bar.update)
+            outcomes.append(outcome)
+            bar.write(summary_line(outcome))
+            if html and outcome.executed:
+                write_html(outcome, html)
+            if outcome.status == "stopped":
+                break
+    stopped = outcomes[-1].status == "stopped"
+    outcomes += [Outcome(path.stem, "not run") for path in paths[len(outcomes) :]]
+    report.write_text(render(outcomes, machine), encoding="utf-8")
+    print(f"Report: {report}")
+    if stopped:
+        raise typer.Exit(130)
+    if any(outcome.status == "failed" for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _working_folder(folder: Path) -> Iterator[Path]:
+    """The notebooks' own folder, or a copy where it belongs to an installed package."""
+    from tlcourse._notebooks import copy_notebooks
+
+    if folder.parent != Path(__file__).resolve().parent:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="tlcourse-") as place:
+        yield copy_notebooks(Path(place))[0]
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CourseError(f"The folder {folder} cannot be made ({error.strerror}).") from error
+    if not os.access(folder, os.W_OK):
+        raise CourseError(f"Nothing can be written to the folder {folder}. Name another one.")
