@@ -16,6 +16,7 @@ _HOME = {
     "Task": "tasks",
     "download_task": "tasks",
     "load_task": "tasks",
+    "open_picture": "_pictures",
     "photographs": "tasks",
     "activations": "tap",
     "layer_table": "tap",
@@ -28,13 +29,15 @@ _HOME = {
     "resolve_device": "_device",
     "CourseError": "errors",
 }
-_MODULES = {"plots"}
+_MODULES = {"plots", "widgets"}
 
 __all__ = ["__version__", *sorted(_HOME), *sorted(_MODULES)]
 
 if TYPE_CHECKING:
     from tlcourse import plots as plots
+    from tlcourse import widgets as widgets
     from tlcourse._device import resolve_device, seed_everything
+    from tlcourse._pictures import open_picture
     from tlcourse.attributions import attribute
     from tlcourse.backbones import Backbone, list_backbones, load_backbone
     from tlcourse.errors import CourseError

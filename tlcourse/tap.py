@@ -5,7 +5,7 @@ was, whatever happens.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -85,11 +85,8 @@ def activations(
     with _left_as_found(backbone.model, training) as handles, torch.set_grad_enabled(grad):
         for layer in wanted.values():
             handles.append(_listen(backbone.model, layer, keep))
-        backbone.model.train(training)
-        try:
+        with suppress(_DeepestReachedError):
             backbone.model(batch)
-        except _DeepestReachedError:
-            pass
     missing = [name for name in names if name not in taken]
     if missing:
         raise CourseError(
@@ -153,18 +150,20 @@ def _tappable(backbone: Backbone, name: str) -> Layer:
 
 @contextmanager
 def _left_as_found(model: nn.Module, training: bool) -> Iterator[list[Any]]:
-    """Remove the hooks that are put into the list, and put modes and buffers back, at the end."""
+    """Set the mode; at the end put modes and buffers back and remove the hooks in the list."""
     handles: list[Any] = []
-    modes = [(module, module.training) for module in model.modules()]
+    switched = [module for module in model.modules() if module.training != training]
     # Only training mode moves buffers (the running statistics of BatchNorm).
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()] if training else []
     try:
+        for module in switched:
+            module.training = training
         yield handles
     finally:
         for handle in handles:
             handle.remove()
-        for module, mode in modes:
-            module.training = mode
+        for module in switched:
+            module.training = not training
         for buffer, before in buffers:
             buffer.data.copy_(before)  # `.data`: a later backward pass must not take offence
 

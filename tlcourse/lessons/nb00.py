@@ -1,0 +1,196 @@
+"""Exercises of notebook 00: shapes, days, megabytes, and a first function."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tlcourse._exercise import Exercise, Misconception, close, number, same_sequence, same_text
+
+_DAYS = 1_280_000 * 300 / 2000 / 86_400
+_MEGABYTES = 4_652_008 * 4 / 1e6
+
+
+def _try_on(answer: Callable[[Any], Any], name: str) -> Any:
+    """Call the learner's function on one of the photographs."""
+    from tlcourse.tasks import photographs
+
+    if not callable(answer):
+        raise TypeError("not a function")
+    return answer(photographs(name)[name])
+
+
+def _names_both(answer: Any) -> bool:
+    cat = same_text(_try_on(answer, "chelsea"), "tiger cat")
+    return cat and same_text(_try_on(answer, "coffee"), "espresso")
+
+
+def _always_says(word: str) -> Callable[[Any], Any]:
+    return lambda picture: word
+
+
+EXERCISES = (
+    Exercise(
+        id="00.1",
+        question="What is the shape of the network's output for a batch of 8 pictures?",
+        right=lambda a: same_sequence(a, (8, 1000)),
+        praise="One row for each picture, one score for each of the 1000 classes.",
+        misconceptions=(
+            Misconception(
+                "one picture",
+                lambda a: same_sequence(a, (1, 1000)),
+                "That is the shape for one picture. What changes when eight go in together?",
+                (1, 1000),
+            ),
+            Misconception(
+                "the input",
+                lambda a: same_sequence(a, (8, 3, 224, 224)),
+                "That is what goes in. Look at the line that begins with `comes out`.",
+                (8, 3, 224, 224),
+            ),
+            Misconception(
+                "only the best five",
+                lambda a: same_sequence(a, (8, 5)),
+                "Five is how many we chose to print. How many scores does the network give?",
+                (8, 5),
+            ),
+            Misconception(
+                "swapped",
+                lambda a: same_sequence(a, (1000, 8)),
+                "Both numbers are there. Which comes first in PyTorch: pictures or classes?",
+                (1000, 8),
+            ),
+        ),
+        hints=(
+            "The cell *by hand* prints both shapes for one picture.",
+            "In PyTorch the first number of a shape counts the pictures of the batch.",
+            "The second number is the number of classes, `len(backbone.classes)`.",
+        ),
+        otherwise="Run the cell *by hand* again and read what each number of the shape means.",
+        expects="a tuple of two whole numbers, such as `(2, 3)`",
+    ),
+    Exercise(
+        id="00.2",
+        question="How many days does the training take at 2000 pictures per second?",
+        right=lambda a: close(a, _DAYS, rel=0.02),
+        praise="A GPU turns years into days. It is still you who pays for each of them.",
+        misconceptions=(
+            Misconception(
+                "one epoch only",
+                lambda a: close(a, _DAYS / 300, rel=0.02),
+                "That is one look at the pictures. How many times are they all looked at?",
+                _DAYS / 300,
+            ),
+            Misconception(
+                "seconds",
+                lambda a: close(a, _DAYS * 86_400, rel=0.02),
+                "Those are seconds. The question asks for days.",
+                _DAYS * 86_400,
+            ),
+            Misconception(
+                "hours",
+                lambda a: close(a, _DAYS * 24, rel=0.02),
+                "Those are hours. The question asks for days.",
+                _DAYS * 24,
+            ),
+            Misconception(
+                "multiplied by the speed",
+                lambda a: number(a) > 1e6,
+                "That is very long. Is a faster machine a reason to multiply or to divide?",
+                1_280_000 * 300 * 2000 / 86_400,
+            ),
+        ),
+        hints=(
+            "First: how many pictures does the network see in all 300 epochs together?",
+            "Divide by the pictures per second. That gives seconds.",
+            "A day has 60 * 60 * 24 seconds.",
+        ),
+        otherwise="Write it as one line: pictures * epochs / speed / seconds in a day.",
+        expects="a number of days",
+    ),
+    Exercise(
+        id="00.3",
+        question="How many MB do weights, gradients and Adam's numbers take?",
+        right=lambda a: close(a, 4 * _MEGABYTES, rel=0.01),
+        praise="Four times the weights, and no picture has come in yet.",
+        misconceptions=(
+            Misconception(
+                "weights only",
+                lambda a: close(a, _MEGABYTES, rel=0.01),
+                "That is the size of the weights alone, as in the file. What else is kept?",
+                _MEGABYTES,
+            ),
+            Misconception(
+                "one optimiser number",
+                lambda a: close(a, 3 * _MEGABYTES, rel=0.01),
+                "That would be right for one remembered number per weight. How many has Adam?",
+                3 * _MEGABYTES,
+            ),
+            Misconception(
+                "no gradients or no weights",
+                lambda a: close(a, 2 * _MEGABYTES, rel=0.01),
+                "Something is missing. Count again how many numbers belong to each weight.",
+                2 * _MEGABYTES,
+            ),
+            Misconception(
+                "bytes",
+                lambda a: close(a, 4 * _MEGABYTES * 1e6, rel=0.01),
+                "Those are bytes. Divide to get megabytes.",
+                4 * _MEGABYTES * 1e6,
+            ),
+            Misconception(
+                "numbers, not bytes",
+                lambda a: close(a, 4.652008, rel=0.01),
+                "That counts millions of numbers. Each number takes 4 bytes.",
+                4.652008,
+            ),
+        ),
+        hints=(
+            "For each weight, list what is stored: the weight itself, its gradient, ...",
+            "Adam stores two numbers for each weight. So how many numbers are there in all?",
+            "Number of weights * numbers for each * 4 bytes / 1,000,000.",
+        ),
+        otherwise="Count the numbers that are kept for each weight, then the bytes.",
+        expects="a number of megabytes",
+    ),
+    Exercise(
+        id="00.4",
+        question="Write a function: picture -> name of the most probable class.",
+        right=_names_both,
+        praise="This is pattern 1, a pre-trained network used as it is, in your own words.",
+        misconceptions=(
+            Misconception(
+                "the index",
+                lambda a: number(_try_on(a, "chelsea")) == 282,
+                "Your function returns the number of the class. Whose list turns it into a name?",
+                lambda: lambda picture: 282 if picture.size == (451, 300) else 967,
+            ),
+            Misconception(
+                "the probability",
+                lambda a: 0 < number(_try_on(a, "chelsea")) < 1,
+                "Your function returns how probable the class is. The question asks which one.",
+                lambda: lambda picture: 0.39,
+            ),
+            Misconception(
+                "several",
+                lambda a: (
+                    len(_try_on(a, "chelsea")) > 1 and not isinstance(_try_on(a, "chelsea"), str)
+                ),
+                "Your function returns several values. Return only the first name.",
+                lambda: lambda picture: ["tiger cat", "Egyptian cat"],
+            ),
+            Misconception(
+                "always the same",
+                lambda a: same_text(_try_on(a, "chelsea"), "tiger cat"),
+                "Right for the cat, but not for another picture. Does your function use its own "
+                "argument, or the variable of an earlier cell?",
+                lambda: _always_says("tiger cat"),
+            ),
+        ),
+        hints=(
+            "Begin with `def most_probable(picture):` and copy what you need from *by hand*.",
+            "`logits.argmax()` is the number of the largest score.",
+            "End with `answer = most_probable`, without brackets, so that the check can call it.",
+        ),
+        otherwise="Try your function on `cat` yourself: it should return the top name of Figure 1.",
+        expects="a function that takes a picture and returns a text",
+    ),
+)
