@@ -167,13 +167,15 @@ def pixels(picture: "Image", side: int | None = None) -> np.ndarray:
     return np.asarray(rgb)
 
 
-def draw_picture(axes: "Axes", picture: Any, title: str = "", **options: Any) -> None:
-    """Draw an array without ticks and frame."""
+def draw_picture(
+    axes: "Axes", picture: Any, title: str = "", *, frame: bool = False, **options: Any
+) -> None:
+    """Draw an array without ticks, and with a thin grey frame or none."""
     axes.imshow(picture, **options)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
-        spine.set_visible(False)
+        spine.set(visible=frame, color="0.75", linewidth=0.8)
     if title:
         axes.set_title(title)
 

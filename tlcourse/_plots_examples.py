@@ -65,11 +65,11 @@ def top_pictures(
             whole = backbone.preprocess.undo(seen).permute(1, 2, 0).numpy()
             box = _box(result.where[index, channel], result.patch, whole.shape)
             axes = figure.add_subplot(grid[per_channel * block, column + 1])
-            draw_picture(axes, whole)
+            draw_picture(axes, whole, frame=True)
             if patches:
                 _outline(axes, box)
                 axes = figure.add_subplot(grid[per_channel * block + 1, column + 1])
-                draw_picture(axes, whole[box])
+                draw_picture(axes, whole[box], frame=True)
     figure.alt = alt or (
         f"For {len(wanted)} channels of {layer} ({', '.join(map(str, wanted))}): the {n} pictures "
         f"of {len(result.strongest)} that excite the channel most"
