@@ -1,0 +1,171 @@
+"""Open a picture of any kind the way a network wants it: red-green-blue, 8 bit, upright."""
+
+import os
+import struct
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps
+
+from tlcourse.errors import PictureError
+
+MAX_PIXELS = 100_000_000  # about 10,000 x 10,000; decoded to RGB this is 300 MB
+
+# Kinds of files that Pillow reads by itself. Those that start other programs are not among them.
+_FORMATS = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+_ORIENTATION = 274  # number of the EXIF tag
+_BITS_PER_SAMPLE = 258  # number of the TIFF tag
+_HEIC = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"}  # what phones write
+_QUIET = threading.Lock()  # warning filters belong to the whole process, not to one thread
+
+
+def open_picture(
+    source: str | os.PathLike[str] | bytes | BinaryIO, *, max_side: int | None = None
+) -> Image.Image:
+    """Open a picture as red-green-blue, 8 bit, upright; of an animation the first frame.
+
+    Transparent parts become white, 16-bit and floating-point values are scaled to 8 bit, and a
+    photograph taken with a turned camera is turned upright (EXIF). Colour profiles are not applied.
+
+    Args:
+        source: Path, content (bytes) or opened binary file.
+        max_side: Shrink so that no side is longer than this many pixels. Large JPEG photographs
+            are then decoded at a reduced size, which is faster. By default nothing is shrunk.
+
+    Returns:
+        A PIL picture of mode "RGB" that is in memory and needs no open file.
+
+    Raises:
+        PictureError: Not there, empty, not a picture, cut off, or of more than 100 million pixels
+            (found out from its first bytes, before it is decoded). The message names the reason.
+    """
+    name, file = _binary(source)
+    with file:
+        try:
+            picture = _read_header(file, name)
+            if max_side is not None:
+                picture.draft(None, (2 * max_side, 2 * max_side))  # acts on JPEG only
+            picture.load()
+            with _quiet():
+                turned = picture.getexif().get(_ORIENTATION, 1)
+            result = to_rgb(picture)
+            if turned != 1:
+                result.getexif()[_ORIENTATION] = turned
+                result = ImageOps.exif_transpose(result)
+        except PictureError:
+            raise
+        except Exception as error:  # decoders raise nearly anything on damaged files
+            raise PictureError(f"{name} cannot be read: {_reason(error)}.") from error
+    if max_side is not None:
+        result.thumbnail((max_side, max_side), Image.Resampling.BICUBIC)
+    result.info.clear()
+    return result
+
+
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """Return a picture of any mode as 8-bit "RGB": scaled if deeper, on white if transparent.
+
+    It is not turned: only `open_picture` looks at the camera's orientation.
+    """
+    if picture.mode == "RGB" and "transparency" not in picture.info:
+        return picture.copy()
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        return Image.fromarray(_to_8_bit(picture)).convert("RGB")
+    if picture.has_transparency_data:
+        picture = (picture.convert("LA") if picture.mode == "La" else picture).convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        return Image.alpha_composite(white, picture).convert("RGB")
+    if picture.mode == "LAB":
+        profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(picture, *profiles, outputMode="RGB")
+    return picture.convert("RGB")
+
+
+def _binary(source: object) -> tuple[str, BinaryIO]:
+    """Name of a source for sentences, and the source as an opened file."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return "The picture", BytesIO(source)
+    if hasattr(source, "read"):
+        content = source.read()
+        if isinstance(content, bytes):
+            return "The picture", BytesIO(content)
+        raise PictureError("The picture's file is opened as text; open it with mode 'rb'.")
+    if not isinstance(source, str | os.PathLike):
+        raise PictureError(
+            f"A picture is opened from a path, bytes or a file, not from {type(source).__name__}."
+        )
+    path = Path(source).expanduser()
+    try:
+        return path.name, path.open("rb")
+    except (OSError, ValueError) as error:
+        reason = "it is a folder" if path.is_dir() else getattr(error, "strerror", None) or error
+        raise PictureError(f"{path} cannot be opened: {reason}.") from error
+
+
+def _read_header(file: BinaryIO, name: str) -> Image.Image:
+    """Open a picture without decoding it, and refuse what is not one or is too large."""
+    start = file.read(12)
+    if not start:
+        raise PictureError(f"{name} cannot be read: it is empty (0 bytes).")
+    file.seek(0)
+    Image.init()
+    try:
+        with _quiet():
+            picture = Image.open(file, formats=[f for f in _FORMATS if f in Image.OPEN])
+        too_large = picture.width * picture.height > MAX_PIXELS
+    except Image.UnidentifiedImageError as error:
+        heic = start[4:8] == b"ftyp" and start[8:] in _HEIC
+        kind = "a HEIC photograph; save it as JPEG" if heic else "not a picture"
+        raise PictureError(f"{name} cannot be read: it is {kind}.") from error
+    except Image.DecompressionBombError:
+        too_large = True
+    if too_large:
+        raise PictureError(
+            f"{name} is not opened: it has more than {MAX_PIXELS // 1_000_000} million pixels."
+        )
+    return picture
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Pillow from warning of large pictures (refused anyway) and of damaged EXIF data."""
+    with _QUIET, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _reason(error: Exception) -> str:
+    """A decoder's complaint in a few words."""
+    said = str(error).lower()
+    cut = ("truncated", "broken", "unexpected end", "not enough", "incomplete", "decoder object")
+    if isinstance(error, EOFError | struct.error) or any(word in said for word in cut):
+        return "it is cut off or damaged"
+    return f"it is damaged ({str(error).rstrip('.') or type(error).__name__})"
+
+
+def _to_8_bit(picture: Image.Image) -> np.ndarray:
+    """Values of a one-channel picture deeper than 8 bit, scaled by its depth: uint8 (H, W)."""
+    values = np.array(picture, dtype=np.float32)
+    values = np.nan_to_num(values, copy=False, posinf=0, neginf=0)
+    lowest, highest = float(values.min()), float(values.max())
+    if picture.mode.startswith("I;16"):
+        tags = getattr(picture, "tag_v2", {})
+        bits = tags.get(_BITS_PER_SAMPLE, (16,))
+        white = 2.0 ** (bits[0] if isinstance(bits, tuple) else bits) - 1
+    elif picture.mode == "I" and picture.format in {"PNG", "PPM"}:
+        white = 65535.0
+    else:  # the file does not say what white is: the smallest usual range that holds all values
+        white = next((w for w in (1.0, 255.0, 65535.0) if highest <= w), highest)
+        if picture.mode == "I" and white == 1:
+            white = 255.0
+    if lowest < 0:  # no usual range: from the darkest to the brightest value
+        values -= np.float32(lowest)
+        white = highest - lowest
+    values *= np.float32(255 / (white or 1))
+    return np.clip(np.rint(values, out=values), 0, 255, out=values).astype(np.uint8)
