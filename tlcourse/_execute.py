@@ -1,5 +1,6 @@
 """Execute a notebook without a browser, and measure its kernel."""
 
+import asyncio
 import re
 import sys
 import threading
@@ -118,15 +119,13 @@ def execute(
     """
     run = _Run(read_notebook(path), folder or path.parent, on_cell)
     # A thread, because nbclient takes Ctrl-C for itself when it is in the main one.
-    worker = threading.Thread(target=run.work, daemon=True)
-    worker.start()
+    threading.Thread(target=run.work, daemon=True).start()
     try:
-        while worker.is_alive():
-            worker.join(_POLL_SECONDS)
+        while not run.ended.wait(_POLL_SECONDS):
             run.measure()
     except KeyboardInterrupt:
         run.stop()
-        worker.join()
+        run.ended.wait()
     return run.outcome(path.stem)
 
 
@@ -145,10 +144,13 @@ class _Run:
         self.first_figure: float | None = None
         self.error: BaseException | None = None
         self.stopping = False
+        # Not `Thread.join`: after Ctrl-C in it, Python 3.11 and 3.12 take the thread for ended.
+        self.ended = threading.Event()
         self.client = NotebookClient(
             notebook,
             timeout=None,
             kernel_name="python3",
+            extra_arguments=["--log-level=ERROR"],
             resources={"metadata": {"path": str(folder)}},
             on_cell_execute=self._begin,
             on_cell_executed=self._end,
@@ -160,12 +162,14 @@ class _Run:
 
         self.started = time.perf_counter()
         try:
-            self.client.execute()
+            asyncio.run(self.client.async_execute())
         except CellExecutionError as error:
             self.error = error
         except BaseException as error:
             self.error = error
             self.seconds = time.perf_counter() - self.started
+        finally:
+            self.ended.set()
 
     def measure(self) -> None:
         process = self._kernel()
@@ -208,9 +212,7 @@ class _Run:
     def _end(self, cell: "NotebookNode", cell_index: int, execute_reply: Any) -> None:
         self.measure()
         self.seconds = time.perf_counter() - self.started
-        if self.first_figure is None and any(
-            "image/png" in o.get("data", {}) for o in cell.outputs
-        ):
+        if self.first_figure is None and any(map(_shows_picture, cell.outputs)):
             self.first_figure = self.seconds
         self.on_cell()
 
@@ -233,6 +235,11 @@ class _Run:
             return Failure(self.begun, source, said)
         said = _plain(f"{type(self.error).__name__}: {self.error}")
         return Failure(self.begun, source, said if self.begun else f"No kernel started. {said}")
+
+
+def _shows_picture(output: "NotebookNode") -> bool:
+    data = output.get("data", {})
+    return "<img" in data.get("text/html", "") or any(kind.startswith("image/") for kind in data)
 
 
 def _plain(text: str) -> str:

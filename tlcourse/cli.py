@@ -116,18 +116,23 @@ def run(
     n_cells = sum(len(code_cells(read_notebook(path))) for path in paths)
     machine = describe()
     _make_folder(report.parent)
+    if html:
+        _make_folder(html)
     outcomes: list[Outcome] = []
+    stopped = False
     with _working_folder(folder) as working, tqdm(total=n_cells, unit="cell") as bar:
-        for path in paths:
-            bar.set_description(path.stem)
-            outcome = execute(path, folder=working, on_cell=bar.update)
-            outcomes.append(outcome)
-            bar.write(summary_line(outcome))
-            if html and outcome.executed:
-                write_html(outcome, html)
-            if outcome.status == "stopped":
-                break
-    stopped = outcomes[-1].status == "stopped"
+        try:
+            for path in paths:
+                bar.set_description(path.stem)
+                outcome = execute(path, folder=working, on_cell=bar.update)
+                outcomes.append(outcome)
+                bar.write(summary_line(outcome))
+                if html:
+                    write_html(outcome, html)
+                if stopped := outcome.status == "stopped":
+                    break
+        except KeyboardInterrupt:
+            stopped = True
     outcomes += [Outcome(path.stem, "not run") for path in paths[len(outcomes) :]]
     report.write_text(render(outcomes, machine), encoding="utf-8")
     print(f"Report: {report}")

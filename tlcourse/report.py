@@ -93,7 +93,6 @@ def write_html(outcome: "Outcome", folder: Path) -> Path:
     page, _ = HTMLExporter().from_notebook_node(
         outcome.executed, resources={"metadata": {"name": outcome.name}}
     )
-    folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{outcome.name}.html"
     target.write_text(page, encoding="utf-8")
     return target

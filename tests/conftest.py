@@ -1,0 +1,20 @@
+"""Tests use no network and write nothing outside temporary folders; notebook kernels inherit it."""
+
+import os
+import tempfile
+
+import matplotlib as mpl
+
+_place = tempfile.TemporaryDirectory(prefix="tlcourse-tests-")
+
+
+def pytest_configure():
+    for name in ("TLCOURSE_CACHE", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR"):
+        os.environ[name] = str(tempfile.mkdtemp(dir=_place.name, prefix=f"{name.lower()}-"))
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.pop("TLCOURSE_DEVICE", None)
+    mpl.use("Agg")  # not through MPLBACKEND, which would silence the kernels' figures
+
+
+def pytest_unconfigure():
+    _place.cleanup()
