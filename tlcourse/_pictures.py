@@ -61,7 +61,7 @@ def open_picture(
         except PictureError:
             raise
         except Exception as error:  # decoders raise nearly anything on damaged files
-            raise PictureError(f"{name} cannot be read: {_reason(error)}.") from error
+            raise _unreadable(name, _reason(error)) from error
     if max_side is not None:
         result.thumbnail((max_side, max_side), Image.Resampling.BICUBIC)
     result.info.clear()
@@ -105,14 +105,14 @@ def _binary(source: object) -> tuple[str, BinaryIO]:
         return path.name, path.open("rb")
     except (OSError, ValueError) as error:
         reason = "it is a folder" if path.is_dir() else getattr(error, "strerror", None) or error
-        raise PictureError(f"{path} cannot be opened: {reason}.") from error
+        raise PictureError(f"{path} cannot be opened: {reason}.", f"{reason}") from error
 
 
 def _read_header(file: BinaryIO, name: str) -> Image.Image:
     """Open a picture without decoding it, and refuse what is not one or is too large."""
     start = file.read(12)
     if not start:
-        raise PictureError(f"{name} cannot be read: it is empty (0 bytes).")
+        raise _unreadable(name, "it is empty (0 bytes)")
     file.seek(0)
     Image.init()
     try:
@@ -122,13 +122,11 @@ def _read_header(file: BinaryIO, name: str) -> Image.Image:
     except Image.UnidentifiedImageError as error:
         heic = start[4:8] == b"ftyp" and start[8:] in _HEIC
         kind = "a HEIC photograph; save it as JPEG" if heic else "not a picture"
-        raise PictureError(f"{name} cannot be read: it is {kind}.") from error
+        raise _unreadable(name, f"it is {kind}") from error
     except Image.DecompressionBombError:
         too_large = True
     if too_large:
-        raise PictureError(
-            f"{name} is not opened: it has more than {MAX_PIXELS // 1_000_000} million pixels."
-        )
+        raise _unreadable(name, f"it has more than {MAX_PIXELS // 1_000_000} million pixels")
     return picture
 
 
@@ -138,6 +136,10 @@ def _quiet() -> Iterator[None]:
     with _QUIET, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def _unreadable(name: str, reason: str) -> PictureError:
+    return PictureError(f"{name} cannot be read: {reason}.", reason)
 
 
 def _reason(error: Exception) -> str:

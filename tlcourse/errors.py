@@ -31,4 +31,8 @@ class DownloadError(CourseError):
 
 
 class PictureError(CourseError):
-    """A file is not a picture that can be read."""
+    """A file is not a picture that can be read; `reason` says why in a few words."""
+
+    def __init__(self, said: str, reason: str = "") -> None:
+        super().__init__(said)
+        self.reason = reason or said.rstrip(".")
