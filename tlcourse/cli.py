@@ -81,9 +81,15 @@ def lab(context: typer.Context) -> None:
         print(f"Copied {len(copied)} files to {folder}. They are yours to change.")
     else:
         print(f"The notebooks are in {folder}. To have one afresh, rename yours and come again.")
-    root_named = any("notebook-dir" in a or "root_dir" in a for a in context.args)
-    root = [] if root_named else [f"--ServerApp.root_dir={here}"]
-    sys.exit(open_lab([str(folder / FIRST), *root, *context.args]))
+    sys.exit(open_lab([*_opening(here, folder / FIRST, context.args), *context.args]))
+
+
+def _opening(here: Path, first: Path, arguments: list[str]) -> list[str]:
+    """Arguments that make JupyterLab show this folder with the first notebook open."""
+    if any("notebook-dir" in a or "root_dir" in a for a in arguments):
+        return [str(first)]  # the learner wants another folder; the address is JupyterLab's to find
+    where = first.relative_to(here).as_posix()
+    return [f"--ServerApp.root_dir={here}", f"--LabApp.default_url=/lab/tree/{where}"]
 
 
 @app.command()
