@@ -68,11 +68,17 @@ def read_folder(
 
     used = _without_copies(_readable(entries, skipped), skipped)
     given = {split: [e for e in used if e.split == split] for split in bases}
-    source = given.pop("all", None) or given.pop("train")
+    source = given.pop("all" if "all" in bases else "train")
     labels = np.array([names.index(e.label) for e in source], dtype=np.int64)
     fractions = {"val": val_fraction, "test": test_fraction}
     missing = {split: share for split, share in fractions.items() if split not in given}
-    parts = draw_splits(labels, names, missing, seed)
+    try:
+        parts = draw_splits(labels, names, missing, seed)
+    except CourseError as error:
+        if not skipped:
+            raise
+        left = f"Left out were {len(skipped)} files, such as {skipped[0].name}:"
+        raise CourseError(f"{error} {left} {skipped[0].reason}.") from None
     chosen = {split: [source[i] for i in places] for split, places in parts.items()} | given
     opener = partial(open_picture, max_side=max_side)
     splits = {
@@ -143,8 +149,7 @@ def _entries(root: Path, base: Path, split: str, skipped: list[Skipped]) -> Iter
         for where, folders, names in os.walk(child):
             folders[:] = [name for name in folders if not _is_system(name)]
             files += [Path(where, name) for name in names if not _is_system(name)]
-        for path in sorted(files):
-            name = path.relative_to(root).as_posix()
+        for name, path in sorted((path.relative_to(root).as_posix(), path) for path in files):
             if path.suffix.lower() in EXTENSIONS:
                 yield _Entry(path, name, split, child.name)
             else:

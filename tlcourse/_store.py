@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-import tempfile
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,9 +39,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     If the block raises (Ctrl-C included) the temporary file is removed and `path` is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    part = Path(name)
+    # Not `tempfile`: its files are for one user only, and a cache may be shared by a class.
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
     try:
         yield part
         part.replace(path)
@@ -49,22 +48,20 @@ def whole_file(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def download(
-    url: str, path: Path, *, sha256: str, size: int, what: str, open_url: Callable | None = None
-) -> Path:
+def download(url: str, path: Path, *, sha256: str, size: int, what: str) -> Path:
     """Fetch one file with a progress bar, verify it, and only then give it its name.
 
     Args:
         url: Where it is.
         path: Where it goes. A file that is there and has the right digest is not fetched again.
         sha256: Expected digest, hexadecimal.
-        size: Expected size in bytes, for the progress bar.
+        size: Expected size in bytes; the progress bar shows it from the start.
         what: Its name in sentences, such as "the ants and bees pictures".
-        open_url: Replaces `urllib.request.urlopen`, for tests.
 
     Raises:
         DownloadError: No network, cut half-way, or other content than expected. Nothing is left.
     """
+    from http.client import HTTPException
     from urllib.request import urlopen
 
     from tqdm.auto import tqdm
@@ -74,28 +71,32 @@ def download(
     try:
         with (
             whole_file(path) as part,
-            (open_url or urlopen)(url, timeout=30) as source,
+            urlopen(url, timeout=30) as source,
             part.open("wb") as sink,
             tqdm(total=size, unit="B", unit_scale=True, desc=what) as bar,
         ):
-            while block := source.read(1 << 16):
+            announced = int(source.headers.get("Content-Length") or size)
+            received = 0
+            while announced == size and received <= size and (block := source.read(1 << 16)):
                 sink.write(block)
+                received += len(block)
                 bar.update(len(block))
             sink.flush()
-            if part.stat().st_size < size:
+            if announced == size and received < size:
                 raise DownloadError(
-                    f"The download of {what} was cut after {part.stat().st_size:,} of {size:,} "
-                    "bytes. Nothing was kept; run the same line again."
+                    f"The download of {what} was cut after {received:,} of {size:,} bytes. "
+                    "Nothing was kept; run the same line again."
                 )
-            if sha256_of(part) != sha256:
+            if announced != size or sha256_of(part) != sha256:
                 raise DownloadError(
-                    f"What {url} sent is not {what} as expected (its SHA-256 differs). "
-                    "Nothing was kept; try again later."
+                    f"What {url} sent is not {what} as expected (its size or SHA-256 differs). "
+                    "Nothing was kept; a network's login page can be the cause, so open a web "
+                    "page first, then run the same line again."
                 )
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise DownloadError(
-            f"{what} could not be downloaded ({reason}). "
-            "Check the network and run the same line again; nothing half-done was kept."
+            f"{what[0].upper()}{what[1:]} could not be downloaded ({reason}). Check the network "
+            "(and the space on the disk) and run the same line again; nothing half-done was kept."
         ) from error
     return path
