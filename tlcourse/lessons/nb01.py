@@ -139,7 +139,7 @@ EXERCISES = (
             Misconception(
                 "more maps",
                 lambda a: same_text(a, "a"),
-                "Would the maps of a network with random weights look bad? Look at Figure 7.",
+                "Would the maps of a network with random weights look bad? Look at Figure 8.",
                 "a",
             ),
             Misconception(
