@@ -176,11 +176,11 @@ def test_a_folder_gives_its_pictures_and_classes_in_sorted_order(pets):
 
 
 def test_splits_do_not_depend_on_the_order_of_the_file_system(pets, monkeypatch):
-    expected = names_of(tl.load_task(pets, seed=3))
+    expected = [getattr(tl.load_task(pets, seed=3), split).names for split in SPLITS]
     walk, glob = os.walk, Path.iterdir
     monkeypatch.setattr(os, "walk", lambda top: ((w, d, f[::-1]) for w, d, f in walk(top)))
     monkeypatch.setattr(Path, "iterdir", lambda folder: iter(list(glob(folder))[::-1]))
-    assert names_of(tl.load_task(pets, seed=3)) == expected
+    assert [getattr(tl.load_task(pets, seed=3), split).names for split in SPLITS] == expected
 
 
 def test_given_splits_are_kept_and_missing_ones_come_from_train(tmp_path):
@@ -230,9 +230,11 @@ def test_copies_are_found_in_another_format_and_with_other_metadata(pets):
     same = noise(5)
     same.save(pets / "cats" / "copy.bmp")
     same.save(pets / "cats" / "dated.png", dpi=(72, 72))
+    noise(7000, (300, 200)).save(pets / "cats" / "large.jpg")
+    Image.open(pets / "cats" / "large.jpg").save(pets / "cats" / "saved again.png")
     task = tl.load_task(pets)
-    assert set(reasons_of(task)) == {"cats/copy.bmp", "cats/dated.png"}
-    assert sum(counts_of(task)) == 20
+    assert set(reasons_of(task)) == {"cats/copy.bmp", "cats/dated.png", "cats/saved again.png"}
+    assert sum(counts_of(task)) == 21
 
 
 def test_of_a_picture_in_two_classes_none_is_used(pets):
