@@ -65,6 +65,15 @@ def test_a_floating_point_tiff_is_read():
     assert np.array_equal(first_channel(open_picture(tiff)), RAMP)
 
 
+def test_a_12_bit_tiff_is_scaled_by_its_own_depth():
+    tags = {256: 2, 257: 1, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: 3}
+    pixels = bytes([0xFF, 0xF8, 0x00, 0])  # 4095 and 2048
+    content = b"II*\0" + struct.pack("<I", 12) + pixels + struct.pack("<H", len(tags))
+    content += b"".join(struct.pack("<HHII", tag, 3, 1, value) for tag, value in tags.items())
+    opened = open_picture(content + bytes(4))
+    assert first_channel(opened).tolist() == [[255, 128]]
+
+
 def test_a_cmyk_photograph_keeps_its_colours(cat):
     back = open_picture(encoded(cat.convert("CMYK"), "JPEG", quality=95))
     assert np.abs(np.asarray(back, float) - np.asarray(cat, float)).mean() < 2  # JPEG's own loss

@@ -501,6 +501,16 @@ def test_ctrl_c_while_unpacking_leaves_no_task(offered, monkeypatch):
     assert kept_in(cache) == []
 
 
+def test_a_cache_that_cannot_be_written_is_one_sentence(offered, monkeypatch):
+    def refuse(**where):
+        raise PermissionError(13, "Permission denied")
+
+    offered()
+    monkeypatch.setattr(_downloads.tempfile, "mkdtemp", refuse)
+    with pytest.raises(DownloadError, match=r"Permission denied.*Set TLCOURSE_CACHE to a folder"):
+        tl.download_task("hymenoptera")
+
+
 def test_only_the_named_tasks_can_be_downloaded():
     with pytest.raises(UnknownNameError, match="hymenoptera"):
         tl.download_task("hymenopter")

@@ -63,25 +63,36 @@ def download_task(name: str = "hymenoptera") -> Path:
         more = "The other tasks need no download."
         raise UnknownNameError("task to download", name, ARCHIVES, more)
     archive, cache = ARCHIVES[name], cache_dir()
-    with FileLock(cache / f".{archive.folder}.lock"):
-        if found := find_task(name):
-            return found
-        for rest in cache.glob(f".{archive.folder}.*.part"):  # of a process that was killed
-            shutil.rmtree(rest, ignore_errors=True)
-        part = Path(tempfile.mkdtemp(dir=cache, prefix=f".{archive.folder}.", suffix=".part"))
-        try:
-            megabytes = f"{archive.what} ({archive.size / 1e6:.0f} MB)"
-            zipped = download(
-                archive.url,
-                part / "archive.zip",
-                sha256=archive.sha256,
-                size=archive.size,
-                what=megabytes,
-            )
-            _unpack(zipped, part, archive)
-            return (part / archive.folder).replace(cache / archive.folder)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+    if found := find_task(name):
+        return found
+    try:
+        with FileLock(cache / f".{archive.folder}.lock"):  # a second process waits for the first
+            return find_task(name) or _fetch(archive, cache)
+    except OSError as error:
+        raise DownloadError(
+            f"{archive.what[0].upper()}{archive.what[1:]} cannot be kept in {cache} ({error}). "
+            "Set TLCOURSE_CACHE to a folder that you may write to."
+        ) from error
+
+
+def _fetch(archive: Archive, cache: Path) -> Path:
+    """Download and unpack into a temporary folder of the cache, which then gets its name."""
+    for rest in cache.glob(f".{archive.folder}.*.part"):  # of a process that was killed
+        shutil.rmtree(rest, ignore_errors=True)
+    part = Path(tempfile.mkdtemp(dir=cache, prefix=f".{archive.folder}.", suffix=".part"))
+    try:
+        megabytes = f"{archive.what} ({archive.size / 1e6:.0f} MB)"
+        zipped = download(
+            archive.url,
+            part / "archive.zip",
+            sha256=archive.sha256,
+            size=archive.size,
+            what=megabytes,
+        )
+        _unpack(zipped, part, archive)
+        return (part / archive.folder).replace(cache / archive.folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _unpack(zipped: Path, target: Path, archive: Archive) -> None:
