@@ -126,6 +126,18 @@ def test_digits_are_scikit_learns_with_their_labels():
     picture, _ = task.train[0]
     small = np.asarray(picture.convert("L").resize((8, 8), Image.Resampling.BOX), float)
     assert np.corrcoef(small.ravel(), task.train.raw[0].ravel())[0, 1] > 0.95
+    assert np.ptp(small) > 150  # from black to white
+
+
+def test_the_first_hundred_patches_are_the_faces():
+    from skimage.data import lfw_subset
+
+    patches, task = lfw_subset(), tl.load_task("faces")
+    for split in SPLITS:
+        pictures = getattr(task, split)
+        places = np.array([int(name.split("/")[1]) for name in pictures.names])
+        assert np.array_equal(pictures.raw, patches[places])
+        assert [task.classes[i] == "face" for i in pictures.labels] == (places < 100).tolist()
 
 
 def test_the_seed_decides_the_splits():
@@ -230,7 +242,7 @@ def test_copies_are_found_in_another_format_and_with_other_metadata(pets):
     same = noise(5)
     same.save(pets / "cats" / "copy.bmp")
     same.save(pets / "cats" / "dated.png", dpi=(72, 72))
-    noise(7000, (300, 200)).save(pets / "cats" / "large.jpg")
+    noise(7000, (1200, 800)).save(pets / "cats" / "large.jpg")
     Image.open(pets / "cats" / "large.jpg").save(pets / "cats" / "saved again.png")
     task = tl.load_task(pets)
     assert set(reasons_of(task)) == {"cats/copy.bmp", "cats/dated.png", "cats/saved again.png"}
