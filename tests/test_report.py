@@ -125,7 +125,7 @@ def page():
 
 def test_the_page_tells_results_against_what_was_planned(page):
     text = _Page(page).text
-    assert "2 of 4 notebooks passed; 1 of them took more" in text
+    assert "2 of 4 notebooks passed; 1 took more time" in text
     for part in ("12 s (20)", "800 MiB (1536)", "after 3 s", "Passed", "Not run"):
         assert part in text
     assert "61 s (over 50)" in text

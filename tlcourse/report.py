@@ -64,7 +64,7 @@ def render(outcomes: Sequence["Outcome"], machine: Mapping[str, str]) -> str:
     summary = f"{passed} of {len(outcomes)} notebooks passed"
     over = sum(outcome.over_time or outcome.over_memory for outcome in outcomes)
     if over:
-        summary += f"; {over} of them took more time or memory than planned"
+        summary += f"; {over} took more time or memory than planned"
     return _PAGE.format(
         title="The notebooks of tlcourse, executed",
         style=_STYLE,
