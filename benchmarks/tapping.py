@@ -1,15 +1,16 @@
 """What does tapping a layer cost, beside running by hand just the modules up to it?
 
-    python benchmarks/tapping.py [--rounds 15] [--batch 8] [--device cpu]
+    python benchmarks/tapping.py [--rounds 25] [--batch 8] [--device cpu]
 
-Each round times all ways once, one after the other, so that a slow moment of the machine hits all
-of them; printed are the median seconds and the median ratio to running by hand in the same round.
+Each round times all ways once, in a random order, so that a slow moment of the machine hits all of
+them alike; printed are the median seconds and the median ratio to running by hand in the same round.
 The peers: timm's `forward_intermediates(stop_early=True)`, captum's `LayerActivation` (it runs the
 whole network), and torchvision's `create_feature_extractor`, on resnet18, since it cannot trace
 the default network.
 """
 
 import argparse
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -81,7 +82,9 @@ def measure(backbone: tl.Backbone, layer: str, batch: torch.Tensor, rounds: int)
     for name, way in candidates.items():  # warm-up, and the proof that all give the same
         torch.testing.assert_close(way(batch), expected, msg=f"{name} differs at {layer}")
     for _ in range(rounds):
-        for name, way in candidates.items():
+        # In a new order each round: what ran before leaves the caches and the memory as it likes.
+        for name in random.sample(list(candidates), len(candidates)):
+            way = candidates[name]
             synchronize(backbone.device)
             start = time.perf_counter()
             way(batch)
@@ -98,7 +101,7 @@ def measure(backbone: tl.Backbone, layer: str, batch: torch.Tensor, rounds: int)
 def main() -> None:
     """Read the options and measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--device", default=None)
     options = parser.parse_args()

@@ -67,14 +67,20 @@ def number(answer: Any) -> float:
     return float(value)
 
 
-def close(answer: Any, expected: float, rel: float = 0.01, absolute: float = 0.0) -> bool:
+def close(
+    answer: Any, expected: float, *, rel: float | None = None, absolute: float | None = None
+) -> bool:
     """Tell whether a scalar lies within a share `rel` of, or `absolute` from, what is expected.
+
+    Without either, the share is 1 %.
 
     Raises:
         TypeError: The answer is not one number.
     """
+    if rel is None:
+        rel = 0.01 if absolute is None else 0.0
     distance = abs(number(answer) - expected)  # NaN is close to nothing
-    return distance <= max(rel * abs(expected), absolute)
+    return distance <= max(rel * abs(expected), absolute or 0.0)
 
 
 def same_text(answer: Any, *accepted: str) -> bool:
@@ -114,7 +120,7 @@ def same_sequence(answer: Any, expected: Sequence[Any], rel: float = 0.0) -> boo
     if len(members) != len(expected):
         return False
     return all(
-        same_text(a, e) if isinstance(e, str) else close(a, e, rel)
+        same_text(a, e) if isinstance(e, str) else close(a, e, rel=rel)
         for a, e in zip(members, expected, strict=True)
     )
 

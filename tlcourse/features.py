@@ -24,7 +24,7 @@ class Features:
         y: Class of each picture, int64 (N,).
         split: "train", "val" or "test" for each picture, (N,).
         classes: Names of the classes, in the order of `y`.
-        names: "class/file" for each picture, so that you can find it if you have the pictures.
+        names: "folder/class/file" for each picture, so that you can find it if you have the pictures.
         logits: The network's own 1000 outputs, float32 (N, 1000); None for random weights.
         source: How they were made.
     """

@@ -92,8 +92,32 @@ EXERCISES = (
                 _DAYS * 24,
             ),
             Misconception(
+                "minutes",
+                lambda a: close(a, _DAYS * 1440, rel=0.02),
+                "Those are minutes. The question asks for days.",
+                _DAYS * 1440,
+            ),
+            Misconception(
+                "without the speed",
+                lambda a: close(a, _DAYS * 2000, rel=0.02),
+                "That is one picture per second. Where is the speed of this GPU?",
+                _DAYS * 2000,
+            ),
+            Misconception(
+                "pictures, not time",
+                lambda a: close(a, 1_280_000 * 300, rel=0.02),
+                "That is how many pictures the network sees. How long does that take?",
+                1_280_000 * 300,
+            ),
+            Misconception(
+                "rounded",
+                lambda a: number(a) == 2,
+                "Nearly. Give at least one decimal.",
+                2,
+            ),
+            Misconception(
                 "multiplied by the speed",
-                lambda a: number(a) > 1e6,
+                lambda a: number(a) > 1e9 or close(a, 1_280_000 * 300 * 2000 / 86_400),
                 "That is very long. Is a faster machine a reason to multiply or to divide?",
                 1_280_000 * 300 * 2000 / 86_400,
             ),
@@ -103,7 +127,7 @@ EXERCISES = (
             "Divide by the pictures per second. That gives seconds.",
             "A day has 60 * 60 * 24 seconds.",
         ),
-        otherwise="Write it as one line: pictures * epochs / speed / seconds in a day.",
+        otherwise="Write down the unit after each step: pictures, seconds, days.",
         expects="a number of days",
     ),
     Exercise(
@@ -129,6 +153,12 @@ EXERCISES = (
                 lambda a: close(a, 2 * _MEGABYTES, rel=0.01),
                 "Something is missing. Count again how many numbers belong to each weight.",
                 2 * _MEGABYTES,
+            ),
+            Misconception(
+                "mebibytes",
+                lambda a: close(a, 4 * _MEGABYTES * 1e6 / 2**20, rel=0.01),
+                "You divided by 1024 twice. Here 1 MB is 1,000,000 bytes.",
+                4 * _MEGABYTES * 1e6 / 2**20,
             ),
             Misconception(
                 "bytes",
@@ -157,6 +187,21 @@ EXERCISES = (
         right=_names_both,
         praise="This is pattern 1, a pre-trained network used as it is, in your own words.",
         misconceptions=(
+            Misconception(
+                "nothing",
+                lambda a: _try_on(a, "chelsea") is None,
+                "Your function returns nothing. Does it end with `return`?",
+                lambda: lambda picture: None,
+            ),
+            Misconception(
+                "one in a list",
+                lambda a: (
+                    same_text(_try_on(a, "chelsea")[0], "tiger cat")
+                    and len(_try_on(a, "chelsea")) == 1
+                ),
+                "Your function returns a list with the name in it. Return the name itself.",
+                lambda: lambda picture: ["tiger cat"],
+            ),
             Misconception(
                 "the index",
                 lambda a: number(_try_on(a, "chelsea")) == 282,

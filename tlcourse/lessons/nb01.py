@@ -21,7 +21,7 @@ EXERCISES = (
     Exercise(
         id="01.1",
         question="Which layer gives 112 channels of 14 x 14 positions?",
-        right=lambda a: same_text(a, "stage5"),
+        right=lambda a: same_text(a, "stage5", "stage 5"),
         praise="Its maps are 16 times smaller than the picture in each direction.",
         misconceptions=(
             Misconception(
@@ -39,7 +39,7 @@ EXERCISES = (
             Misconception(
                 "module path",
                 lambda a: same_text(a, "blocks.4"),
-                "That is the right module by its path. Give the name in the column `layer`.",
+                "That is the right module by its path. Give the name of the layer, in the leftmost column.",
                 "blocks.4",
             ),
         ),
@@ -57,8 +57,14 @@ EXERCISES = (
         praise="Only the first layer reads the colours. All the others do not know what came in.",
         misconceptions=(
             Misconception(
+                "name in the file",
+                lambda a: "_conv_stem.weight" in a,
+                "That is its name in the file. What does `backbone.model.state_dict()` call it?",
+                ["_conv_stem.weight"],
+            ),
+            Misconception(
                 "the classifier",
-                lambda a: any("classifier" in name for name in a),
+                lambda a: any("classifier" in name for name in ([a] if isinstance(a, str) else a)),
                 "The classifier depends on the number of classes, and that is still 1000. What "
                 "depends on the number of colours?",
                 ["classifier.weight", "classifier.bias"],

@@ -55,6 +55,14 @@ def _gives(answer: Any, black: float, white: float) -> bool:
     return True
 
 
+def _returns_nothing(answer: Any) -> bool:
+    import torch
+
+    if not callable(answer):
+        raise TypeError("not a function")
+    return answer(torch.zeros(3, 224, 224)) is None
+
+
 def _linear(divide: float, mean: float, std: float) -> Callable[[Any], Any]:
     return lambda x: (x / divide - mean) / std
 
@@ -86,6 +94,12 @@ EXERCISES = (
                 ["cat"],
             ),
             Misconception(
+                "places",
+                lambda a: {int(n) for n in a} == {281, 282, 283, 284, 285},
+                "Those are the right places. Give the names.",
+                [281, 282, 283, 284, 285],
+            ),
+            Misconception(
                 "some are missing",
                 lambda a: {str(n).lower() for n in a} < {n.lower() for n in _CATS},
                 "All of these are right, but there are five.",
@@ -104,7 +118,7 @@ EXERCISES = (
         id="02.2",
         question="What is the accuracy of the two scores on the training photographs?",
         right=lambda a: close(a, _accuracy("train"), absolute=0.002),
-        praise="As good as on the others, since nothing was fitted to these pictures.",
+        praise="We fitted nothing to any of these pictures, so both splits serve equally well.",
         misconceptions=(
             Misconception(
                 "validation",
@@ -126,7 +140,7 @@ EXERCISES = (
             ),
             Misconception(
                 "per cent",
-                lambda a: close(a, 100 * _accuracy("train"), absolute=0.2),
+                lambda a: close(a, 100 * _accuracy("train"), absolute=0.1),
                 "Right, in per cent. Give it as a number from 0 to 1.",
                 lambda: 100 * _accuracy("train"),
             ),
@@ -145,6 +159,12 @@ EXERCISES = (
         right=lambda a: _gives(a, -1.0, 1.0),
         praise="0 becomes -1 and 255 becomes 1, as in the network's training.",
         misconceptions=(
+            Misconception(
+                "nothing",
+                _returns_nothing,
+                "Your function returns nothing. Does it end with `return`?",
+                lambda: lambda x: None,
+            ),
             Misconception(
                 "only divided by 255",
                 lambda a: _gives(a, 0.0, 1.0),
@@ -181,9 +201,9 @@ EXERCISES = (
     ),
     Exercise(
         id="02.4",
-        question="On how many validation photographs is one other class above one half?",
+        question="On how many validation photographs does a class that is neither get over half?",
         right=lambda a: close(a, _sure_of_something_else(), absolute=0.5),
-        praise="So often it is sure of something that you did not ask for.",
+        praise="Few. But for these, a threshold would not have warned you.",
         misconceptions=(
             Misconception(
                 "ants and bees counted too",
