@@ -12,6 +12,7 @@ def pytest_configure():
     for name in ("TLCOURSE_CACHE", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR"):
         os.environ[name] = str(tempfile.mkdtemp(dir=_place.name, prefix=f"{name.lower()}-"))
     os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as `tlcourse run` does
     os.environ.pop("TLCOURSE_DEVICE", None)
     mpl.use("Agg")  # not through MPLBACKEND, which would silence the kernels' figures
 

@@ -94,8 +94,11 @@ def up_to(
     """Return parameters and operations from the input to a module, with or without itself."""
     n_parameters = operations = 0
     for name, record in records.items():
-        inside = name == path or not path or name.startswith(path + ".")
-        if not 0 <= record.position <= records[path].position or (inside and not inclusive):
+        caller = name  # a module that is never called belongs to the one that uses its parameters
+        while caller and records[caller].position < 0:
+            caller = caller.rpartition(".")[0]
+        inside = not path or caller == path or caller.startswith(path + ".")
+        if records[caller].position > records[path].position or (inside and not inclusive):
             continue
         parts = [r for child, r in records.items() if _is_child(child, name)]
         n_parameters += record.n_parameters - sum(r.n_parameters for r in parts)

@@ -1,6 +1,7 @@
 """The command `tlcourse`: look at the machine, open the course, run all of it."""
 
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -75,6 +76,7 @@ def lab(context: typer.Context) -> None:
 
     from tlcourse._notebooks import FIRST, copy_notebooks
 
+    _share_the_cores()
     here = Path.cwd()
     folder, copied = copy_notebooks(here)
     if copied:
@@ -115,8 +117,10 @@ def run(
     from tlcourse._execute import Outcome, code_cells, execute, read_notebook
     from tlcourse._machine import describe
     from tlcourse._notebooks import choose, find_notebooks
+    from tlcourse._store import whole_file
     from tlcourse.report import render, summary_line, write_html
 
+    _share_the_cores()
     folder = find_notebooks(Path.cwd())
     paths = choose(folder, notebook or [])
     n_cells = sum(len(code_cells(read_notebook(path))) for path in paths)
@@ -139,8 +143,11 @@ def run(
                     break
         except KeyboardInterrupt:
             stopped = True
+        if html and (working / "images").is_dir():
+            shutil.copytree(working / "images", html / "images", dirs_exist_ok=True)
     outcomes += [Outcome(path.stem, "not run") for path in paths[len(outcomes) :]]
-    report.write_text(render(outcomes, machine), encoding="utf-8")
+    with whole_file(report) as part:
+        part.write_text(render(outcomes, machine), encoding="utf-8")
     print(f"Report: {report}")
     if stopped:
         raise typer.Exit(130)
@@ -158,6 +165,15 @@ def _working_folder(folder: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="tlcourse-") as place:
         yield copy_notebooks(Path(place))[0]
+
+
+def _share_the_cores() -> None:
+    """Let a kernel's idle threads sleep; by default they spin, and slow down whoever computes.
+
+    Read by the OpenMP library of PyTorch when a kernel starts. On two busy cores a forward pass
+    may take ten times as long without it.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def _make_folder(folder: Path) -> None:

@@ -115,7 +115,9 @@ def layer_table(backbone: Backbone) -> "pd.DataFrame":
         shape = record.output_shape if after else record.input_shape
         if layer.name == "embedding" and shape:
             shape = shape[:1]  # averaged over positions where it is still a map
-        rows.append((layer.name, layer.path or "(all)", shape, n_parameters, round(operations / 1e6, 1)))
+        rows.append(
+            (layer.name, layer.path or "(all)", shape, n_parameters, round(operations / 1e6, 1))
+        )
     columns = ["layer", "module", "output", "parameters", "million_operations"]
     return pd.DataFrame(rows, columns=columns).set_index("layer")
 

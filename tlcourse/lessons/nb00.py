@@ -23,6 +23,10 @@ def _names_both(answer: Any) -> bool:
     return cat and same_text(_try_on(answer, "coffee"), "espresso")
 
 
+def _without_return(picture: Any) -> None:
+    picture.copy()
+
+
 def _always_says(word: str) -> Callable[[Any], Any]:
     return lambda picture: word
 
@@ -191,7 +195,7 @@ EXERCISES = (
                 "nothing",
                 lambda a: _try_on(a, "chelsea") is None,
                 "Your function returns nothing. Does it end with `return`?",
-                lambda: lambda picture: None,
+                lambda: _without_return,
             ),
             Misconception(
                 "one in a list",

@@ -55,6 +55,10 @@ def _gives(answer: Any, black: float, white: float) -> bool:
     return True
 
 
+def _without_return(x: Any) -> None:
+    x / 255
+
+
 def _returns_nothing(answer: Any) -> bool:
     import torch
 
@@ -163,7 +167,7 @@ EXERCISES = (
                 "nothing",
                 _returns_nothing,
                 "Your function returns nothing. Does it end with `return`?",
-                lambda: lambda x: None,
+                lambda: _without_return,
             ),
             Misconception(
                 "only divided by 255",
