@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import subprocess
 import sys
 import threading
 import time
@@ -150,7 +151,6 @@ class _Run:
             notebook,
             timeout=None,
             kernel_name="python3",
-            extra_arguments=["--log-level=ERROR"],
             resources={"metadata": {"path": str(folder)}},
             on_cell_execute=self._begin,
             on_cell_executed=self._end,
@@ -162,7 +162,10 @@ class _Run:
 
         self.started = time.perf_counter()
         try:
-            asyncio.run(self.client.async_execute())
+            # What a kernel says on its own terminal, such as a complaint when it is killed, is not
+            # part of the notebook.
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            asyncio.run(self.client.async_execute(**quiet))
         except CellExecutionError as error:
             self.error = error
         except BaseException as error:

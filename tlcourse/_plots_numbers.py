@@ -1,7 +1,7 @@
 """Figures of numbers: bars, curves, accuracy by layer."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ def bars(
     xlabel: str = "",
     title: str | None = None,
     reference: tuple[str, float] | None = None,
-    form: str = "{:.3g}",
+    form: str | Callable[[float], str] = "{:.3g}",
     log: bool = False,
     alt: str | None = None,
 ) -> Figure:
@@ -32,7 +32,7 @@ def bars(
         xlabel: What is measured, with its unit.
         title: Title of the figure.
         reference: (name, number) of a vertical line, such as ("chance", 0.5).
-        form: How numbers are written.
+        form: How numbers are written: a format such as "{:.1%}", or a function that writes one.
         log: Whether the axis is logarithmic.
         alt: Replaces the alternative text.
     """
@@ -40,6 +40,7 @@ def bars(
     numbers = [float(values[name]) for name in values.keys()]  # noqa: SIM118
     if not names:
         raise CourseError("There is nothing to compare. Pass at least one name and number.")
+    write = form if callable(form) else form.format
     figure = new_figure(0.42 * len(names) + 1.1 + (0.3 if title else 0), width=8)
     axes = figure.subplots()
     horizontal_bars(axes, [textwrap.fill(n, 34) for n in names], numbers, None)
@@ -52,7 +53,7 @@ def bars(
             axes.plot([low, high], [row, row], color="black", marker="|", linewidth=1.6)
             ends[row] = max(ends[row], high)
         axes.annotate(
-            form.format(numbers[row]),
+            write(numbers[row]),
             (ends[row], row),
             (5, 0),
             textcoords="offset points",
@@ -73,10 +74,10 @@ def bars(
             va="bottom",
             size=9.5,
         )
-    listed = ", ".join(f"{n} {form.format(v)}" for n, v in zip(names, numbers, strict=True))
+    listed = ", ".join(f"{n} {write(v)}" for n, v in zip(names, numbers, strict=True))
     figure.alt = alt or (
         f"Bars{f' of {xlabel}' if xlabel else ''}: {listed}"
-        + (f"; a line marks {reference[0]} at {form.format(reference[1])}." if reference else ".")
+        + (f"; a line marks {reference[0]} at {write(reference[1])}." if reference else ".")
     )
     return figure
 

@@ -38,7 +38,7 @@ class OwnPicture(widgets.VBox):
         self.answer.clear_output(wait=True)
         with self.answer:
             try:
-                picture = open_picture(bytes(upload["content"]))
+                picture = open_picture(bytes(upload["content"]), max_side=1024)
                 display(plots.predictions(self.backbone, picture))
             except CourseError as error:
                 display(_Sentence(f"{upload['name']}: {error}"))
