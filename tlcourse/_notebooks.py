@@ -3,8 +3,13 @@
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from tlcourse._store import whole_file
 from tlcourse.errors import CourseError, UnknownNameError
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 FIRST = "00_start_here.ipynb"
 # JupyterLab's own copies ("02_classifier-Copy1.ipynb") are the learner's, not the course's.
@@ -73,6 +78,24 @@ def copy_notebooks(here: Path) -> tuple[Path, list[Path]]:
             f"The notebooks cannot be copied to {folder} ({error.strerror}). "
             "Change to a folder that you may write to and try again."
         ) from error
+
+
+def save_outputs(executed: "NotebookNode", path: Path) -> None:
+    """Write an executed notebook to its file, as it is committed.
+
+    Left out is what differs at each run (times of cells) and what is dead without a kernel (the
+    live views of widgets; their text stays).
+    """
+    import nbformat
+
+    for cell in executed.cells:
+        cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+    executed.metadata.pop("widgets", None)
+    executed.metadata["language_info"] = {"name": "python"}
+    with whole_file(path) as part:
+        nbformat.write(executed, part)
 
 
 def choose(folder: Path, wanted: Sequence[str]) -> list[Path]:

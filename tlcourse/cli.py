@@ -107,16 +107,19 @@ def run(
         Path | None,
         typer.Option(help="Folder for the executed notebooks as HTML.", file_okay=False),
     ] = None,
+    save: Annotated[
+        bool, typer.Option(help="Write the outputs into the notebook files, where all cells pass.")
+    ] = False,
 ) -> None:
     """Execute the notebooks without a browser and write one HTML report.
 
-    Exit status 1 if a notebook failed. Your notebook files are not changed.
+    Exit status 1 if a notebook failed. Without --save your notebook files are not changed.
     """
     from tqdm import tqdm
 
     from tlcourse._execute import Outcome, code_cells, execute, read_notebook
     from tlcourse._machine import describe
-    from tlcourse._notebooks import choose, find_notebooks
+    from tlcourse._notebooks import choose, find_notebooks, save_outputs
     from tlcourse._store import whole_file
     from tlcourse.report import render, summary_line, write_html
 
@@ -130,6 +133,8 @@ def run(
         _make_folder(html)
     outcomes: list[Outcome] = []
     stopped = False
+    if save and _in_package(folder):
+        raise CourseError("--save needs notebooks of your own here. Get them with: tlcourse lab")
     with _working_folder(folder) as working, tqdm(total=n_cells, unit="cell") as bar:
         try:
             for path in paths:
@@ -139,6 +144,8 @@ def run(
                 bar.write(summary_line(outcome))
                 if html:
                     write_html(outcome, html)
+                if save and outcome.status == "passed":
+                    save_outputs(outcome.executed, path)
                 if stopped := outcome.status == "stopped":
                     break
         except KeyboardInterrupt:
@@ -155,12 +162,16 @@ def run(
         raise typer.Exit(1)
 
 
+def _in_package(folder: Path) -> bool:
+    return folder.parent == Path(__file__).resolve().parent
+
+
 @contextmanager
 def _working_folder(folder: Path) -> Iterator[Path]:
     """The notebooks' own folder, or a copy where it belongs to an installed package."""
     from tlcourse._notebooks import copy_notebooks
 
-    if folder.parent != Path(__file__).resolve().parent:
+    if not _in_package(folder):
         yield folder
         return
     with tempfile.TemporaryDirectory(prefix="tlcourse-") as place:
