@@ -139,6 +139,15 @@ def test_pictures_and_links_between_files_lead_somewhere(path, notebook):
     assert [link for link in links if not (path.parent / link).exists()] == []
 
 
+def test_tags_are_those_that_a_tool_reads(code):
+    known = {"setup", "exercise", "nbval-check-output", "raises-exception"}
+    assert not {tag for cell in code for tag in cell.metadata.get("tags", [])} - known
+
+
+def test_what_is_the_same_at_each_run_is_compared(code):
+    assert any("nbval-check-output" in cell.metadata.get("tags", []) for cell in code)
+
+
 def test_no_code_cell_is_long(code):
     assert [c.source for c in code if len(c.source.splitlines()) > MAX_LINES] == []
 
