@@ -116,7 +116,7 @@ def test_a_learners_function_that_raises_is_quoted(lesson):
 
 def test_a_function_of_another_form_is_not_said_to_have_stopped(lesson):
     text = tl.check("99.2", len).text
-    assert text == "This exercise expects a function of one number, you gave a function."
+    assert text == "Try 2 and 3."
 
 
 def test_a_function_that_is_not_written_yet_is_met_kindly(lesson):
@@ -300,3 +300,13 @@ def test_a_wrong_solution_is_noticed(tmp_path):
     path = tmp_path / "98_tiny.ipynb"
     nbformat.write(notebook, path)
     assert run_solved(path) == {"98.1": "Right.", "98.2": "Not yet."}
+
+
+@pytest.mark.parametrize("name", ["00.4", "02.3"])
+def test_a_function_that_returns_another_kind_is_not_called_no_function(name):
+    def returns_a_dictionary(_):
+        return {"what": 1}
+
+    verdict = tl.check(name, returns_a_dictionary)
+    assert verdict.text == exercises.all_exercises()[name].otherwise
+    assert "expects a function" in tl.check(name, 3).text

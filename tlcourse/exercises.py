@@ -104,10 +104,12 @@ def check(exercise: str, answer: Any) -> Verdict:
             return Verdict(False, misconception.says, "not yet")
     if answer is None:
         return _open(asked)
-    if failure is None:
+    stopped = failure is not None and _stopped_inside(answer, failure)
+    returned = callable(answer) and asked.expects.startswith("a function") and not stopped
+    if failure is None or returned:  # a function is right here, but not what it returned
         return Verdict(False, asked.otherwise, "not yet")
     text = f"This exercise expects {asked.expects}, you gave {_kind(answer)}."
-    if _stopped_inside(answer, failure):
+    if stopped:
         text += f" Running it stopped with {type(failure).__name__}: {failure}"
     return Verdict(False, text, "not yet")
 
