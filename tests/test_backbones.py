@@ -47,8 +47,25 @@ def test_the_default_describes_itself(default):
     assert default.classes[309:311] == ("bee", "ant")
     assert default.licence == "Apache-2.0"
     assert not any(module.training for module in default.model.modules())
-    # Tan's paper gives 407 million multiply-adds for Lite0; padding and such are not counted here.
-    assert default.operations == pytest.approx(2 * 385e6, rel=0.01)
+
+
+def test_operations_are_those_of_the_formula_for_each_convolution_and_linear_layer(default):
+    counted = []
+
+    def count(module, inputs, output):
+        per_output = module.weight[0].numel()  # multiply-adds for one number that comes out
+        counted.append(2 * per_output * output[0].numel())
+
+    handles = [
+        module.register_forward_hook(count)
+        for module in default.model.modules()
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear)
+    ]
+    with torch.no_grad():
+        default.model(torch.zeros(1, 3, 224, 224))
+    for handle in handles:
+        handle.remove()
+    assert default.operations == sum(counted)
 
 
 def test_random_weights_follow_the_seed():

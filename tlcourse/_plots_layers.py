@@ -23,7 +23,7 @@ def filters(
     """Show the filters of the first convolution as small colour pictures.
 
     Grey means no weight. A filter is scaled by its own largest weight. The filters are sorted from
-    the most colourless (lines and edges) to the most colourful.
+    the least colourful (edges) to the most colourful.
 
     Args:
         backbone: The network.
@@ -48,7 +48,7 @@ def filters(
         1.0 * rows + 0.9,
         width=columns + 0.5,
         title=f"First convolution: {len(order)} filters of {side}x{side} pixels,\n"
-        "from colourless (lines, edges) to colourful",
+        "from the least to the most colourful",
     )
     for axes in (all_axes := figure.subplots(rows, columns, squeeze=False).flat):
         axes.set_axis_off()
