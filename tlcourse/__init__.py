@@ -21,7 +21,15 @@ _HOME = {
     "activations": "tap",
     "layer_table": "tap",
     "attribute": "attributions",
+    "Features": "features",
+    "extract_features": "features",
     "load_features": "features",
+    "Network": "network",
+    "fit": "train",
+    "find_learning_rate": "train",
+    "fit_probe": "probe",
+    "Result": "results",
+    "load_result": "results",
     "top_k": "predictions",
     "check": "exercises",
     "hint": "exercises",
@@ -29,12 +37,15 @@ _HOME = {
     "resolve_device": "_device",
     "CourseError": "errors",
 }
-_MODULES = {"plots", "widgets"}
+_MODULES = {"finetune", "patterns", "plots", "proofs", "widgets"}
 
 __all__ = ["__version__", *sorted(_HOME), *sorted(_MODULES)]
 
 if TYPE_CHECKING:
+    from tlcourse import finetune as finetune
+    from tlcourse import patterns as patterns
     from tlcourse import plots as plots
+    from tlcourse import proofs as proofs
     from tlcourse import widgets as widgets
     from tlcourse._device import resolve_device, seed_everything
     from tlcourse._pictures import open_picture
@@ -42,10 +53,14 @@ if TYPE_CHECKING:
     from tlcourse.backbones import Backbone, list_backbones, load_backbone
     from tlcourse.errors import CourseError
     from tlcourse.exercises import check, hint
-    from tlcourse.features import load_features
+    from tlcourse.features import Features, extract_features, load_features
+    from tlcourse.network import Network
     from tlcourse.predictions import top_k
+    from tlcourse.probe import fit_probe
+    from tlcourse.results import Result, load_result
     from tlcourse.tap import activations, layer_table
     from tlcourse.tasks import Task, download_task, load_task, photographs
+    from tlcourse.train import find_learning_rate, fit
 
 
 def __getattr__(name: str) -> Any:

@@ -81,16 +81,26 @@ def read_folder(
         raise CourseError(f"{error} {left} {skipped[0].reason}.") from None
     chosen = {split: [source[i] for i in places] for split, places in parts.items()} | given
     opener = partial(open_picture, max_side=max_side)
+    content = partial(_content, max_side=max_side)
     splits = {
         split: Split(
             [e.path for e in chosen[split]],
             [names.index(e.label) for e in chosen[split]],
             [e.name for e in chosen[split]],
             opener,
+            content,
         )
         for split in SPLITS
     }
     return tuple(names), splits, tuple(sorted(skipped, key=lambda s: s.name))
+
+
+def _content(path: Path, *, max_side: int | None) -> bytes:
+    """What decides how a picture looks: its file, and how it is opened."""
+    try:
+        return f"{max_side} ".encode() + path.read_bytes()
+    except OSError as error:
+        raise PictureError(f"{path} cannot be opened: {error.strerror}.") from error
 
 
 def _children(folder: Path) -> list[Path]:

@@ -2,9 +2,14 @@
 
 import os
 import platform
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
+
+if TYPE_CHECKING:
+    import torch
 
 MIB = 2**20
 GIB = 2**30
@@ -48,6 +53,45 @@ def peak_resident(process: psutil.Process) -> int:
         return int(line.split()[1]) * 1024
     now = process.memory_info()
     return getattr(now, "peak_wset", now.rss)
+
+
+class PeakMemory:
+    """Watch memory while a block runs; `peak` is the largest figure in bytes.
+
+    On a CPU it is the resident set of this process (what is there before counts too), looked at
+    every 20 ms; on a CUDA GPU what PyTorch has taken of the GPU's memory.
+    """
+
+    def __init__(self, device: "torch.device | None" = None) -> None:
+        self.peak = 0
+        self._device = device if device is not None and device.type == "cuda" else None
+        self._ended = threading.Event()
+
+    def __enter__(self) -> "PeakMemory":
+        import torch
+
+        if self._device is not None:
+            torch.cuda.reset_peak_memory_stats(self._device)
+        else:
+            self._process = psutil.Process()
+            self._watcher = threading.Thread(target=self._watch, daemon=True)
+            self._watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        import torch
+
+        if self._device is not None:
+            self.peak = torch.cuda.max_memory_allocated(self._device)
+        else:
+            self._ended.set()
+            self._watcher.join()
+
+    def _watch(self) -> None:
+        while True:
+            self.peak = max(self.peak, self._process.memory_info().rss)
+            if self._ended.wait(0.02):
+                return
 
 
 def accelerators() -> dict[str, str]:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tlcourse._figures import Figure, draw_picture, drawing, new_figure
+from tlcourse._pooling import are_maps
 from tlcourse.backbones import Backbone
 from tlcourse.errors import CourseError
-from tlcourse.excitation import are_maps, check_maps
+from tlcourse.excitation import check_maps
 from tlcourse.tap import activations, to_batch
 
 if TYPE_CHECKING:

@@ -1,10 +1,13 @@
 """From a picture to the tensor that a network was trained with."""
 
+import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+
+from tlcourse.errors import CourseError
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,7 @@ class Preprocess:
         std: Likewise.
         interpolation: How pixels are interpolated when resizing.
         transform: The library's own transform, which does the work.
+        make: Makes the same transform for (resize_size, crop_size); see `at_size`.
     """
 
     resize_size: int
@@ -26,12 +30,23 @@ class Preprocess:
     std: tuple[float, ...]
     interpolation: str
     transform: Callable[[Any], torch.Tensor] = field(repr=False, compare=False)
+    make: Callable[[int, int], Callable[[Any], torch.Tensor]] | None = field(
+        default=None, repr=False, compare=False
+    )
 
     def __call__(self, picture: Any) -> torch.Tensor:
         """Turn a PIL image of any mode into a float32 tensor (3, H, W)."""
         from tlcourse._pictures import to_rgb
 
         return self.transform(to_rgb(picture))
+
+    def at_size(self, size: int) -> "Preprocess":
+        """Return the same preprocessing with a smaller or larger square, `size` pixels a side."""
+        if self.make is None:
+            raise CourseError("This preprocessing has one size only; make another one yourself.")
+        resize_size = round(self.resize_size * size / self.crop_size)
+        transform = self.make(resize_size, size)
+        return replace(self, resize_size=resize_size, crop_size=size, transform=transform)
 
     def undo(self, tensor: torch.Tensor) -> torch.Tensor:
         """Bring a preprocessed tensor (..., 3, H, W) back to values from 0 to 1, for showing."""
@@ -42,6 +57,12 @@ class Preprocess:
     @classmethod
     def from_torchvision(cls, transform: Any) -> "Preprocess":
         """Read it off `weights.transforms()`."""
+
+        def make(resize_size: int, crop_size: int) -> Any:
+            other = copy.copy(transform)
+            other.resize_size, other.crop_size = [resize_size], [crop_size]
+            return other
+
         return cls(
             resize_size=transform.resize_size[0],
             crop_size=transform.crop_size[0],
@@ -49,6 +70,7 @@ class Preprocess:
             std=tuple(transform.std),
             interpolation=transform.interpolation.value,
             transform=transform,
+            make=make,
         )
 
     @classmethod
@@ -58,6 +80,14 @@ class Preprocess:
 
         config = resolve_model_data_config(model)
         size = config["input_size"][-1]
+
+        def make(resize_size: int, crop_size: int) -> Any:
+            other = config | {
+                "input_size": (3, crop_size, crop_size),
+                "crop_pct": crop_size / resize_size,
+            }
+            return create_transform(**other, is_training=False)
+
         return cls(
             resize_size=int(size / config["crop_pct"]),
             crop_size=size,
@@ -65,6 +95,7 @@ class Preprocess:
             std=tuple(config["std"]),
             interpolation=config["interpolation"],
             transform=create_transform(**config, is_training=False),
+            make=make,
         )
 
 

@@ -88,18 +88,28 @@ def trace(model: nn.Module, picture_shape: tuple[int, ...]) -> dict[str, ModuleR
     }
 
 
+def modules_up_to(
+    records: dict[str, ModuleRecord], path: str, *, inclusive: bool = True
+) -> list[str]:
+    """Return the modules that have given their output when a module has given its own."""
+    found = []
+    for name in records:
+        caller = name  # a module that is never called belongs to the one that uses its parameters
+        while caller and records[caller].position < 0:
+            caller = caller.rpartition(".")[0]
+        inside = not path or caller == path or caller.startswith(path + ".")
+        if records[caller].position <= records[path].position and (inclusive or not inside):
+            found.append(name)
+    return found
+
+
 def up_to(
     records: dict[str, ModuleRecord], path: str, *, inclusive: bool = True
 ) -> tuple[int, int]:
     """Return parameters and operations from the input to a module, with or without itself."""
     n_parameters = operations = 0
-    for name, record in records.items():
-        caller = name  # a module that is never called belongs to the one that uses its parameters
-        while caller and records[caller].position < 0:
-            caller = caller.rpartition(".")[0]
-        inside = not path or caller == path or caller.startswith(path + ".")
-        if records[caller].position > records[path].position or (inside and not inclusive):
-            continue
+    for name in modules_up_to(records, path, inclusive=inclusive):
+        record = records[name]
         parts = [r for child, r in records.items() if _is_child(child, name)]
         n_parameters += record.n_parameters - sum(r.n_parameters for r in parts)
         operations += record.operations - sum(r.operations for r in parts)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from tlcourse._pooling import are_maps
 from tlcourse.backbones import Backbone
 from tlcourse.errors import CourseError, UnknownNameError
-from tlcourse.excitation import are_maps
 from tlcourse.tap import to_batch
 
 if TYPE_CHECKING:

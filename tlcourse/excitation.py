@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from tlcourse._pooling import are_maps
 from tlcourse.backbones import Backbone
 from tlcourse.errors import CourseError
 from tlcourse.tap import activations
@@ -140,16 +141,6 @@ def check_maps(backbone: Backbone, name: str, maps: torch.Tensor) -> None:
             f"Layer {name!r} of {backbone.name} gives {tuple(maps.shape[1:])} per picture, "
             "no maps (channels, height, width). Choose an earlier layer: tl.layer_table(backbone)."
         )
-
-
-def are_maps(shape: tuple[int, ...] | None) -> bool:
-    """Tell whether a layer's output for one picture is maps (C, H, W) of several positions.
-
-    A vector, the tokens of a transformer, and the (H, W, C) of a Swin transformer are not.
-    """
-    if shape is None or len(shape) != 3 or shape[1] * shape[2] == 1:
-        return False
-    return not shape[0] == shape[1] != shape[2]
 
 
 def only_picture(item: Any) -> "Image":

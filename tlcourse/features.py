@@ -1,16 +1,24 @@
-"""Features of pictures: the numbers that a layer gives for each of them.
+"""Features of pictures: the numbers that a layer gives for each of them (notebooks 03 to 06).
 
-So far: the features of the ants and bees photographs that come with the course. The photographs
-themselves are of unclear licence and are not included; numbers computed from them are.
+`extract_features` computes them once and keeps them on disk. `load_features` gives those of the
+ants and bees photographs, which come with the course: the photographs themselves are of unclear
+licence and are not included; numbers computed from them are.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from typing import Literal, get_args
 
 import numpy as np
 
-from tlcourse.errors import UnknownNameError
+from tlcourse._extract import Joined, Run
+from tlcourse._fast import fast_batch_size
+from tlcourse._pooling import Pool
+from tlcourse._splits import SPLITS, Split
+from tlcourse.backbones import Backbone
+from tlcourse.errors import CourseError, UnknownNameError
+from tlcourse.tasks import Task
 
 Weights = Literal["imagenet", "random0", "random1", "random2"]
 
@@ -20,13 +28,15 @@ class Features:
     """Features of N labelled pictures.
 
     Attributes:
-        x: Layer name -> float32 (N, C), averaged over the positions of the layer's map.
+        x: Layer name -> float32 (N, C), pooled over the positions of the layer's map; with
+            `pool="none"` the maps themselves, (N, C, H, W).
         y: Class of each picture, int64 (N,).
-        split: "train", "val" or "test" for each picture, (N,).
+        split: "train", "val" or "test" for each picture, (N,); "all" where no task was given.
         classes: Names of the classes, in the order of `y`.
         names: "folder/class/file" for each picture, so that you can find it if you have the pictures.
         logits: The network's own 1000 outputs, float32 (N, 1000); None for random weights.
         source: How they were made.
+        seconds: What it took to compute them, also where they were read from the cache.
     """
 
     x: dict[str, np.ndarray]
@@ -36,14 +46,114 @@ class Features:
     names: tuple[str, ...]
     logits: np.ndarray | None
     source: str
+    seconds: float = 0.0
+
+    def of(self, split: str, layer: str = "embedding") -> tuple[np.ndarray, np.ndarray]:
+        """Return the features (n, C) and labels (n,) of one split.
+
+        Raises:
+            UnknownNameError: There is no such layer or split among these features.
+        """
+        if layer not in self.x:
+            raise UnknownNameError("layer among these features", layer, self.x)
+        if split not in self.split:
+            raise UnknownNameError("split among these features", split, sorted({*self.split}))
+        chosen = self.split == split
+        # A split of a task is one run of rows; a slice of them stays on the disk.
+        first, count = int(chosen.argmax()), int(chosen.sum())
+        if chosen[first : first + count].all():
+            return self.x[layer][first : first + count], self.y[first : first + count]
+        return self.x[layer][chosen], self.y[chosen]
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{n} {(self.split == n).sum()}" for n in ("train", "val", "test"))
+        names = SPLITS if set(self.split) <= set(SPLITS) else sorted(set(self.split))
+        counts = ", ".join(f"{name} {(self.split == name).sum()}" for name in names)
         return (
             f"Features of {len(self.y)} pictures ({counts}), classes {', '.join(self.classes)}\n"
-            f"  layers: {', '.join(f'{name} {x.shape[1]}' for name, x in self.x.items())}\n"
+            f"  layers: {', '.join(f'{name} {_shape(x)}' for name, x in self.x.items())}\n"
             f"  {self.source}"
         )
+
+
+def extract_features(
+    backbone: Backbone,
+    task: Task | Split,
+    layers: str | Sequence[str] = "embedding",
+    *,
+    pool: Pool = "mean",
+    cache: bool = True,
+    refresh: bool = False,
+    batch_size: int | None = None,
+    progress: bool = True,
+) -> Features:
+    """Run each picture once through a frozen network and keep what some layers give.
+
+    One pass serves all layers and stops at the deepest. Rows go to disk as they come, so memory
+    does not grow with the number of pictures. Asking again takes no time, also in another process;
+    a run that was stopped, or killed, goes on where it was. Stored features are found by what
+    decides their values: the weights up to the layer, pooling, preprocessing, and the pictures'
+    content. The network runs on a copy that is faster (see `_fast`) and gives the same up to 1e-4;
+    the network itself is not touched.
+
+    Args:
+        backbone: The network; its own preprocessing is applied, no augmentation.
+        task: A task, or one split of it; N pictures, read in the order train, val, test.
+        layers: Names from `backbone.layers`, or dotted module paths.
+        pool: How a map (C, H, W) becomes (C,): "mean" or "max" over the positions. "none" keeps
+            the map. Transformers' tokens are pooled likewise. Vectors stay as they are.
+        cache: Keep the features on disk and look for them there; otherwise only in memory.
+        refresh: Compute again what is stored.
+        batch_size: Pictures per pass; by default what fits the processor's cache.
+        progress: Show a progress bar.
+
+    Returns:
+        `x[layer]` float32 (N, C) and labels, on the CPU. From the cache, rows are read from the
+        disk when they are used.
+
+    Raises:
+        UnknownNameError: There is no such layer or pooling.
+        CourseError: No picture, no layer; the disk is full; a network gives NaN or infinity.
+    """
+    names = [layers] if isinstance(layers, str) else list(dict.fromkeys(layers))
+    if not names:
+        raise CourseError("No layer was named. Pass at least one of `backbone.layers`.")
+    if pool not in get_args(Pool):
+        raise UnknownNameError("pooling", pool, get_args(Pool))
+    for name in names:
+        backbone.layer(name)
+    splits = _splits(task)
+    pictures = Joined([split for _, split in splits])
+    if not len(pictures):
+        raise CourseError("There is no picture to extract features from.")
+    run = Run(backbone, pictures, pool, batch_size or fast_batch_size(backbone), progress)
+    about = {"task": getattr(task, "name", "pictures"), "backbone": backbone.name, "pool": pool}
+    found = run.cached(names, about, refresh) if cache else run.in_memory(names)
+    return Features(
+        x={name: found[name][0] for name in names},
+        y=np.concatenate([split.labels for _, split in splits]),
+        split=np.concatenate([np.full(len(split), name) for name, split in splits]),
+        classes=getattr(task, "classes", ()),
+        names=tuple(name for _, split in splits for name in split.names),
+        logits=None,
+        source=f"{backbone.name}, pool {pool}, {backbone.preprocess.crop_size} px; "
+        f"weights: {backbone.source}",
+        seconds=max(seconds for _, seconds in found.values()),
+    )
+
+
+def _splits(task: Task | Split) -> list[tuple[str, Split]]:
+    if isinstance(task, Split):
+        return [("all", task)]
+    if isinstance(task, Task):
+        return [(name, getattr(task, name)) for name in SPLITS]
+    raise CourseError(
+        f"Features are extracted from a task or a split, not from {type(task).__name__}. "
+        'Make one with tl.load_task("emoji") or tl.load_task("my/folder").'
+    )
+
+
+def _shape(x: np.ndarray) -> str:
+    return " x ".join(map(str, x.shape[1:]))
 
 
 def load_features(task: str = "hymenoptera", weights: Weights = "imagenet") -> Features:

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ import numpy as np
 from PIL import Image
 
 from tlcourse._downloads import ARCHIVES, download_task, find_task
-from tlcourse._drawings import draw_emoji
+from tlcourse._drawings import draw_emoji, font_path
 from tlcourse._folders import read_folder
 from tlcourse._photographs import photographs
 from tlcourse._splits import SPLITS, Skipped, Split, check_fractions, draw_splits
+from tlcourse._store import sha256_of
 from tlcourse.errors import CourseError, UnknownNameError
 
 __all__ = ["Skipped", "Split", "Task", "download_task", "load_task", "photographs"]
@@ -149,11 +151,23 @@ def _built_in(
     **about: Any,
 ) -> Task:
     """Split the pictures of a task that comes with a package."""
-    everything = Split(items, labels, names, open_item)
+    everything = Split(items, labels, names, open_item, partial(_content, about["name"]))
     fractions = {"val": how["val_fraction"], "test": how["test_fraction"]}
     parts = draw_splits(everything.labels, about["classes"], fractions, how["seed"])
     splits = {split: everything.take(places) for split, places in parts.items()}
     return Task(**about, **splits, skipped=())
+
+
+def _content(task: str, item: str | np.ndarray) -> bytes:
+    """What decides how a picture of a built-in task looks."""
+    if isinstance(item, str):
+        return f"{task} {item} {_font_digest()}".encode()
+    return f"{task} {_UPSAMPLED} ".encode() + item.tobytes()
+
+
+@cache
+def _font_digest() -> str:
+    return sha256_of(Path(font_path()))
 
 
 def _emoji(**how: Any) -> Task:

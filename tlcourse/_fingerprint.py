@@ -1,0 +1,51 @@
+"""A digest of the part of a network that decides what a layer gives."""
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from tlcourse._trace import modules_up_to
+from tlcourse.backbones import Backbone
+
+
+def layer_fingerprint(backbone: Backbone, layers: Sequence[str]) -> dict[str, str]:
+    """Return a SHA-256 for each layer: of kinds, options, weights and buffers up to it.
+
+    What comes after the layer does not matter: a new head leaves the fingerprint as it is.
+    """
+    parts = {path: _own(module) for path, module in backbone.model.named_modules()}
+    found = {}
+    for name in layers:
+        layer = backbone.layer(name)
+        if layer.path in backbone.trace:
+            inclusive = layer.side == "output"
+            inside = set(modules_up_to(backbone.trace, layer.path, inclusive=inclusive))
+            # The modules that hold it may have weights of their own, such as a class token.
+            inside |= {path for path in parts if _holds(path, layer.path)}
+        else:  # a module that the learner put in later
+            inside = set(parts)
+        digest = hashlib.sha256(f"{layer.path} {layer.side}".encode())
+        for path, part in parts.items():
+            if path in inside:
+                digest.update(f"{path} {part}".encode())
+        found[name] = digest.hexdigest()
+    return found
+
+
+def _own(module: nn.Module) -> str:
+    """Digest of a module's kind, options and own tensors, without those of its parts."""
+    digest = hashlib.sha256(f"{type(module).__name__}({module.extra_repr()})".encode())
+    tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+    for name, tensor in tensors:
+        if name == "num_batches_tracked":  # counts training steps; nothing is computed with it
+            continue
+        flat = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {flat.dtype} {tuple(flat.shape)}".encode())
+        digest.update(flat.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _holds(path: str, part: str) -> bool:
+    return not path or part.startswith(path + ".")

@@ -1,0 +1,401 @@
+"""The four patterns of reusing a network, and training from scratch to compare them with.
+
+All take a backbone and a task, leave the backbone as it is, and return a `Result`:
+
+    classifier              the network as it is; its own classes answer (notebook 02)
+    standalone_extractor    features once, then a linear probe (notebook 03)
+    frozen_extractor        a new head on a frozen body (notebook 04)
+    fine_tune               the weights as a starting point (notebook 05)
+    from_scratch            the same architecture with random weights
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tlcourse import _metrics
+from tlcourse._groups import group_logits, grouped
+from tlcourse._machine import PeakMemory
+from tlcourse._saved import describe
+from tlcourse._task_checks import check_task
+from tlcourse.backbones import Backbone
+from tlcourse.errors import CourseError, UnknownNameError
+from tlcourse.features import extract_features
+from tlcourse.finetune import freeze, trainable
+from tlcourse.network import HeadPool, Network
+from tlcourse.probe import fit_probe
+from tlcourse.results import Result
+from tlcourse.tasks import Task
+from tlcourse.train import History, fit
+
+
+def classifier(
+    backbone: Backbone,
+    task: Task,
+    *,
+    mapping: Mapping[str, Sequence[str]] | None = None,
+    progress: bool = True,
+) -> Result:
+    """Pattern 1: use the network as it is. Nothing is trained.
+
+    Args:
+        backbone: The network.
+        task: Its val and test splits are classified.
+        mapping: Class of the task -> classes of the network that mean it; their probabilities are
+            added. Without it, names are compared: "ants" finds "ant". Where a class of the task
+            finds none, the pattern is not applicable; nothing is guessed.
+        progress: Show progress bars.
+
+    Raises:
+        UnknownNameError: The mapping names a class that the task or the network does not have.
+        CourseError: A class is missing in the mapping, or two share a class of the network.
+    """
+    check_task(task)
+    groups, missing = _groups(backbone, task, mapping)
+    if missing:
+        return Result(
+            "classifier",
+            task.name,
+            task.classes,
+            "logits",
+            applicable=False,
+            note=f"The network has no class called {', '.join(missing)}. "
+            "Pass mapping={...} if some of its classes mean the same.",
+        )
+    network = grouped(backbone, task.classes, groups)
+    about = describe(backbone, layer="logits", groups=groups)
+    with PeakMemory(backbone.device) as memory:
+        found = extract_features(backbone, task, "logits", progress=progress)
+    logits = {name: _grouped_logits(found, name, groups) for name in ("val", "test")}
+    share = len(task.val) / max(len(found.y), 1)
+    return _result(
+        "classifier",
+        task,
+        "logits",
+        logits,
+        seconds=found.seconds * share,
+        peak_bytes=memory.peak,
+        network=network,
+        about=about,
+    )
+
+
+def standalone_extractor(
+    backbone: Backbone,
+    task: Task,
+    *,
+    layer: str = "embedding",
+    pool: HeadPool = "mean",
+    progress: bool = True,
+) -> Result:
+    """Pattern 2: extract features once, then fit logistic regression to them.
+
+    The strength of its regularisation is the one with the lowest log loss on the validation split.
+
+    Args:
+        backbone: The network.
+        task: Labelled pictures.
+        layer: Where the backbone is cut.
+        pool: How a map becomes a vector.
+        progress: Show progress bars.
+
+    Raises:
+        UnknownNameError: There is no such layer.
+        CourseError: A task that nothing can be learned from.
+    """
+    check_task(task)
+    _refuse_logits(layer)
+    with PeakMemory(backbone.device) as memory:
+        found = extract_features(backbone, task, layer, pool=pool, progress=progress)
+        started = time.perf_counter()
+        probe = fit_probe(*found.of("train", layer), *_of(found, "val", layer))
+        fitting = time.perf_counter() - started
+    network = Network(backbone, len(task.classes), layer=layer, pool=pool, head=probe.as_head())
+    freeze(network, layer)
+    logits = {name: probe.logits(_of(found, name, layer)[0]) for name in ("val", "test")}
+    share = 1 - len(task.test) / len(found.y)
+    return _result(
+        "standalone_extractor",
+        task,
+        layer,
+        logits,
+        seconds=found.seconds * share + fitting,
+        peak_bytes=memory.peak,
+        trainable_parameters=probe.weight.size + probe.bias.size,
+        network=network.as_backbone(task.classes),
+        about=describe(backbone, layer=layer, pool=pool),
+    )
+
+
+def frozen_extractor(
+    backbone: Backbone,
+    task: Task,
+    *,
+    layer: str = "embedding",
+    pool: HeadPool = "mean",
+    epochs: int = 10,
+    learning_rate: float = 3e-3,
+    augment: bool = True,
+    seed: int = 0,
+    **options: Any,
+) -> Result:
+    """Pattern 3: a new head on a frozen body, trained as one network.
+
+    With augmentation the frozen body has to see every new crop. Without it, its output is computed
+    once per picture, which makes it as fast as pattern 2.
+
+    Args:
+        backbone: The network.
+        task: Labelled pictures.
+        layer: Where the backbone is cut; all of it is frozen.
+        pool: How a map becomes a vector.
+        epochs: Passes over the training pictures.
+        learning_rate: Highest rate of the head.
+        augment: Show random crops and mirror images.
+        seed: Decides the head's first weights, the order of the pictures, the augmentation.
+        options: Passed to `tlcourse.fit`.
+
+    Raises:
+        UnknownNameError: There is no such layer.
+        CourseError: A task or an option that nothing can be trained with.
+    """
+    check_task(task)
+    network = Network(backbone, len(task.classes), layer=layer, pool=pool, seed=seed)
+    freeze(network, layer)
+    history = fit(
+        network,
+        task,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        augment=augment,
+        seed=seed,
+        **options,
+    )
+    return _trained("frozen_extractor", network, task, backbone, history)
+
+
+def fine_tune(
+    backbone: Backbone,
+    task: Task,
+    *,
+    layer: str = "embedding",
+    pool: HeadPool = "mean",
+    freeze_until: str | None = None,
+    head_first: bool = True,
+    epochs: int = 6,
+    learning_rate: float = 1e-3,
+    layer_decay: float = 0.8,
+    augment: bool = False,
+    seed: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> Result:
+    """Pattern 4: begin with the pre-trained weights and train them further, at a low rate.
+
+    Args:
+        backbone: The network; a copy of it is trained.
+        task: Labelled pictures.
+        layer: Where the backbone is cut before the new head.
+        pool: How a map becomes a vector.
+        freeze_until: Last layer that stays frozen; by default all may move.
+        head_first: Begin with a head that was fitted to the features ("linear probing, then
+            fine-tuning", Kumar et al. 2022, arXiv:2202.10054), instead of a random one whose first
+            large errors would disturb the body.
+        epochs: Passes over the training pictures.
+        learning_rate: Highest rate of the head; the body's deepest stage gets a tenth of it.
+        layer_decay: Rate of a stage, as a share of the next deeper one's.
+        augment: Show random crops and mirror images.
+        seed: Decides the head's first weights, the order of the pictures, the augmentation.
+        progress: Show progress bars.
+        options: Passed to `tlcourse.fit`.
+
+    Raises:
+        UnknownNameError: There is no such layer.
+        CourseError: A task or an option that nothing can be trained with.
+    """
+    check_task(task)
+    head, seconds = None, 0.0
+    if head_first:
+        _refuse_logits(layer)
+        found = extract_features(backbone, task, layer, pool=pool, progress=progress)
+        started = time.perf_counter()
+        head = fit_probe(*found.of("train", layer), *_of(found, "val", layer)).as_head()
+        seconds = time.perf_counter() - started
+        seconds += found.seconds * (1 - len(task.test) / len(found.y))
+    network = Network(backbone, len(task.classes), layer=layer, pool=pool, head=head, seed=seed)
+    freeze(network, freeze_until)
+    history = fit(
+        network,
+        task,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        layer_decay=layer_decay,
+        augment=augment,
+        seed=seed,
+        progress=progress,
+        **options,
+    )
+    return _trained("fine_tune", network, task, backbone, history, seconds)
+
+
+def from_scratch(
+    backbone: Backbone,
+    task: Task,
+    *,
+    layer: str = "embedding",
+    pool: HeadPool = "mean",
+    epochs: int = 10,
+    learning_rate: float = 3e-3,
+    augment: bool = False,
+    seed: int = 0,
+    **options: Any,
+) -> Result:
+    """Train the same architecture from random weights: what reuse is compared with.
+
+    Args:
+        backbone: Its architecture is taken, not its weights.
+        task: Labelled pictures.
+        layer: Where the architecture is cut before the head.
+        pool: How a map becomes a vector.
+        epochs: Passes over the training pictures.
+        learning_rate: Highest rate, the same for all weights.
+        augment: Show random crops and mirror images.
+        seed: Decides the first weights, the order of the pictures, the augmentation.
+        options: Passed to `tlcourse.fit`.
+
+    Raises:
+        UnknownNameError: There is no such layer.
+        CourseError: A task or an option that nothing can be trained with.
+    """
+    check_task(task)
+    network = Network(
+        backbone, len(task.classes), layer=layer, pool=pool, seed=seed, random_weights=True
+    )
+    options = {"body_rate": learning_rate} | options
+    history = fit(
+        network,
+        task,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        augment=augment,
+        seed=seed,
+        **options,
+    )
+    return _trained("from_scratch", network, task, backbone, history)
+
+
+def _trained(
+    pattern: str,
+    network: Network,
+    task: Task,
+    backbone: Backbone,
+    history: History,
+    seconds: float = 0.0,
+) -> Result:
+    """Look at what a training made: validation and test pictures, once."""
+    view = network.as_backbone(task.classes)
+    logits = {}
+    for name in ("val", "test"):
+        split = getattr(task, name)
+        logits[name] = np.zeros((0, len(task.classes)))
+        if len(split):
+            found = extract_features(view, split, "logits", cache=False, progress=False)
+            logits[name] = found.x["logits"]
+    return _result(
+        pattern,
+        task,
+        network.layer,
+        logits,
+        note=history.stopped,
+        seconds=history.seconds + seconds,
+        peak_bytes=history.peak_bytes,
+        trainable_parameters=trainable(network),
+        history=history,
+        network=view,
+        about=describe(backbone, layer=network.layer, pool=network.pool),
+    )
+
+
+def _result(
+    pattern: str, task: Task, layer: str, logits: Mapping[str, np.ndarray], **rest: Any
+) -> Result:
+    """Count what was right."""
+    predicted = {name: values.argmax(axis=1) for name, values in logits.items()}
+    last = "test" if len(task.test) else "val"
+    labels = getattr(task, last).labels
+    confusion = _metrics.confusion_matrix(predicted[last], labels, len(task.classes))
+    return Result(
+        pattern=pattern,
+        task=task.name,
+        classes=task.classes,
+        layer=layer,
+        val_accuracy=_metrics.accuracy(predicted["val"], task.val.labels),
+        test_accuracy=_metrics.accuracy(predicted["test"], task.test.labels),
+        interval=_metrics.wilson_interval(int((predicted[last] == labels).sum()), len(labels)),
+        balanced_accuracy=_metrics.balanced_accuracy(confusion),
+        confusion=confusion,
+        **rest,
+    )
+
+
+def _of(found: Any, split: str, layer: str) -> tuple[np.ndarray, np.ndarray]:
+    """Features of a split; none of them where the task has no such pictures."""
+    if split in found.split:
+        return found.of(split, layer)
+    return found.x[layer][:0], found.y[:0]
+
+
+def _grouped_logits(found: Any, split: str, groups: Sequence[Sequence[int]]) -> np.ndarray:
+    import torch
+
+    values = np.array(_of(found, split, "logits")[0])
+    return group_logits(torch.from_numpy(values), groups).numpy()
+
+
+def _groups(
+    backbone: Backbone, task: Task, mapping: Mapping[str, Sequence[str]] | None
+) -> tuple[list[list[int]], list[str]]:
+    """Places of the network's classes for each class of the task, and the classes without any."""
+    if mapping is None:
+        named = {name: _same_name(backbone, name) for name in task.classes}
+    else:
+        if unknown := [name for name in mapping if name not in task.classes]:
+            raise UnknownNameError(f"class of task {task.name!r}", unknown[0], task.classes)
+        if missing := [name for name in task.classes if not mapping.get(name)]:
+            raise CourseError(
+                f"The mapping says nothing of {', '.join(map(repr, missing))}. "
+                "Each class of the task needs at least one class of the network."
+            )
+        named = {name: [mapping[name]] if isinstance(mapping[name], str) else list(mapping[name])
+                 for name in task.classes}  # fmt: skip
+    places: list[list[int]] = []
+    for name in task.classes:
+        for wanted in named[name]:
+            if wanted not in backbone.classes:
+                raise UnknownNameError(f"class of {backbone.name}", wanted, backbone.classes)
+        places.append([i for i, c in enumerate(backbone.classes) if c in named[name]])
+    used = [i for group in places for i in group]
+    if twice := {backbone.classes[i] for i in used if used.count(i) > 1}:
+        raise CourseError(
+            f"Two classes of the task share {', '.join(sorted(twice))}. "
+            "Give each class of the network to one of them only."
+        )
+    return places, [repr(name) for name in task.classes if not named[name]]
+
+
+def _same_name(backbone: Backbone, name: str) -> list[str]:
+    """Return the network's class that has this name, in singular or plural."""
+    low = name.casefold().replace("_", " ").strip()
+    singular = {low, low.removesuffix("s"), low.removesuffix("es")}
+    if low.endswith("ies"):
+        singular.add(low[:-3] + "y")
+    return [c for c in dict.fromkeys(backbone.classes) if c.casefold() in singular]
+
+
+def _refuse_logits(layer: str) -> None:
+    if layer == "logits":
+        raise CourseError(
+            'A new head takes the place of the logits, so cut before them: layer="embedding".'
+        )

@@ -1,0 +1,104 @@
+"""Linear probe: logistic regression on features, written as the last layer of a network."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import nn
+
+from tlcourse.errors import CourseError
+
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """A linear layer that was fitted to features.
+
+    Attributes:
+        weight: float64 (classes, C), for features as they are, not standardised.
+        bias: float64 (classes,).
+        strength: The inverse strength of the regularisation that was chosen (scikit-learn's `C`).
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    strength: float
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        """Scores (N, classes) of features (N, C)."""
+        return np.asarray(x, dtype=np.float64) @ self.weight.T + self.bias
+
+    def as_head(self) -> nn.Linear:
+        """Return the same as a `torch.nn.Linear`, for `Network(head=...)`."""
+        import torch
+
+        head = nn.Linear(self.weight.shape[1], self.weight.shape[0])
+        with torch.no_grad():
+            head.weight.copy_(torch.from_numpy(self.weight))
+            head.bias.copy_(torch.from_numpy(self.bias))
+        return head
+
+
+def fit_probe(
+    x: np.ndarray,
+    y: np.ndarray,
+    x_val: np.ndarray | None = None,
+    y_val: np.ndarray | None = None,
+    *,
+    strengths: tuple[float, ...] = STRENGTHS,
+) -> Probe:
+    """Fit logistic regression to standardised features.
+
+    Args:
+        x: Training features (N, C).
+        y: Their labels (N,), whole numbers from 0; every class must be among them.
+        x_val: Validation features, which choose the strength by their log loss. Without them it
+            is 0.01.
+        y_val: Their labels.
+        strengths: Values of scikit-learn's `C` to choose from.
+
+    Raises:
+        CourseError: The features are not vectors, or there is only one class.
+    """
+    from sklearn.metrics import log_loss
+
+    if x.ndim != 2:
+        raise CourseError(
+            f"A linear probe needs features of shape (N, C), got {x.shape}. "
+            'These are unpooled maps: extract them again with pool="mean".'
+        )
+    n_classes = int(y.max()) + 1
+    if len(set(y.tolist())) < max(n_classes, 2):
+        raise CourseError("A linear probe needs pictures of every class, and at least two classes.")
+    if x_val is None or y_val is None or not len(y_val):
+        return _fit(x, y, 1e-2)
+    best, lowest = None, np.inf
+    for strength in strengths:
+        probe = _fit(x, y, strength)
+        scores = probe.logits(x_val)
+        odds = np.exp(scores - scores.max(axis=1, keepdims=True))
+        odds /= odds.sum(axis=1, keepdims=True)
+        loss = log_loss(y_val, odds, labels=range(n_classes))
+        if loss < lowest:
+            best, lowest = probe, loss
+    assert best is not None
+    return best
+
+
+def _fit(x: np.ndarray, y: np.ndarray, strength: float) -> Probe:
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(np.asarray(x, dtype=np.float64))
+    regression = LogisticRegression(C=strength, max_iter=500, tol=1e-3)
+    with warnings.catch_warnings():  # with weak regularisation it may go on for ever
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        regression.fit(scaler.transform(x), y)
+    weight, bias = regression.coef_, regression.intercept_
+    if len(weight) == 1:  # two classes: one row says how much it is the second one
+        weight, bias = np.vstack([-weight, weight]) / 2, np.hstack([-bias, bias]) / 2
+    weight = weight / scaler.scale_
+    return Probe(weight, bias - weight @ scaler.mean_, strength)

@@ -1,0 +1,393 @@
+"""One training, the same for every pattern: `fit` (notebooks 04 and 05)."""
+
+import copy
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tlcourse._batches import shuffled
+from tlcourse._machine import PeakMemory
+from tlcourse._notes import say
+from tlcourse._steps import Stepper
+from tlcourse._task_checks import check_task
+from tlcourse._training_data import TrainingData, default_batch_size, training_data
+from tlcourse.errors import CourseError
+from tlcourse.finetune import check_rate, freeze, parameter_groups
+from tlcourse.network import Network
+from tlcourse.tasks import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training pictures.
+
+    Attributes:
+        epoch: Its number, from 1.
+        train_loss: Mean over the pictures while it went on.
+        val_loss: Afterwards, on the validation pictures, in evaluation mode; NaN without any.
+        val_accuracy: Likewise.
+        seconds: For all of it.
+        frozen_until: Last frozen layer in it.
+    """
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+    frozen_until: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """What a training did.
+
+    Attributes:
+        epochs: The finished ones.
+        best_epoch: The one whose weights were kept; 0 if none was finished.
+        stopped: Why it ended early; empty if it did not.
+        seconds: All of it, what was computed beforehand included.
+        prepare_seconds: Of it, for the output of the frozen part (also where it was stored already).
+        peak_bytes: Largest memory of this process (on a GPU: of PyTorch there) meanwhile.
+        batch_size: Pictures per step.
+        cached_until: Layer whose output was computed once per picture; None if nothing was.
+    """
+
+    epochs: tuple[Epoch, ...]
+    best_epoch: int
+    stopped: str
+    seconds: float
+    prepare_seconds: float
+    peak_bytes: int
+    batch_size: int
+    cached_until: str | None
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """One row for each epoch."""
+        import pandas as pd
+
+        return pd.DataFrame([vars(epoch) for epoch in self.epochs]).set_index("epoch")
+
+    def __repr__(self) -> str:
+        text = f"{len(self.epochs)} epochs in {self.seconds:.1f} s, batch {self.batch_size}"
+        if self.best_epoch:
+            best = self.epochs[self.best_epoch - 1]
+            text += f"; kept: epoch {best.epoch}, validation accuracy {best.val_accuracy:.3f}"
+        return text + (f"; {self.stopped}" if self.stopped else "")
+
+
+def fit(
+    network: Network,
+    task: Task,
+    *,
+    epochs: int = 8,
+    learning_rate: float = 1e-3,
+    body_rate: float | None = None,
+    layer_decay: float = 1.0,
+    weight_decay: float = 0.01,
+    batch_size: int | None = None,
+    warmup: float = 0.1,
+    label_smoothing: float = 0.1,
+    patience: int | None = None,
+    augment: bool = False,
+    unfreeze: Mapping[int, str | None] | None = None,
+    cache_frozen: bool = True,
+    seed: int = 0,
+    live: bool | None = None,
+    progress: bool = True,
+) -> History:
+    """Train what is not frozen, and keep the weights of the best epoch.
+
+    The optimiser is AdamW. The learning rates rise during the warm-up and then fall along a cosine
+    to zero. After each epoch the validation pictures are looked at; the weights with the highest
+    accuracy (of equal ones, with the lowest loss) are those that stay. If you interrupt it, or the
+    loss stops being a number, it ends and leaves the best weights so far.
+
+    Frozen parts are in evaluation mode all the time. Without augmentation their output is computed
+    once per picture and kept on disk, and the epochs begin from there. On a CUDA GPU it computes
+    in mixed precision; if its memory is not enough, batches are cut in halves.
+
+    Args:
+        network: What to train; it is changed. `tlcourse.finetune.freeze` says what may move.
+        task: Its train split is learned, its val split chooses the epoch.
+        epochs: Passes over the training pictures.
+        learning_rate: Highest rate of the head.
+        body_rate: Of the backbone's deepest stage; by default a tenth of the head's.
+        layer_decay: See `parameter_groups`.
+        weight_decay: See `parameter_groups`.
+        batch_size: Pictures per step; by default what this machine's memory allows, at most 16 on a
+            CPU.
+        warmup: Share of all steps in which the rates rise.
+        label_smoothing: Share of the label that is spread over all classes; 0 for none.
+        patience: Stop after so many epochs without a better one. By default it never stops early.
+        augment: Show the pictures with random crops and mirror images (`backbone.augment`).
+        unfreeze: Epoch -> last frozen layer from then on; see `gradual_unfreezing`.
+        cache_frozen: Compute the output of the frozen part once per picture, where that is possible.
+        seed: Decides the order of the pictures and the augmentation.
+        live: Draw the curves while it runs; by default in a notebook.
+        progress: Show a progress bar.
+
+    Raises:
+        CourseError: A task or an option that nothing can be trained with; see the sentence.
+    """
+    _check(task, network, epochs, warmup, label_smoothing, patience)
+    groups = parameter_groups(
+        network,
+        learning_rate,
+        body_rate=body_rate,
+        layer_decay=layer_decay,
+        weight_decay=weight_decay,
+    )
+    batch_size = batch_size or default_batch_size(network)
+    if batch_size < 1:
+        raise CourseError(f"batch_size is {batch_size}, but must be at least 1.")
+    plan = dict(unfreeze or {})
+    started = time.perf_counter()
+    with PeakMemory(network.backbone.device) as memory, _own_random_numbers(seed, network):
+        frozen = [network.frozen_until, *plan.values()] if 1 not in plan else [*plan.values()]
+        data = training_data(
+            network, task, frozen, augment=augment, cache_frozen=cache_frozen, progress=progress
+        )
+        run = _Fit(network, data, groups, epochs, batch_size, label_smoothing, warmup, seed)
+        run.go(plan, patience, live, progress)
+    return History(
+        epochs=tuple(run.epochs),
+        best_epoch=run.best_epoch,
+        stopped=run.stopped,
+        seconds=time.perf_counter() - started - data.waited + data.prepare_seconds,
+        prepare_seconds=data.prepare_seconds,
+        peak_bytes=memory.peak,
+        batch_size=batch_size,
+        cached_until=data.cached_until,
+    )
+
+
+class _Fit:
+    """A training on its way."""
+
+    def __init__(
+        self,
+        network: Network,
+        data: TrainingData,
+        groups: list[dict[str, Any]],
+        epochs: int,
+        batch_size: int,
+        label_smoothing: float,
+        warmup: float,
+        seed: int,
+    ) -> None:
+        self.network, self.data, self.n_epochs, self.seed = network, data, epochs, seed
+        self.batch_size = batch_size
+        n_steps = epochs * len(shuffled(len(data.train_labels), batch_size, seed, 0))
+        self.stepper = Stepper(
+            groups,
+            nn.CrossEntropyLoss(label_smoothing=label_smoothing),
+            network.backbone.device,
+            n_steps=n_steps,
+            warmup=warmup,
+        )
+        self.n_steps = n_steps
+        self.epochs: list[Epoch] = []
+        self.best_epoch, self.stopped = 0, ""
+        self.best: dict[str, torch.Tensor] = {}
+
+    def go(
+        self,
+        plan: Mapping[int, str | None],
+        patience: int | None,
+        live: bool | None,
+        progress: bool,
+    ) -> None:
+        """Run the epochs, and put the best weights back."""
+        from tqdm.auto import tqdm
+
+        from tlcourse._plots_training import LiveCurve, in_notebook
+
+        curve = LiveCurve() if live or (live is None and in_notebook()) else None
+        mode = self.network.training
+        self._keep(0)
+        bar = tqdm(
+            total=self.n_steps, desc="training", unit="step", leave=False, disable=not progress
+        )
+        try:
+            for epoch in range(1, self.n_epochs + 1):
+                if epoch in plan:
+                    freeze(self.network, plan[epoch])
+                self._one_epoch(epoch, bar)
+                if self.stopped:
+                    break
+                if curve:
+                    curve.update(self.epochs)
+                if patience is not None and epoch - self.best_epoch >= patience:
+                    self.stopped = f"no better epoch in {patience}, so it ended after {epoch}"
+                    break
+        except KeyboardInterrupt:
+            self.stopped = f"interrupted in epoch {len(self.epochs) + 1}"
+            say(f"Training was {self.stopped}; the best weights so far are kept.")
+        finally:
+            bar.close()
+            if self.best_epoch or not self.stopped.startswith("interrupted"):
+                self.network.load_state_dict(self.best)
+            self.network.train(mode)
+
+    def _one_epoch(self, epoch: int, bar: Any) -> None:
+        started = time.perf_counter()
+        self.network.train()
+        total, seen = 0.0, 0
+        for places in shuffled(len(self.data.train_labels), self.batch_size, self.seed, epoch):
+            inputs, labels = self.data.train_batch(places)
+            loss = self.stepper.step(self.data.train_network, inputs, labels)
+            if not math.isfinite(loss):
+                self.stopped = f"the loss was {loss} at step {self.stepper.steps}"
+                say(
+                    f"Training stopped: {self.stopped}. Try a learning rate ten times smaller. "
+                    "The best weights so far are kept."
+                )
+                return
+            total, seen = total + loss * len(labels), seen + len(labels)
+            bar.update()
+        val_loss, val_accuracy = self._validate()
+        seconds = time.perf_counter() - started
+        self.epochs.append(
+            Epoch(epoch, total / seen, val_loss, val_accuracy, seconds, self.network.frozen_until)
+        )
+        bar.set_postfix_str(f"validation accuracy {val_accuracy:.2f}")
+        if self._is_best():
+            self._keep(epoch)
+
+    def _validate(self) -> tuple[float, float]:
+        labels = self.data.val_labels
+        if not len(labels):
+            return math.nan, math.nan
+        self.network.eval()
+        logits = self.data.val_logits(2 * self.batch_size)
+        loss = nn.functional.cross_entropy(logits, labels).item()
+        return loss, (logits.argmax(dim=1) == labels).float().mean().item()
+
+    def _is_best(self) -> bool:
+        last = self.epochs[-1]
+        if math.isnan(last.val_accuracy) or not self.best_epoch:
+            return True  # without validation pictures the last epoch is kept
+        best = self.epochs[self.best_epoch - 1]
+        return (last.val_accuracy, -last.val_loss) > (best.val_accuracy, -best.val_loss)
+
+    def _keep(self, epoch: int) -> None:
+        self.best_epoch = epoch
+        self.best = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
+
+
+@dataclass(frozen=True, eq=False)
+class RateSearch:
+    """The loss while the learning rate grew (Smith 2015, arXiv:1506.01186).
+
+    Attributes:
+        rates: Learning rate of the head at each step.
+        losses: Training loss at each step.
+        smooth: The same, averaged over the last steps.
+        suggestion: A rate to begin with: a tenth of the one where the loss was lowest.
+    """
+
+    rates: np.ndarray
+    losses: np.ndarray
+    smooth: np.ndarray
+    suggestion: float
+
+
+def find_learning_rate(
+    network: Network,
+    task: Task,
+    *,
+    lowest: float = 1e-6,
+    highest: float = 1.0,
+    steps: int = 40,
+    batch_size: int | None = None,
+    layer_decay: float = 1.0,
+    augment: bool = False,
+    seed: int = 0,
+    progress: bool = True,
+) -> RateSearch:
+    """Try ever larger learning rates, one step each, on a copy; the network stays as it is.
+
+    Args:
+        network: What will be trained, with what is frozen.
+        task: Its train split is used.
+        lowest: First rate of the head; the body gets a tenth, as in `fit`.
+        highest: Last rate; it ends earlier once the loss has become four times the lowest.
+        steps: How many rates, evenly spread on a logarithmic scale.
+        batch_size: See `fit`.
+        layer_decay: See `parameter_groups`.
+        augment: See `fit`.
+        seed: Decides the order of the pictures.
+        progress: Show a progress bar.
+    """
+    from tqdm.auto import tqdm
+
+    check_rate("lowest", lowest)
+    check_rate("highest", highest)
+    _check(task, network, 1, 0.0, 0.0, None)
+    twin = copy.deepcopy(network)
+    batch_size = batch_size or default_batch_size(network)
+    rates = np.geomspace(lowest, highest, steps)
+    losses: list[float] = []
+    smooth: list[float] = []
+    with _own_random_numbers(seed, network):
+        data = training_data(twin, task, [twin.frozen_until], augment=augment, progress=progress)
+        groups = parameter_groups(twin, 1.0, layer_decay=layer_decay)
+        stepper = Stepper(groups, nn.CrossEntropyLoss(), network.backbone.device, n_steps=steps)
+        batches: list[np.ndarray] = []
+        twin.train()
+        for i, rate in enumerate(tqdm(rates, desc="rates", leave=False, disable=not progress)):
+            batches = batches or shuffled(len(data.train_labels), batch_size, seed, i)
+            loss = stepper.step(data.train_network, *data.train_batch(batches.pop()), rate=rate)
+            if not math.isfinite(loss) or (smooth and loss > 4 * min(smooth)):
+                break
+            losses.append(loss)
+            smooth.append(float(np.mean(losses[-5:])))
+    n = len(losses)
+    if n < 2:
+        raise CourseError("The loss is not finite from the start; choose a smaller `lowest`.")
+    best = float(rates[int(np.argmin(smooth))])
+    return RateSearch(rates[:n], np.array(losses), np.array(smooth), best / 10)
+
+
+def _check(
+    task: Task,
+    network: Network,
+    epochs: int,
+    warmup: float,
+    label_smoothing: float,
+    patience: int | None,
+) -> None:
+    check_task(task)
+    if len(task.classes) != network.n_classes:
+        raise CourseError(
+            f"The head has {network.n_classes} outputs, but the task has {len(task.classes)} "
+            f"classes. Make the network with n_classes={len(task.classes)}."
+        )
+    if not isinstance(epochs, int) or epochs < 1:
+        raise CourseError(f"epochs is {epochs!r}, but must be a whole number from 1 on.")
+    for name, share in (("warmup", warmup), ("label_smoothing", label_smoothing)):
+        if not 0 <= share < 1:
+            raise CourseError(f"{name} is {share!r}, but must be a share from 0 to below 1.")
+    if patience is not None and patience < 1:
+        raise CourseError(f"patience is {patience!r}, but must be at least 1, or None.")
+
+
+@contextmanager
+def _own_random_numbers(seed: int, network: Network) -> Iterator[None]:
+    """Draw from a seed of one's own, and leave everybody else's random numbers as they were."""
+    device = network.backbone.device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
