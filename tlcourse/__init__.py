@@ -26,7 +26,7 @@ _HOME = {
     "load_features": "features",
     "Network": "network",
     "fit": "train",
-    "find_learning_rate": "train",
+    "find_learning_rate": "rates",
     "fit_probe": "probe",
     "Result": "results",
     "load_result": "results",
@@ -57,10 +57,11 @@ if TYPE_CHECKING:
     from tlcourse.network import Network
     from tlcourse.predictions import top_k
     from tlcourse.probe import fit_probe
+    from tlcourse.rates import find_learning_rate
     from tlcourse.results import Result, load_result
     from tlcourse.tap import activations, layer_table
     from tlcourse.tasks import Task, download_task, load_task, photographs
-    from tlcourse.train import find_learning_rate, fit
+    from tlcourse.train import fit
 
 
 def __getattr__(name: str) -> Any:

@@ -176,18 +176,28 @@ class Writer:
             part.write_text("".join(kept), encoding="utf-8")
 
 
-def entries() -> list[tuple[Path, dict[str, Any], int]]:
-    """Folder, description and bytes of all that is stored, unfinished entries too."""
+def entries() -> list[tuple[dict[str, Any], int]]:
+    """Description and bytes of all that is stored, unfinished entries too."""
     found = []
-    for folder in sorted(store_folder().glob("*")):
-        if not folder.is_dir():
-            continue
-        about: dict[str, Any] = {"unfinished": folder.suffix == ".part"}
+    for folder in _folders():
+        about: dict[str, Any] = {"unfinished": True}
         with suppress(OSError, ValueError, KeyError):
             about |= json.loads((folder / _MANIFEST).read_text("utf-8"))["about"]
+            about["unfinished"] = folder.suffix == ".part"
         size = sum(path.stat().st_size for path in folder.glob("*") if path.is_file())
-        found.append((folder, about, size))
+        found.append((about, size))
     return found
+
+
+def empty_store() -> None:
+    """Delete all entries. Locks stay: another process may hold one."""
+    for folder in _folders():
+        with _disk():
+            shutil.rmtree(folder)
+
+
+def _folders() -> list[Path]:
+    return sorted(path for path in store_folder().glob("*") if path.is_dir())
 
 
 def _part(folder: Path) -> Path:

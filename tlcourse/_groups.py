@@ -1,7 +1,7 @@
 """A network's own classes, put together to the classes of another task (pattern 1)."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -9,6 +9,8 @@ from torch import nn
 
 from tlcourse._layers import Layer
 from tlcourse.backbones import Backbone
+from tlcourse.errors import CourseError, UnknownNameError
+from tlcourse.tasks import Task
 
 
 class ClassGroups(nn.Module):
@@ -44,3 +46,43 @@ def grouped(
         classes=classes,
         named_layers=(*layers, Layer("logits", "")),
     )
+
+
+def matching_classes(
+    backbone: Backbone, task: Task, mapping: Mapping[str, Sequence[str]] | None
+) -> tuple[list[list[int]], list[str]]:
+    """Places of the network's classes for each class of the task, and the classes without any."""
+    if mapping is None:
+        named = {name: _same_name(backbone, name) for name in task.classes}
+    else:
+        if unknown := [name for name in mapping if name not in task.classes]:
+            raise UnknownNameError(f"class of task {task.name!r}", unknown[0], task.classes)
+        if missing := [name for name in task.classes if not mapping.get(name)]:
+            raise CourseError(
+                f"The mapping says nothing of {', '.join(map(repr, missing))}. "
+                "Each class of the task needs at least one class of the network."
+            )
+        named = {name: [mapping[name]] if isinstance(mapping[name], str) else list(mapping[name])
+                 for name in task.classes}  # fmt: skip
+    places: list[list[int]] = []
+    for name in task.classes:
+        for wanted in named[name]:
+            if wanted not in backbone.classes:
+                raise UnknownNameError(f"class of {backbone.name}", wanted, backbone.classes)
+        places.append([i for i, c in enumerate(backbone.classes) if c in named[name]])
+    used = [i for group in places for i in group]
+    if twice := {backbone.classes[i] for i in used if used.count(i) > 1}:
+        raise CourseError(
+            f"Two classes of the task share {', '.join(sorted(twice))}. "
+            "Give each class of the network to one of them only."
+        )
+    return places, [repr(name) for name in task.classes if not named[name]]
+
+
+def _same_name(backbone: Backbone, name: str) -> list[str]:
+    """Return the network's class that has this name, in singular or plural."""
+    low = name.casefold().replace("_", " ").strip()
+    singular = {low, low.removesuffix("s"), low.removesuffix("es")}
+    if low.endswith("ies"):
+        singular.add(low[:-3] + "y")
+    return [c for c in dict.fromkeys(backbone.classes) if c.casefold() in singular]

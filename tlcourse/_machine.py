@@ -1,8 +1,11 @@
 """What this machine is: cores, memory, devices."""
 
+import ctypes
 import os
 import platform
+import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +56,17 @@ def peak_resident(process: psutil.Process) -> int:
         return int(line.split()[1]) * 1024
     now = process.memory_info()
     return getattr(now, "peak_wset", now.rss)
+
+
+def give_memory_back() -> None:
+    """Ask the C library to return freed memory to the system; a notebook's kernel lives long.
+
+    Only glibc (Linux) keeps much of it for itself, and only there something is done.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 class PeakMemory:

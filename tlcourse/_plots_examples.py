@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from tlcourse._figures import BLUE, Figure, draw_picture, drawing, new_figure, pixels
+from tlcourse._splits import SPLITS
 from tlcourse.backbones import Backbone
-from tlcourse.errors import CourseError
+from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.excitation import Excitation, excitations, only_picture
 from tlcourse.neighbours import nearest
 
@@ -140,6 +141,45 @@ def nearest_neighbours(
                 if row == 0 and rank == 0:
                     figure.axes[-1].set_title(f"nearest by {name}", loc="left", weight="bold")
     figure.alt = alt or _neighbours_text(found, queries, labels, n)
+    return figure
+
+
+@drawing
+def examples(
+    task: Any, *, split: str = "train", n: int = 8, seed: int = 0, alt: str | None = None
+) -> Figure:
+    """Show some pictures of each class of a task, a row for each class.
+
+    Args:
+        task: The task.
+        split: "train", "val" or "test".
+        n: Pictures per class, drawn at random; fewer where there are not as many.
+        seed: Decides which.
+        alt: Replaces the alternative text.
+
+    Raises:
+        UnknownNameError: There is no such split.
+        CourseError: The split is empty.
+    """
+    if split not in SPLITS:
+        raise UnknownNameError("split", split, SPLITS)
+    pictures = getattr(task, split)
+    if not len(pictures):
+        raise CourseError(f"The split {split!r} of task {task.name!r} holds no picture.")
+    rng = np.random.default_rng(seed)
+    figure = new_figure(0.82 * len(task.classes) + 0.2, width=0.82 * n + 1.9)
+    grid = figure.subplots(len(task.classes), n, squeeze=False)
+    for label, (name, row) in enumerate(zip(task.classes, grid, strict=True)):
+        places = rng.permutation(np.flatnonzero(pictures.labels == label))[:n]
+        for column, axes in enumerate(row):
+            if column < len(places):
+                draw_picture(axes, pixels(pictures[places[column]][0], 96), frame=True)
+            else:
+                axes.set_axis_off()
+        row[0].set_ylabel(name.replace(" and ", "\nand "), rotation=0, ha="right", va="center")
+    figure.alt = alt or (
+        f"Up to {n} pictures of each class of {task.title.lower()}: {', '.join(task.classes)}."
+    )
     return figure
 
 

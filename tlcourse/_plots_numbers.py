@@ -172,3 +172,54 @@ def accuracy_by_layer(
         reference=None if chance is None else ("chance", chance),
         alt=alt,
     )
+
+
+@drawing
+def confusion(
+    counts: Any, classes: Sequence[str], *, title: str | None = None, alt: str | None = None
+) -> Figure:
+    """Show which classes are taken for which.
+
+    Args:
+        counts: (n, n), a row for each true class, a column for each predicted one, such as
+            `result.confusion`.
+        classes: Their names.
+        title: Title of the figure.
+        alt: Replaces the alternative text.
+
+    Raises:
+        CourseError: The counts are not (n, n) for n classes.
+    """
+    counts = np.asarray(counts)
+    n = len(classes)
+    if counts.shape != (n, n):
+        raise CourseError(f"{n} classes need counts of shape {(n, n)}, got {counts.shape}.")
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure = new_figure(0.5 * n + 1.6, width=0.62 * n + 3.2)
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(n, n):
+        if counts[row, column]:
+            colour = "white" if shares[row, column] > 0.55 else "black"
+            axes.text(
+                column, row, counts[row, column], ha="center", va="center", color=colour, size=10
+            )
+    axes.set_xticks(range(n), classes, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(n), classes)
+    axes.set(xlabel="predicted", ylabel="true")
+    if title:
+        axes.set_title(title)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    off = counts * (1 - np.eye(n, dtype=counts.dtype))
+    row, column = np.unravel_index(off.argmax(), off.shape)
+    worst = (
+        f"; most often mistaken: {off[row, column]} of {classes[row]} taken for {classes[column]}"
+        if off.max()
+        else ""
+    )
+    figure.alt = (
+        alt
+        or f"Table of true and predicted classes: {np.trace(counts)} of {counts.sum()} right{worst}."
+    )
+    return figure

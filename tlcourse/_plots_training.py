@@ -9,7 +9,8 @@ from tlcourse._figures import BLUE, COLOURS, MARKERS, VERMILION, Figure, drawing
 from tlcourse.errors import CourseError
 
 if TYPE_CHECKING:
-    from tlcourse.train import Epoch, History, RateSearch
+    from tlcourse.rates import RateSearch
+    from tlcourse.train import Epoch, History
 
 
 @drawing

@@ -6,12 +6,16 @@ from tlcourse.errors import CourseError
 from tlcourse.tasks import Task
 
 
-def check_task(task: Task) -> None:
+def check_task(task: Task, *, n_outputs: int | None = None) -> None:
     """Refuse a task with too few classes or training pictures.
+
+    Args:
+        task: Labelled pictures.
+        n_outputs: Outputs of the head that is to learn it.
 
     Raises:
         CourseError: It is no task; one class; fewer pictures than classes; a class with no or a
-            single training picture.
+            single training picture; a head with another number of outputs than classes.
     """
     if not isinstance(task, Task):
         raise CourseError(
@@ -35,4 +39,9 @@ def check_task(task: Task) -> None:
         raise CourseError(
             f"Each class needs at least 2 training pictures, but these have fewer: "
             f"{', '.join(few)}. Add pictures, or remove the class."
+        )
+    if n_outputs is not None and n_outputs != n_classes:
+        raise CourseError(
+            f"The head has {n_outputs} outputs, but the task has {n_classes} classes. "
+            f"Make the network with n_classes={n_classes}."
         )

@@ -122,10 +122,8 @@ def default_batch_size(network: Network) -> int:
         and path not in holders
         and path not in network.frozen_paths
     )
-    if kind == "cuda":
-        room = torch.cuda.mem_get_info(backbone.device)[1] // 2
-    else:
-        room = memory()[0] // 8
+    whole = torch.cuda.mem_get_info(backbone.device)[1] if kind == "cuda" else memory()[0]
+    room = whole // (2 if kind == "cuda" else 8)
     fitting = int(min(_MOST.get(kind, 16), room // (4 * max(values, 1))))
     return max(2, fitting - fitting % 4 if fitting > 4 else fitting)
 

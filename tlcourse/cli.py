@@ -1,4 +1,4 @@
-"""The command `tlcourse`: look at the machine, open the course, run all of it."""
+"""The command `tlcourse`: look at the machine, open the course, run all of it, see the cache."""
 
 import os
 import shutil
@@ -160,6 +160,35 @@ def run(
         raise typer.Exit(130)
     if any(outcome.status == "failed" for outcome in outcomes):
         raise typer.Exit(1)
+
+
+@app.command()
+def cache(
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Delete all stored features; downloads stay.")
+    ] = False,
+) -> None:
+    """Show what is stored in the cache folder, or delete the stored features.
+
+    Features are computed again when they are needed. Downloads are in the same folder and stay.
+    """
+    from tlcourse._feature_store import empty_store, entries, store_folder
+
+    stored = entries()
+    print(f"Stored features in {store_folder()}")
+    for about, size in stored:
+        if about["unfinished"]:
+            print(f"{size / 1e6:10.1f} MB  not finished")
+        else:
+            print(
+                f"{size / 1e6:10.1f} MB  {about['task']}: {about['pictures']} pictures, "
+                f"{about['backbone']}, layer {about['layer']}, pool {about['pool']}"
+            )
+    total = sum(size for _, size in stored)
+    print(f"{total / 1e6:10.1f} MB  in {len(stored)} entries")
+    if empty:
+        empty_store()
+        print("Deleted.")
 
 
 def _in_package(folder: Path) -> bool:

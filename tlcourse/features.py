@@ -14,6 +14,7 @@ import numpy as np
 
 from tlcourse._extract import Joined, Run
 from tlcourse._fast import fast_batch_size
+from tlcourse._machine import give_memory_back
 from tlcourse._pooling import Pool
 from tlcourse._splits import SPLITS, Split
 from tlcourse.backbones import Backbone
@@ -128,6 +129,7 @@ def extract_features(
     run = Run(backbone, pictures, pool, batch_size or fast_batch_size(backbone), progress)
     about = {"task": getattr(task, "name", "pictures"), "backbone": backbone.name, "pool": pool}
     found = run.cached(names, about, refresh) if cache else run.in_memory(names)
+    give_memory_back()
     return Features(
         x={name: found[name][0] for name in names},
         y=np.concatenate([split.labels for _, split in splits]),

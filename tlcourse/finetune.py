@@ -1,10 +1,8 @@
 """What may move, and how fast: freezing, learning rates, unfreezing (notebook 05)."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import nn
 
 from tlcourse._trace import modules_up_to
@@ -56,18 +54,13 @@ def stages(network: Network) -> dict[str, str]:
 
     A parameter belongs to the first of `network.backbone.layers` that depends on it.
     """
-    trace = network.backbone.trace
-    owner: dict[str, str] = {}
-    named = [x for x in network.backbone.named_layers if x.path in trace and x.path]
-    for layer in named:
-        for path in _with_holders(trace, layer.path, inclusive=layer.side == "output"):
-            owner.setdefault(path, layer.name)
-    found = {}
-    for name, _ in network.named_parameters():
-        place, _, rest = name.partition(".")
-        path = rest.rpartition(".")[0]
-        found[name] = HEAD if place == "head" else owner.get(path, "embedding")
-    return found
+    owner = _stages_of(network.backbone)
+    return {
+        name: owner.get(name.removeprefix("body."), "embedding")
+        if name.startswith("body.")
+        else HEAD
+        for name, _ in network.named_parameters()
+    }
 
 
 def parameter_groups(
@@ -156,38 +149,36 @@ def gradual_unfreezing(network: Network, epochs: int, *, stop: str) -> dict[int,
     return plan
 
 
-def weight_change(before: Backbone | Mapping[str, torch.Tensor], network: Network) -> Any:
+def weight_change(before: Backbone, after: nn.Module) -> Any:
     """Say how far each stage's weights moved: length of the difference over length before.
 
     Args:
-        before: The backbone that the network was made from, or an earlier `network.state_dict()`
-            (its tensors cloned).
-        network: The network after training.
+        before: The backbone as it was before the training.
+        after: A `Network` that was made from it, or a trained copy of `before.model`, with any
+            head.
 
     Returns:
-        A pandas Series, stage -> relative change; 0.01 means one per cent.
+        A pandas Series, stage -> relative change; 0.01 means one per cent. New parts, such as the
+        head, have no weights before and are left out.
     """
     import pandas as pd
 
-    if isinstance(before, Backbone):
-        old = {f"body.{name}": p for name, p in before.model.named_parameters()}
-    else:
-        old = dict(before)
+    owner = _stages_of(before)
+    model = after.body if isinstance(after, Network) else after
+    now = dict(model.named_parameters())
     squares: dict[str, list[float]] = {}
-    of = stages(network)
-    for name, parameter in network.named_parameters():
-        if name not in old or old[name].shape != parameter.shape:
+    for name, was in before.model.named_parameters():
+        if name not in now or now[name].shape != was.shape or name not in owner:
             continue
-        was = old[name].detach().to(parameter.device)
-        pair = squares.setdefault(of[name], [0.0, 0.0])
-        pair[0] += (parameter.detach() - was).square().sum().item()
-        pair[1] += was.square().sum().item()
-    order = [*network.backbone.layers, HEAD]
-    return pd.Series(
-        {s: math.sqrt(squares[s][0] / (squares[s][1] or 1.0)) for s in order if s in squares},
-        name="relative change",
-        dtype=float,
-    )
+        pair = squares.setdefault(owner[name], [0.0, 0.0])
+        old = was.detach().to(now[name].device)
+        pair[0] += (now[name].detach() - old).square().sum().item()
+        pair[1] += old.square().sum().item()
+    if not squares:
+        raise CourseError(f"The network has no weights in common with {before.name}.")
+    moved = {s: math.sqrt(a / (b or 1.0)) for s, (a, b) in squares.items()}
+    order = [stage for stage in before.layers if stage in moved]
+    return pd.Series({stage: moved[stage] for stage in order}, name="relative change", dtype=float)
 
 
 def check_rate(name: str, rate: float) -> None:
@@ -219,3 +210,18 @@ def _with_holders(trace: Any, path: str, *, inclusive: bool) -> list[str]:
     done = modules_up_to(trace, path, inclusive=inclusive)
     holders = [p for p in trace if (not p or path.startswith(p + ".")) and p not in set(done)]
     return [*holders, *done]
+
+
+def _stages_of(backbone: Backbone) -> dict[str, str]:
+    """Name of a parameter in `backbone.model` -> first layer that depends on it."""
+    trace = backbone.trace
+    owner: dict[str, str] = {}
+    for layer in backbone.named_layers:
+        if layer.path and layer.path in trace:
+            for path in _with_holders(trace, layer.path, inclusive=layer.side == "output"):
+                owner.setdefault(path, layer.name)
+    return {
+        name: owner[name.rpartition(".")[0]]
+        for name, _ in backbone.model.named_parameters()
+        if name.rpartition(".")[0] in owner
+    }

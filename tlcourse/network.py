@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from tlcourse._device import own_random_numbers
 from tlcourse._layers import Layer
 from tlcourse._pooling import pool_positions
 from tlcourse._trace import modules_up_to, tensors_in
@@ -80,8 +81,7 @@ class Network(nn.Module):
             raise CourseError(
                 'A new head takes the place of the logits, so cut before them: layer="embedding".'
             )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with own_random_numbers(seed, torch.device("cpu")):
             model = (
                 load_backbone(backbone.name, pretrained=False, device=backbone.device).model
                 if random_weights

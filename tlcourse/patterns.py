@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from tlcourse import _metrics
-from tlcourse._groups import group_logits, grouped
+from tlcourse._groups import group_logits, grouped, matching_classes
 from tlcourse._machine import PeakMemory
 from tlcourse._saved import describe
 from tlcourse._task_checks import check_task
 from tlcourse.backbones import Backbone
-from tlcourse.errors import CourseError, UnknownNameError
+from tlcourse.errors import CourseError
 from tlcourse.features import extract_features
 from tlcourse.finetune import freeze, trainable
 from tlcourse.network import HeadPool, Network
@@ -53,7 +53,7 @@ def classifier(
         CourseError: A class is missing in the mapping, or two share a class of the network.
     """
     check_task(task)
-    groups, missing = _groups(backbone, task, mapping)
+    groups, missing = matching_classes(backbone, task, mapping)
     if missing:
         return Result(
             "classifier",
@@ -185,7 +185,8 @@ def fine_tune(
     freeze_until: str | None = None,
     head_first: bool = True,
     epochs: int = 6,
-    learning_rate: float = 1e-3,
+    learning_rate: float | None = None,
+    body_rate: float = 3e-4,
     layer_decay: float = 0.8,
     augment: bool = False,
     seed: int = 0,
@@ -204,7 +205,9 @@ def fine_tune(
             fine-tuning", Kumar et al. 2022, arXiv:2202.10054), instead of a random one whose first
             large errors would disturb the body.
         epochs: Passes over the training pictures.
-        learning_rate: Highest rate of the head; the body's deepest stage gets a tenth of it.
+        learning_rate: Highest rate of the head; by default the body's for a fitted head, ten times
+            that for a random one.
+        body_rate: Highest rate of the body's deepest stage.
         layer_decay: Rate of a stage, as a share of the next deeper one's.
         augment: Show random crops and mirror images.
         seed: Decides the head's first weights, the order of the pictures, the augmentation.
@@ -226,12 +229,16 @@ def fine_tune(
         seconds += found.seconds * (1 - len(task.test) / len(found.y))
     network = Network(backbone, len(task.classes), layer=layer, pool=pool, head=head, seed=seed)
     freeze(network, freeze_until)
+    if learning_rate is None:
+        learning_rate = body_rate * (1 if head_first else 10)
     history = fit(
         network,
         task,
         epochs=epochs,
         learning_rate=learning_rate,
+        body_rate=body_rate,
         layer_decay=layer_decay,
+        start_counts=head_first,
         augment=augment,
         seed=seed,
         progress=progress,
@@ -352,46 +359,6 @@ def _grouped_logits(found: Any, split: str, groups: Sequence[Sequence[int]]) -> 
 
     values = np.array(_of(found, split, "logits")[0])
     return group_logits(torch.from_numpy(values), groups).numpy()
-
-
-def _groups(
-    backbone: Backbone, task: Task, mapping: Mapping[str, Sequence[str]] | None
-) -> tuple[list[list[int]], list[str]]:
-    """Places of the network's classes for each class of the task, and the classes without any."""
-    if mapping is None:
-        named = {name: _same_name(backbone, name) for name in task.classes}
-    else:
-        if unknown := [name for name in mapping if name not in task.classes]:
-            raise UnknownNameError(f"class of task {task.name!r}", unknown[0], task.classes)
-        if missing := [name for name in task.classes if not mapping.get(name)]:
-            raise CourseError(
-                f"The mapping says nothing of {', '.join(map(repr, missing))}. "
-                "Each class of the task needs at least one class of the network."
-            )
-        named = {name: [mapping[name]] if isinstance(mapping[name], str) else list(mapping[name])
-                 for name in task.classes}  # fmt: skip
-    places: list[list[int]] = []
-    for name in task.classes:
-        for wanted in named[name]:
-            if wanted not in backbone.classes:
-                raise UnknownNameError(f"class of {backbone.name}", wanted, backbone.classes)
-        places.append([i for i, c in enumerate(backbone.classes) if c in named[name]])
-    used = [i for group in places for i in group]
-    if twice := {backbone.classes[i] for i in used if used.count(i) > 1}:
-        raise CourseError(
-            f"Two classes of the task share {', '.join(sorted(twice))}. "
-            "Give each class of the network to one of them only."
-        )
-    return places, [repr(name) for name in task.classes if not named[name]]
-
-
-def _same_name(backbone: Backbone, name: str) -> list[str]:
-    """Return the network's class that has this name, in singular or plural."""
-    low = name.casefold().replace("_", " ").strip()
-    singular = {low, low.removesuffix("s"), low.removesuffix("es")}
-    if low.endswith("ies"):
-        singular.add(low[:-3] + "y")
-    return [c for c in dict.fromkeys(backbone.classes) if c.casefold() in singular]
 
 
 def _refuse_logits(layer: str) -> None:

@@ -5,10 +5,11 @@ text made from the data. `alt=` replaces that text.
 """
 
 from tlcourse._figures import Described, Figure, show
-from tlcourse._plots_examples import nearest_neighbours, top_pictures
+from tlcourse._plots_examples import examples, nearest_neighbours, top_pictures
 from tlcourse._plots_layers import activation_maps, filters
-from tlcourse._plots_numbers import accuracy_by_layer, bars, lines
+from tlcourse._plots_numbers import accuracy_by_layer, bars, confusion, lines
 from tlcourse._plots_pictures import attribution, predictions
+from tlcourse._plots_training import history, learning_rates
 
 __all__ = [
     "Described",
@@ -17,7 +18,11 @@ __all__ = [
     "activation_maps",
     "attribution",
     "bars",
+    "confusion",
+    "examples",
     "filters",
+    "history",
+    "learning_rates",
     "lines",
     "nearest_neighbours",
     "predictions",

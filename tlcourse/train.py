@@ -1,25 +1,23 @@
 """One training, the same for every pattern: `fit` (notebooks 04 and 05)."""
 
-import copy
 import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from tlcourse._batches import shuffled
-from tlcourse._machine import PeakMemory
+from tlcourse._device import own_random_numbers
+from tlcourse._machine import PeakMemory, give_memory_back
 from tlcourse._notes import say
 from tlcourse._steps import Stepper
 from tlcourse._task_checks import check_task
 from tlcourse._training_data import TrainingData, default_batch_size, training_data
 from tlcourse.errors import CourseError
-from tlcourse.finetune import check_rate, freeze, parameter_groups
+from tlcourse.finetune import freeze, parameter_groups
 from tlcourse.network import Network
 from tlcourse.tasks import Task
 
@@ -54,7 +52,7 @@ class History:
 
     Attributes:
         epochs: The finished ones.
-        best_epoch: The one whose weights were kept; 0 if none was finished.
+        best_epoch: The one whose weights were kept; 0 for those of the start.
         stopped: Why it ended early; empty if it did not.
         seconds: All of it, what was computed beforehand included.
         prepare_seconds: Of it, for the output of the frozen part (also where it was stored already).
@@ -103,6 +101,7 @@ def fit(
     augment: bool = False,
     unfreeze: Mapping[int, str | None] | None = None,
     cache_frozen: bool = True,
+    start_counts: bool = False,
     seed: int = 0,
     live: bool | None = None,
     progress: bool = True,
@@ -134,6 +133,8 @@ def fit(
         augment: Show the pictures with random crops and mirror images (`backbone.augment`).
         unfreeze: Epoch -> last frozen layer from then on; see `gradual_unfreezing`.
         cache_frozen: Compute the output of the frozen part once per picture, where that is possible.
+        start_counts: Look at the validation pictures before the first epoch too, and keep the
+            weights of the start if no epoch is better: for a head that was fitted beforehand.
         seed: Decides the order of the pictures and the augmentation.
         live: Draw the curves while it runs; by default in a notebook.
         progress: Show a progress bar.
@@ -154,13 +155,19 @@ def fit(
         raise CourseError(f"batch_size is {batch_size}, but must be at least 1.")
     plan = dict(unfreeze or {})
     started = time.perf_counter()
-    with PeakMemory(network.backbone.device) as memory, _own_random_numbers(seed, network):
+    with (
+        PeakMemory(network.backbone.device) as memory,
+        own_random_numbers(seed, network.backbone.device),
+    ):
         frozen = [network.frozen_until, *plan.values()] if 1 not in plan else [*plan.values()]
         data = training_data(
             network, task, frozen, augment=augment, cache_frozen=cache_frozen, progress=progress
         )
         run = _Fit(network, data, groups, epochs, batch_size, label_smoothing, warmup, seed)
+        if start_counts:
+            run.look_at_start()
         run.go(plan, patience, live, progress)
+    give_memory_back()
     return History(
         epochs=tuple(run.epochs),
         best_epoch=run.best_epoch,
@@ -201,6 +208,15 @@ class _Fit:
         self.epochs: list[Epoch] = []
         self.best_epoch, self.stopped = 0, ""
         self.best: dict[str, torch.Tensor] = {}
+        self.best_score = (-math.inf, -math.inf)
+
+    def look_at_start(self) -> None:
+        """Let the weights as they are compete with those of the epochs."""
+        mode = self.network.training
+        val_loss, val_accuracy = self._validate()
+        if not math.isnan(val_accuracy):
+            self.best_score = (val_accuracy, -val_loss)
+        self.network.train(mode)
 
     def go(
         self,
@@ -263,7 +279,9 @@ class _Fit:
             Epoch(epoch, total / seen, val_loss, val_accuracy, seconds, self.network.frozen_until)
         )
         bar.set_postfix_str(f"validation accuracy {val_accuracy:.2f}")
-        if self._is_best():
+        score = (val_accuracy, -val_loss)
+        if math.isnan(val_accuracy) or score > self.best_score:
+            self.best_score = score
             self._keep(epoch)
 
     def _validate(self) -> tuple[float, float]:
@@ -275,90 +293,9 @@ class _Fit:
         loss = nn.functional.cross_entropy(logits, labels).item()
         return loss, (logits.argmax(dim=1) == labels).float().mean().item()
 
-    def _is_best(self) -> bool:
-        last = self.epochs[-1]
-        if math.isnan(last.val_accuracy) or not self.best_epoch:
-            return True  # without validation pictures the last epoch is kept
-        best = self.epochs[self.best_epoch - 1]
-        return (last.val_accuracy, -last.val_loss) > (best.val_accuracy, -best.val_loss)
-
     def _keep(self, epoch: int) -> None:
         self.best_epoch = epoch
         self.best = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
-
-
-@dataclass(frozen=True, eq=False)
-class RateSearch:
-    """The loss while the learning rate grew (Smith 2015, arXiv:1506.01186).
-
-    Attributes:
-        rates: Learning rate of the head at each step.
-        losses: Training loss at each step.
-        smooth: The same, averaged over the last steps.
-        suggestion: A rate to begin with: a tenth of the one where the loss was lowest.
-    """
-
-    rates: np.ndarray
-    losses: np.ndarray
-    smooth: np.ndarray
-    suggestion: float
-
-
-def find_learning_rate(
-    network: Network,
-    task: Task,
-    *,
-    lowest: float = 1e-6,
-    highest: float = 1.0,
-    steps: int = 40,
-    batch_size: int | None = None,
-    layer_decay: float = 1.0,
-    augment: bool = False,
-    seed: int = 0,
-    progress: bool = True,
-) -> RateSearch:
-    """Try ever larger learning rates, one step each, on a copy; the network stays as it is.
-
-    Args:
-        network: What will be trained, with what is frozen.
-        task: Its train split is used.
-        lowest: First rate of the head; the body gets a tenth, as in `fit`.
-        highest: Last rate; it ends earlier once the loss has become four times the lowest.
-        steps: How many rates, evenly spread on a logarithmic scale.
-        batch_size: See `fit`.
-        layer_decay: See `parameter_groups`.
-        augment: See `fit`.
-        seed: Decides the order of the pictures.
-        progress: Show a progress bar.
-    """
-    from tqdm.auto import tqdm
-
-    check_rate("lowest", lowest)
-    check_rate("highest", highest)
-    _check(task, network, 1, 0.0, 0.0, None)
-    twin = copy.deepcopy(network)
-    batch_size = batch_size or default_batch_size(network)
-    rates = np.geomspace(lowest, highest, steps)
-    losses: list[float] = []
-    smooth: list[float] = []
-    with _own_random_numbers(seed, network):
-        data = training_data(twin, task, [twin.frozen_until], augment=augment, progress=progress)
-        groups = parameter_groups(twin, 1.0, layer_decay=layer_decay)
-        stepper = Stepper(groups, nn.CrossEntropyLoss(), network.backbone.device, n_steps=steps)
-        batches: list[np.ndarray] = []
-        twin.train()
-        for i, rate in enumerate(tqdm(rates, desc="rates", leave=False, disable=not progress)):
-            batches = batches or shuffled(len(data.train_labels), batch_size, seed, i)
-            loss = stepper.step(data.train_network, *data.train_batch(batches.pop()), rate=rate)
-            if not math.isfinite(loss) or (smooth and loss > 4 * min(smooth)):
-                break
-            losses.append(loss)
-            smooth.append(float(np.mean(losses[-5:])))
-    n = len(losses)
-    if n < 2:
-        raise CourseError("The loss is not finite from the start; choose a smaller `lowest`.")
-    best = float(rates[int(np.argmin(smooth))])
-    return RateSearch(rates[:n], np.array(losses), np.array(smooth), best / 10)
 
 
 def _check(
@@ -369,12 +306,7 @@ def _check(
     label_smoothing: float,
     patience: int | None,
 ) -> None:
-    check_task(task)
-    if len(task.classes) != network.n_classes:
-        raise CourseError(
-            f"The head has {network.n_classes} outputs, but the task has {len(task.classes)} "
-            f"classes. Make the network with n_classes={len(task.classes)}."
-        )
+    check_task(task, n_outputs=network.n_classes)
     if not isinstance(epochs, int) or epochs < 1:
         raise CourseError(f"epochs is {epochs!r}, but must be a whole number from 1 on.")
     for name, share in (("warmup", warmup), ("label_smoothing", label_smoothing)):
@@ -382,12 +314,3 @@ def _check(
             raise CourseError(f"{name} is {share!r}, but must be a share from 0 to below 1.")
     if patience is not None and patience < 1:
         raise CourseError(f"patience is {patience!r}, but must be at least 1, or None.")
-
-
-@contextmanager
-def _own_random_numbers(seed: int, network: Network) -> Iterator[None]:
-    """Draw from a seed of one's own, and leave everybody else's random numbers as they were."""
-    device = network.backbone.device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield

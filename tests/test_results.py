@@ -1,0 +1,341 @@
+"""A saved result predicts the same in another process; what is not one is told in a sentence."""
+
+import errno
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_tasks import CLASSES, make_task, moved, state, tiny_backbone
+
+import tlcourse as tl
+from tlcourse import patterns
+from tlcourse.errors import CourseError, UnknownNameError
+
+MADE = {
+    "classifier": {},
+    "standalone_extractor": {"layer": "stage4", "pool": "max"},
+    "frozen_extractor": {"layer": "stage3", "augment": False, "epochs": 1},
+    "fine_tune": {"epochs": 1, "freeze_until": "stage1"},
+    "from_scratch": {"epochs": 1},
+}
+FIGURES = (
+    *("pattern", "task", "classes", "layer", "val_accuracy", "test_accuracy", "interval"),
+    *("seconds", "trainable_parameters"),
+)
+FILES = {"model.json", "model.safetensors"}
+TWO_LINES = """
+import json, sys, tlcourse as tl
+picture, *folders = sys.argv[1:]
+made = [tl.load_result(folder, device="cpu").predict(picture) for folder in folders]
+print(json.dumps([table.set_index("class")["probability"].to_dict() for table in made]))
+"""
+
+
+@pytest.fixture(scope="module")
+def task():
+    return make_task()
+
+
+@pytest.fixture(scope="module")
+def results(task):
+    return {
+        name: getattr(patterns, name)(tiny_backbone(), task, progress=False, **options)
+        for name, options in MADE.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def saved(results, tmp_path_factory):
+    """A folder with each result; not to be changed."""
+    folder = tmp_path_factory.mktemp("saved")
+    for name, result in results.items():
+        assert result.save(folder / name) == folder / name
+    return folder
+
+
+@pytest.fixture
+def mine(saved, tmp_path):
+    """A saved result of one's own, to be damaged."""
+    return Path(shutil.copytree(saved / "frozen_extractor", tmp_path / "mine"))
+
+
+def probabilities(result, picture):
+    return result.predict(picture).set_index("class")["probability"].to_dict()
+
+
+def test_another_process_gets_the_same_probabilities(results, saved, task, tmp_path):
+    picture, _ = task.test[0]
+    picture.save(tmp_path / "one.png")
+    ran = subprocess.run(
+        [sys.executable, "-c", TWO_LINES, tmp_path / "one.png", *(saved / name for name in MADE)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(tl.__file__).parents[1])},
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = dict(zip(MADE, json.loads(ran.stdout), strict=True))
+    for name, result in results.items():
+        # Another process may share the work among its threads in another way.
+        assert found[name] == pytest.approx(probabilities(result, picture), abs=1e-6)
+    assert len({str(table) for table in found.values()}) == len(MADE)
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_loaded_result_says_what_the_saved_one_said(results, saved, name):
+    loaded, result = tl.load_result(saved / name, device="cpu"), results[name]
+    for figure in FIGURES:
+        assert getattr(loaded, figure) == getattr(result, figure), figure
+    assert repr(loaded).splitlines()[:2] == repr(result).splitlines()[:2]
+    assert loaded.backbone.layers == result.backbone.layers
+    assert loaded.backbone.preprocess == result.backbone.preprocess
+    assert not moved(state(result.backbone.model), loaded.backbone.model)
+    assert not any(module.training for module in loaded.backbone.model.modules())
+    assert {path.name for path in (saved / name).iterdir()} == FILES
+
+
+def test_a_figure_that_is_missing_stays_missing(results, tmp_path):
+    import dataclasses
+
+    result = dataclasses.replace(results["fine_tune"], test_accuracy=math.nan)
+    loaded = tl.load_result(result.save(tmp_path / "x"), device="cpu")
+    assert math.isnan(loaded.test_accuracy)
+    assert loaded.val_accuracy == result.val_accuracy
+
+
+@pytest.mark.parametrize("name", ["classifier", "frozen_extractor"])
+def test_a_loaded_result_can_be_saved_and_explained(saved, name, tmp_path, task):
+    loaded = tl.load_result(saved / name, device="cpu")
+    again = tl.load_result(loaded.save(tmp_path / "deep" / "down"), device="cpu")
+    picture, _ = task.test[1]
+    assert probabilities(again, picture) == probabilities(loaded, picture)
+    assert tl.attribute(again.backbone, picture, "bees").shape == (64, 64)
+
+
+def test_what_is_saved_is_readable_for_others(saved):
+    about = json.loads((saved / "frozen_extractor" / "model.json").read_text("utf-8"))
+    assert about["classes"] == list(CLASSES)
+    assert about["backbone"] == "timm/test_efficientnet"
+    assert about["preprocess"]["crop_size"] == 64
+    weights = load_file(saved / "frozen_extractor" / "model.safetensors")
+    assert weights["head.weight"].shape == (3, 32)
+    assert not any("blocks.3" in name for name in weights)  # behind the cut
+
+
+# --- where it is saved ---
+
+
+def test_an_earlier_result_is_replaced(results, tmp_path, task):
+    folder = tmp_path / "result"
+    results["frozen_extractor"].save(folder)
+    results["fine_tune"].save(folder)
+    loaded = tl.load_result(folder, device="cpu")
+    assert loaded.pattern == "fine_tune"
+    picture, _ = task.test[0]
+    expected = probabilities(results["fine_tune"], picture)
+    assert probabilities(loaded, picture) == pytest.approx(expected, abs=1e-6)
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert list(tmp_path.iterdir()) == [folder]
+    (tmp_path / "empty").mkdir()
+    results["fine_tune"].save(str(tmp_path / "empty"))
+    assert tl.load_result(str(tmp_path / "empty"), device="cpu").layer == "embedding"
+
+
+def test_a_folder_with_other_things_is_left_alone(results, mine):
+    (mine / "thesis.txt").write_text("years of work")
+    before = {path: path.read_bytes() for path in mine.iterdir()}
+    with pytest.raises(CourseError, match=r"else than a saved result\. Name another"):
+        results["fine_tune"].save(mine)
+    assert {path: path.read_bytes() for path in mine.iterdir()} == before
+    assert list(mine.parent.iterdir()) == [mine]
+    file = mine / "thesis.txt"
+    with pytest.raises(CourseError, match=r"thesis\.txt holds something else"):
+        results["fine_tune"].save(file)
+    with pytest.raises(CourseError, match="cannot be saved in"):
+        results["fine_tune"].save(file / "below")
+    assert file.read_text() == "years of work"
+
+
+def assert_nothing_happened(folder, before):
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    assert list(folder.parent.iterdir()) == [folder]
+    tl.load_result(folder, device="cpu")
+
+
+@pytest.mark.parametrize("file", sorted(FILES))
+def test_a_full_disk_leaves_nothing_and_the_earlier_result_whole(results, mine, monkeypatch, file):
+    """The disk is full while this file is written: the weights, or what describes them."""
+    resource = pytest.importorskip("resource")
+    before = {path: path.read_bytes() for path in mine.iterdir()}
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if file == "model.json":
+
+        def full(*_, **__):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(Path, "write_text", full)
+    try:
+        if file == "model.safetensors":  # no file may be longer; it is as good as a full disk
+            resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limit[1]))
+        with pytest.raises(CourseError, match=r"The result cannot be saved in .*mine"):
+            results["fine_tune"].save(mine)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    monkeypatch.undo()
+    assert_nothing_happened(mine, before)
+
+
+def test_an_interruption_leaves_nothing_and_the_earlier_result_whole(results, mine, monkeypatch):
+    before = {path: path.read_bytes() for path in mine.iterdir()}
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        results["fine_tune"].save(mine)
+    monkeypatch.undo()
+    assert_nothing_happened(mine, before)
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(results, tmp_path, monkeypatch):
+    import tempfile
+
+    def refuse(**_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    with pytest.raises(CourseError, match=r"cannot be saved in .* \(Permission denied\)"):
+        results["fine_tune"].save(tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- what cannot be loaded ---
+
+
+@pytest.mark.parametrize("missing", [*sorted(FILES), "both"])
+def test_a_folder_without_a_result_is_told(mine, missing):
+    for name in FILES if missing == "both" else [missing]:
+        (mine / name).unlink()
+    with pytest.raises(
+        CourseError, match=r"mine holds no saved result.*result\.save\(folder\) writes them"
+    ):
+        tl.load_result(mine)
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(CourseError, match="nowhere holds no saved result"):
+        tl.load_result(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("length", [0, 5, 1000, -1])
+def test_cut_weights_are_told(mine, length):
+    path = mine / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(CourseError, match=r"The saved result in .*mine is damaged"):
+        tl.load_result(mine)
+
+
+@pytest.mark.parametrize("text", ["", '{"format": 1,', "\udc80", "[]", "null", "7", '"text"'])
+def test_a_damaged_description_is_told(mine, text):
+    (mine / "model.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(CourseError, match=r"mine.* is damaged"):
+        tl.load_result(mine)
+
+
+def change(folder, **entries):
+    path = folder / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | entries), "utf-8")
+
+
+NEEDED = ("format", "backbone", "layer", "pool", "groups", "preprocess", "tlcourse", *FIGURES)
+
+
+@pytest.mark.parametrize("key", sorted(set(NEEDED)))
+def test_a_description_that_says_too_little_is_told(mine, key):
+    path = mine / "model.json"
+    about = json.loads(path.read_text("utf-8"))
+    del about[key]
+    path.write_text(json.dumps(about), "utf-8")
+    with pytest.raises(CourseError, match=f"model.json is damaged: it does not say '{key}'"):
+        tl.load_result(mine)
+
+
+@pytest.mark.parametrize(
+    ("entry", "error", "said"),
+    [
+        ({"format": 99}, CourseError, r"another version of tlcourse \(format 99, this one reads 1"),
+        ({"backbone": "resnet81"}, UnknownNameError, "no backbone 'resnet81'. Nearest: resnet18"),
+        ({"layer": "stage99"}, UnknownNameError, "called 'stage99'. Nearest: stage"),
+        ({"pool": "median"}, CourseError, "pool is 'median'"),
+        ({"classes": 3}, CourseError, "damaged"),
+        ({"preprocess": None}, CourseError, "damaged"),
+        ({"preprocess": {"crop_size": "large"}}, CourseError, "size is 'large'"),
+    ],
+)
+def test_a_description_that_says_something_impossible_is_told(mine, entry, error, said):
+    change(mine, **entry)
+    with pytest.raises(error, match=said):
+        tl.load_result(mine)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"classes": ["a", "b"]},
+        {"layer": "stage4"},
+        {"layer": "stage2"},
+        {"backbone": "timm/test_resnet", "layer": "stage2"},
+        {"groups": [[0], [1], [2]]},
+    ],
+)
+def test_weights_of_another_network_than_it_says_are_told(mine, entry):
+    if "backbone" in entry:  # whose own preprocessing is another
+        entry = entry | {"preprocess": _preprocessing_of(tiny_backbone("resnet"))}
+    change(mine, **entry)
+    said = r"The weights in .*mine are not those of timm/test_.*, cut at 'stage\d', with \d classes"
+    with pytest.raises(CourseError, match=said):
+        tl.load_result(mine)
+
+
+def _preprocessing_of(backbone):
+    names = ("resize_size", "crop_size", "mean", "std", "interpolation")
+    return {name: getattr(backbone.preprocess, name) for name in names}
+
+
+@pytest.mark.parametrize("edit", ["missing", "one more", "another shape"])
+def test_weights_with_a_tensor_too_few_or_too_many_are_told(mine, edit):
+    path = mine / "model.safetensors"
+    weights = load_file(path)
+    if edit == "missing":
+        del weights["body.bn1.running_mean"]
+    else:
+        name = "head.weight" if edit == "another shape" else "body.one_more"
+        weights[name] = torch.zeros(3, 31)
+    save_file(weights, path)
+    with pytest.raises(CourseError, match="They belong to another network"):
+        tl.load_result(mine)
+
+
+@pytest.mark.parametrize(
+    "entry", [{"mean": [0.5, 0.5, 0.5]}, {"interpolation": "nearest"}, {"resize_size": 80}]
+)
+def test_another_preprocessing_is_told(mine, entry):
+    change(mine, preprocess=_preprocessing_of(tiny_backbone()) | entry)
+    said = r"trained with another preprocessing than timm/test_efficientnet has here: .* not \{"
+    with pytest.raises(CourseError, match=said):
+        tl.load_result(mine)
+
+
+def test_a_size_that_was_reached_in_two_steps_is_found_again(task, tmp_path):
+    twice = tiny_backbone().at_size(33).at_size(100)  # the resized side is rounded twice
+    result = patterns.standalone_extractor(twice, task, layer="stage2", progress=False)
+    loaded = tl.load_result(result.save(tmp_path / "x"), device="cpu")
+    picture, _ = task.test[0]
+    assert probabilities(loaded, picture) == pytest.approx(probabilities(result, picture), abs=1e-6)

@@ -1,0 +1,226 @@
+"""Exercises of notebook 04: numbers that learn, freezing, stored features, BatchNorm's averages."""
+
+from typing import Any
+
+from tlcourse._exercise import Exercise, Misconception, close, number, same_set
+
+_BATCHES = 22  # 0.9 ** 22 < 0.1 < 0.9 ** 21
+
+
+def _tiny() -> Any:
+    """Make a network with a BatchNorm, whose average moves in training mode."""
+    from torch import nn
+
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).train()
+
+
+def _frozen(answer: Any) -> tuple[bool, bool]:
+    """Whether a network that the learner's function froze has no gradients, and no moving average."""
+    import torch
+
+    if not callable(answer):
+        raise TypeError("not a function")
+    net = _tiny()
+    found = answer(net)
+    if found is None:
+        raise ValueError("nothing was returned")
+    before = found[1].running_mean.clone()
+    with torch.no_grad():
+        found(torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0)) + 3)
+    still = bool(torch.equal(before, found[1].running_mean))
+    return not any(p.requires_grad for p in found.parameters()), still
+
+
+def _freeze(net: Any) -> Any:
+    return _only_gradients(net).eval()
+
+
+def _only_gradients(net: Any) -> Any:
+    for parameter in net.parameters():
+        parameter.requires_grad_(False)
+    return net
+
+
+def _only_mode(net: Any) -> Any:
+    return net.eval()
+
+
+def _neither(net: Any) -> Any:
+    return net
+
+
+def _without_return(net: Any) -> None:
+    _freeze(net)
+
+
+def _returns_nothing(answer: Any) -> bool:
+    if not callable(answer):
+        raise TypeError("not a function")
+    return answer(_tiny()) is None
+
+
+EXERCISES = (
+    Exercise(
+        id="04.1",
+        question="How many numbers does a linear head on 112 channels learn for 7 classes?",
+        right=lambda a: close(a, 112 * 7 + 7, absolute=0.5),
+        praise="Less than a thousand numbers, on top of frozen ones.",
+        misconceptions=(
+            Misconception(
+                "no bias",
+                lambda a: close(a, 112 * 7, absolute=0.5),
+                "Nearly. Each class also has one number that is added.",
+                784,
+            ),
+            Misconception(
+                "embedding",
+                lambda a: close(a, 1280 * 7 + 7, absolute=0.5),
+                "That is a head on the embedding. At `stage5` there are 112 channels.",
+                8967,
+            ),
+            Misconception(
+                "positions counted",
+                lambda a: number(a) in (112 * 64 * 7 + 7, 112 * 14 * 14 * 7 + 7),
+                "The maps are averaged over their positions, so a channel gives one number.",
+                112 * 64 * 7 + 7,
+            ),
+            Misconception(
+                "body counted",
+                lambda a: number(a) > 200_000,
+                "That counts the body too. It is frozen.",
+                701_559,
+            ),
+        ),
+        hints=(
+            "After averaging, how many numbers does the head get for a picture?",
+            "One weight per number and class, and one more number per class.",
+        ),
+        otherwise="Weights: channels times classes. Then one more number for each class.",
+        expects="a whole number",
+    ),
+    Exercise(
+        id="04.2",
+        question="Write a function that freezes a whole network.",
+        right=lambda a: _frozen(a) == (True, True),
+        praise="No gradients, and no average moves.",
+        misconceptions=(
+            Misconception(
+                "returns nothing",
+                _returns_nothing,
+                "Your function returns nothing. End it with `return net`.",
+                lambda: _without_return,
+            ),
+            Misconception(
+                "gradients only",
+                lambda a: _frozen(a) == (True, False),
+                "No gradients, good. But a BatchNorm average moved when pictures went through.",
+                lambda: _only_gradients,
+            ),
+            Misconception(
+                "mode only",
+                lambda a: _frozen(a) == (False, True),
+                "The averages stand still, good. But the parameters may still learn.",
+                lambda: _only_mode,
+            ),
+            Misconception(
+                "neither",
+                lambda a: _frozen(a) == (False, False),
+                "Parameters may still learn, and BatchNorm averages still move.",
+                lambda: _neither,
+            ),
+        ),
+        hints=(
+            "Two things move: parameters by gradients, averages by training mode.",
+            "`parameter.requires_grad_(False)` for each of `net.parameters()`.",
+            "`net.eval()` switches to evaluation mode and returns the network.",
+        ),
+        otherwise="Your function has to return the network that it was given.",
+        expects="a function that takes a network and returns it",
+    ),
+    Exercise(
+        id="04.3",
+        question="For which trainings are stored features as good as running the frozen body?",
+        right=lambda a: same_set(a, ["A", "D"]),
+        praise="The body gives the same numbers each time; what comes behind it does not matter.",
+        misconceptions=(
+            Misconception(
+                "dropout forgotten",
+                lambda a: same_set(a, ["D"]),
+                "D is right. Look at A again: where is the dropout, before or behind the features?",
+                ["D"],
+            ),
+            Misconception(
+                "random crops",
+                lambda a: "b" in {str(x).lower() for x in a},
+                "With random crops the picture is another one each time. Which features would you "
+                "store?",
+                ["A", "B", "D"],
+            ),
+            Misconception(
+                "training mode",
+                lambda a: (
+                    "c" in {str(x).lower() for x in a} and "b" not in {str(x).lower() for x in a}
+                ),
+                "In training mode BatchNorm looks at the other pictures of the batch.",
+                ["A", "C", "D"],
+            ),
+            Misconception(
+                "a moving stage",
+                lambda a: same_set(a, ["A", "D", "E"]),
+                "If stage7 learns, what comes out behind it changes after each step.",
+                ["A", "D", "E"],
+            ),
+            Misconception(
+                "epochs",
+                lambda a: same_set(a, ["A"]),
+                "A is right. Does the body give something else in a later epoch?",
+                ["A"],
+            ),
+        ),
+        hints=(
+            "Ask for each one: does the body give the same numbers for a picture every time?",
+            "Crops change the picture; training mode and a moving stage change the body.",
+        ),
+        otherwise="Two of the five are right.",
+        expects="a list of letters",
+    ),
+    Exercise(
+        id="04.4",
+        question="After how many batches has a BatchNorm's mean gone 90 % of the way?",
+        right=lambda a: close(a, _BATCHES, absolute=0.5),
+        praise="Fewer batches than one epoch of our drawings has.",
+        misconceptions=(
+            Misconception(
+                "linear",
+                lambda a: close(a, 9, absolute=0.5),
+                "It would be 9 if each batch moved it by the same amount. But each one moves it by "
+                "a tenth of what is left.",
+                9,
+            ),
+            Misconception(
+                "half of the way",
+                lambda a: close(a, 7, absolute=0.5),
+                "After so many batches it has gone about half of the way.",
+                7,
+            ),
+            Misconception(
+                "one too few",
+                lambda a: close(a, 21, absolute=0.5),
+                "After 21 batches a little more than a tenth is still left.",
+                21,
+            ),
+            Misconception(
+                "ninety-nine",
+                lambda a: close(a, 44, absolute=1.5),
+                "That is 99 % of the way.",
+                44,
+            ),
+        ),
+        hints=(
+            "After each batch, nine tenths of the distance are left.",
+            "Find the smallest n for which `0.9 ** n` is at most 0.1.",
+        ),
+        otherwise="Start with a distance of 1 and multiply by 0.9 until at most 0.1 is left.",
+        expects="a whole number",
+    ),
+)

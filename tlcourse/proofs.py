@@ -1,0 +1,227 @@
+"""Checks that catch what goes wrong without an error (notebooks 03 to 05, and your own work).
+
+Each one returns a `Proof` that says what was checked, or raises `ProofError` with what is wrong.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from tlcourse._splits import SPLITS
+from tlcourse.backbones import Backbone
+from tlcourse.errors import CourseError
+from tlcourse.finetune import trainable
+from tlcourse.network import Network
+from tlcourse.tasks import Task
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+State = Mapping[str, torch.Tensor]
+
+
+class ProofError(CourseError):
+    """Something is not as it has to be; the message says what, and where to look."""
+
+
+@dataclass(frozen=True, repr=False)
+class Proof:
+    """What was checked and found right.
+
+    Attributes:
+        text: In one sentence.
+    """
+
+    text: str
+
+    def __repr__(self) -> str:
+        return f"Checked: {self.text}"
+
+
+def snapshot(network: nn.Module | Backbone) -> dict[str, torch.Tensor]:
+    """Copy all parameters and buffers of a network, to compare with later."""
+    model = network.model if isinstance(network, Backbone) else network
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def unchanged(before: State, network: nn.Module | Backbone) -> Proof:
+    """Prove that no parameter and no buffer of a network has changed, not even in the last bit.
+
+    Args:
+        before: What `snapshot` gave.
+        network: The network now.
+
+    Raises:
+        ProofError: Something moved; the first names are listed.
+    """
+    return _same(before, snapshot(network), list(before), "the network")
+
+
+def frozen_part_unchanged(before: State, network: Network) -> Proof:
+    """Prove that training left the frozen part as it was: parameters and BatchNorm's buffers.
+
+    Args:
+        before: What `snapshot(network)` gave before the training.
+        network: The network after it; `network.frozen_until` says what is frozen.
+
+    Raises:
+        ProofError: Nothing is frozen, or something of the frozen part moved.
+    """
+    if network.frozen_until is None:
+        raise ProofError("Nothing is frozen. tl.finetune.freeze(network, layer) freezes up to it.")
+    frozen = set(network.frozen_paths)
+    names = [
+        name
+        for name in before
+        if name.startswith("body.") and name.removeprefix("body.").rpartition(".")[0] in frozen
+    ]
+    learning = [
+        name
+        for name, parameter in network.named_parameters()
+        if name in set(names) and parameter.requires_grad
+    ]
+    if learning:
+        raise ProofError(f"{_some(learning)} should be frozen, but may still learn.")
+    return _same(before, snapshot(network), names, f"the part up to {network.frozen_until!r}")
+
+
+def head_fits(network: Network, task: Task, n_trainable: int | None = None) -> Proof:
+    """Prove that the head has an output for each class, and count what may be learned.
+
+    Args:
+        network: Its head is looked at with two pictures of zeros.
+        task: Its classes are counted.
+        n_trainable: How many numbers you expect training to move.
+
+    Raises:
+        ProofError: The head has another number of outputs, or another number may be learned.
+    """
+    size = network.backbone.preprocess.crop_size
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        network.eval()
+        with torch.no_grad():
+            zeros = torch.zeros(2, 3, size, size, device=network.backbone.device)
+            shape = tuple(network(zeros).shape)
+    finally:
+        for module, training in modes:
+            module.training = training
+    if shape != (2, len(task.classes)):
+        raise ProofError(
+            f"For 2 pictures the network gives {shape}, but the task has {len(task.classes)} "
+            f"classes, so it should give {(2, len(task.classes))}. Make a head that fits."
+        )
+    found = trainable(network)
+    if n_trainable is not None and found != n_trainable:
+        raise ProofError(
+            f"{found:,} numbers may be learned, you expected {n_trainable:,}. "
+            "Look at `requires_grad` of the parameters."
+        )
+    return Proof(f"{len(task.classes)} outputs, one for each class; {found:,} numbers may learn.")
+
+
+def preprocessing_matches(
+    backbone: Backbone, prepare: Callable[["Image"], torch.Tensor], picture: "Image"
+) -> Proof:
+    """Prove that your own way to prepare a picture is the one that the weights were trained with.
+
+    Args:
+        backbone: Its own preprocessing is what to compare with.
+        prepare: Turns a PIL image into a tensor (3, H, W).
+        picture: A coloured picture that is not square; others hide some mistakes.
+
+    Raises:
+        ProofError: Shape or values differ.
+    """
+    expected, found = backbone.preprocess(picture), prepare(picture)
+    if tuple(found.shape) != tuple(expected.shape):
+        raise ProofError(
+            f"Your tensor has shape {tuple(found.shape)}, the weights' own preprocessing gives "
+            f"{tuple(expected.shape)}. Compare the steps with {backbone.preprocess}."
+        )
+    difference = (found.float() - expected).abs().max().item()
+    if not difference <= 0.02:  # NaN is not
+        raise ProofError(
+            f"Your values go from {found.min():.2f} to {found.max():.2f}, those of the weights' own "
+            f"preprocessing from {expected.min():.2f} to {expected.max():.2f}; they differ by up "
+            f"to {difference:.2f}. Compare the steps with {backbone.preprocess}."
+        )
+    return Proof(f"your preprocessing and that of {backbone.name} give the same tensor.")
+
+
+def no_shared_pictures(task: Task) -> Proof:
+    """Prove that no picture is in two splits, by the content of the pictures.
+
+    Raises:
+        ProofError: Some are; their names are listed.
+    """
+    seen: dict[str, tuple[str, str]] = {}
+    shared = []
+    for split in SPLITS:
+        pictures = getattr(task, split)
+        for name, digest in zip(pictures.names, pictures.digests(), strict=True):
+            if digest in seen and seen[digest][0] != split:
+                shared.append(f"{name} ({split} and {seen[digest][0]})")
+            seen.setdefault(digest, (split, name))
+    if shared:
+        raise ProofError(
+            f"{len(shared)} pictures are in two splits: {_some(shared)}. An accuracy on them says "
+            "nothing of new pictures."
+        )
+    counts = ", ".join(f"{name} {len(getattr(task, name))}" for name in SPLITS)
+    return Proof(f"{counts}: no picture is in two splits.")
+
+
+def labels_match(task: Task) -> Proof:
+    """Prove that label i means `task.classes[i]`, by the folder or kind in each picture's name.
+
+    Raises:
+        ProofError: A picture has the label of another class, or a label is out of range.
+    """
+    n = 0
+    for split in SPLITS:
+        pictures = getattr(task, split)
+        for name, label in zip(pictures.names, pictures.labels, strict=True):
+            said = PurePosixPath(name).parts[:-1]
+            if not 0 <= label < len(task.classes) or task.classes[label] not in said:
+                called = task.classes[label] if 0 <= label < len(task.classes) else "no class"
+                raise ProofError(
+                    f"{name} in {split} has label {label} ({called!r}), but its name says "
+                    f"{'/'.join(said)!r}. Are the classes in another order than the labels?"
+                )
+            n += 1
+    pairs = ", ".join(f"{i} = {name}" for i, name in enumerate(task.classes[:8]))
+    return Proof(f"{n} labels say what the pictures' names say: {pairs}.")
+
+
+def _same(before: State, now: State, names: Sequence[str], what: str) -> Proof:
+    moved = [name for name in names if name not in now or not torch.equal(before[name], now[name])]
+    if moved:
+        buffers = [name for name in moved if _is_statistic(name)]
+        hint = (
+            " These are BatchNorm statistics: they move in training mode, without any gradient. "
+            "Put the frozen part into evaluation mode."
+            if buffers
+            else ""
+        )
+        raise ProofError(
+            f"{len(moved)} of {len(names)} tensors of {what} changed: "
+            f"{_some(buffers or moved)}.{hint}"
+        )
+    n = sum(_is_statistic(name) for name in names)
+    return Proof(
+        f"{what}: {len(names)} tensors, {n} of them BatchNorm statistics, are bit for bit the same."
+    )
+
+
+def _is_statistic(name: str) -> bool:
+    return name.endswith(("running_mean", "running_var", "num_batches_tracked"))
+
+
+def _some(names: Sequence[Any]) -> str:
+    shown = ", ".join(map(str, names[:3]))
+    return shown + (f" and {len(names) - 3} more" if len(names) > 3 else "")
