@@ -439,7 +439,7 @@ def test_a_file_that_was_changed_is_noticed(tiny, tmp_path):
 def test_what_does_not_decide_the_values_computes_nothing_again(tiny, split, opened):
     first = extract(tiny, split, batch_size=4).x["embedding"]
     set_("head.weight")(tiny)
-    tiny.model.head = nn.Linear(6, 5)
+    tiny.model.head = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 5))
     for module in tiny.model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.num_batches_tracked += 7

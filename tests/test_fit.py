@@ -25,9 +25,11 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 import tlcourse as tl
 from tlcourse import _training_data
 from tlcourse._batches import shuffled
+from tlcourse._steps import Stepper
 from tlcourse._training_data import default_batch_size
 from tlcourse.errors import CourseError
 from tlcourse.finetune import freeze
+from tlcourse.probe import fit_probe
 from tlcourse.tasks import Task
 
 N_TRAIN, N_VAL = 18, 6
@@ -203,6 +205,49 @@ def test_without_validation_pictures_the_last_epoch_is_kept(network, task):
     assert not moved(state(same), network)
 
 
+def fitted_to_the_validation(pictures):
+    """A network whose head has learned the validation pictures by heart; it can only get worse."""
+    backbone = tiny_backbone()
+    batch, labels = tensors(backbone, pictures)
+    features = tl.activations(backbone, batch, "embedding")["embedding"].numpy()
+    return tl.Network(backbone, 3, head=fit_probe(features, labels.numpy()).as_head())
+
+
+def test_the_weights_of_the_start_are_kept_if_they_count_and_no_epoch_is_better(misleading):
+    options = {"learning_rate": 0.01} | QUICK
+    network, other = (fitted_to_the_validation(misleading.val) for _ in range(2))
+    start, (_, accuracy) = state(network), validate(network, misleading.val)
+    history = tl.fit(network, misleading, start_counts=True, **options)
+    assert all(epoch.val_accuracy < accuracy for epoch in history.epochs)
+    assert (history.best_epoch, len(history.epochs)) == (0, 2)
+    assert not moved(start, network)
+    assert "2 epochs" in repr(history)
+    history = tl.fit(other, misleading, **options)
+    assert history.best_epoch > 0
+    assert moved(start, other)
+
+
+def test_a_better_epoch_wins_over_the_start(network, task):
+    start = state(network)
+    options = {"learning_rate": 0.003} | QUICK | {"epochs": 3}
+    history = tl.fit(network, task, start_counts=True, **options)
+    assert history.best_epoch > 0
+    assert moved(start, network)
+    assert validate(network, task.val)[0] == pytest.approx(
+        history.epochs[history.best_epoch - 1].val_loss, rel=1e-3
+    )
+
+
+def test_looking_at_the_start_does_not_change_the_training(task):
+    found = []
+    for start_counts in (True, False):
+        network = tl.Network(tiny_backbone(), 3)
+        network.updates_batchnorm = True
+        history = tl.fit(network, task, start_counts=start_counts, **QUICK)
+        found.append([(e.train_loss, e.val_loss) for e in history.epochs])
+    assert found[0] == found[1]
+
+
 # --- what is said of it ---
 
 
@@ -269,6 +314,15 @@ def test_an_interruption_later_keeps_the_best_epoch(network, task):
     assert accuracy == history.epochs[0].val_accuracy
 
 
+def test_an_interruption_keeps_the_start_while_it_is_the_best(misleading):
+    network = fitted_to_the_validation(misleading.val)
+    start = state(network)
+    at_step(network, 5, interrupt)
+    history = tl.fit(network, misleading, learning_rate=0.01, start_counts=True, **QUICK)
+    assert (history.stopped, history.best_epoch) == ("interrupted in epoch 2", 0)
+    assert not moved(start, network)
+
+
 def test_the_table_of_a_training_without_an_epoch_is_empty(network, task):
     at_step(network, 1, interrupt)
     table = tl.fit(network, task, **QUICK).table
@@ -307,6 +361,17 @@ def test_a_loss_that_is_no_number_ends_it_with_the_best_weights(
         assert validate(network, task.val)[0] == pytest.approx(history.epochs[0].val_loss, rel=1e-3)
     else:
         assert not moved(start, network)
+
+
+def test_a_step_whose_loss_is_no_number_moves_nothing():
+    layer, labels = nn.Linear(2, 3), torch.tensor([0, 1])
+    groups = [{"params": list(layer.parameters()), "lr": 0.1}]
+    stepper = Stepper(groups, nn.CrossEntropyLoss(), torch.device("cpu"), n_steps=5)
+    before = state(layer)
+    assert math.isnan(stepper.step(layer, torch.full((2, 2), math.nan), labels))
+    assert not moved(before, layer)
+    assert math.isfinite(stepper.step(layer, torch.ones(2, 2), labels))
+    assert moved(before, layer) == {"weight", "bias"}
 
 
 @pytest.mark.parametrize("batch_size", [6, N_TRAIN])  # three steps an epoch, and a single one

@@ -37,7 +37,7 @@ OPTIONS = {
     "classifier": {},
     "standalone_extractor": {"layer": "stage4"},
     "frozen_extractor": {"layer": "stage3", "pool": "max", "augment": False, **FIT},
-    "fine_tune": {"freeze_until": "stage2", **FIT},
+    "fine_tune": {"freeze_until": "stage2", "head_first": False, **FIT},
     "from_scratch": {"learning_rate": 0.01, **FIT},
 }
 C, K = {"standalone_extractor": 48, "frozen_extractor": 32}, 3
@@ -454,6 +454,8 @@ def test_the_rates_of_fine_tuning_follow_from_the_bodys(
     with pytest.raises(KeyboardInterrupt):
         patterns.fine_tune(backbone, task, progress=False, **options)
     assert (passed["learning_rate"], passed["body_rate"]) == pytest.approx(rates)
+    # A fitted head may be better than all that comes after; a random one need not be looked at.
+    assert passed["start_counts"] == options.get("head_first", True)
 
 
 @pytest.mark.parametrize("name", ["frozen_extractor", "fine_tune", "from_scratch"])

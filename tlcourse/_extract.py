@@ -3,10 +3,12 @@
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from tqdm.auto import tqdm
 
 from tlcourse._batches import read_ahead
@@ -61,7 +63,8 @@ class Run:
     def cached(
         self, names: list[str], about: dict[str, str], refresh: bool
     ) -> dict[str, tuple[np.ndarray, float]]:
-        shared = [repr(self.backbone.preprocess), repr(self.backbone.preprocess.transform)]
+        example = self.backbone.preprocess(Image.radial_gradient("L")).numpy()
+        shared = [repr(self.backbone.preprocess), hashlib.sha256(example.tobytes()).hexdigest()]
         shared += [self.pool, *(d for split in self.pictures.splits for d in split.digests())]
         same = hashlib.sha256("\n".join(shared).encode()).hexdigest()
         fingerprints = layer_fingerprint(self.backbone, names)
@@ -72,7 +75,7 @@ class Run:
             )
             for name in names
         }
-        found = {} if refresh else {name: entry.load() for name, entry in stored.items()}
+        found = {} if refresh else {name: entry.load(mend=False) for name, entry in stored.items()}
         if all(found.get(name) for name in names):
             return found  # type: ignore[return-value]
         # Others who ask for the same wait here, and then find what the first one has computed.
@@ -81,9 +84,9 @@ class Run:
                 if refresh:
                     entry.remove()
                 found[name] = found.get(name) or entry.load()
-            missing = [name for name in names if not found[name]]
+            missing = list({stored[n].key: n for n in names if not found[n]}.values())
             self._complete({name: stored[name].writer(len(self.pictures)) for name in missing})
-            found |= {name: stored[name].load() for name in missing}
+            found |= {name: stored[name].load() for name in names if not found[name]}
         if not all(found.values()):
             raise CourseError("What was just stored cannot be read again: is the disk failing?")
         return found  # type: ignore[return-value]
@@ -111,14 +114,17 @@ class Run:
         network = fast_copy(self.backbone, names)
         batches = read_ahead(self.pictures[start:], self.backbone.preprocess, self.batch_size)
         n = len(self.pictures)
-        with tqdm(
-            total=n,
-            initial=start,
-            desc="features",
-            unit="picture",
-            leave=False,
-            disable=not self.progress,
-        ) as bar:
+        with (
+            closing(batches),
+            tqdm(
+                total=n,
+                initial=start,
+                desc="features",
+                unit="picture",
+                leave=False,
+                disable=not self.progress,
+            ) as bar,
+        ):
             for batch in batches:
                 values = activations(network, batch, names)
                 rows = {

@@ -66,31 +66,30 @@ class Entry:
         """Where the finished entry is."""
         return store_folder() / self.key
 
-    def load(self) -> tuple[np.ndarray, float] | None:
+    def load(self, *, mend: bool = True) -> tuple[np.ndarray, float] | None:
         """Return the array, read from disk as needed, and the seconds that it took to compute.
 
-        A damaged entry is removed with a note. None if there is no whole entry.
+        Args:
+            mend: Remove a damaged entry, with a note. Only who holds the lock may do that.
+
+        Returns:
+            None if there is no whole entry.
         """
         if not self.folder.is_dir():
             return None
         try:
             manifest = json.loads((self.folder / _MANIFEST).read_text("utf-8"))
-            array = _open_array(self.folder / _DATA)
-            start = 0
-            for rows, digest in manifest["pieces"]:
-                if _digest(array[start : start + rows]) != digest:
-                    raise ValueError("a piece was altered")
-                start += rows
-            if start != len(array):
-                raise ValueError("it is cut")
-        except (OSError, ValueError, KeyError, TypeError, IndexError):
-            say(
-                f"The stored features of layer {self.about.get('layer')} were damaged. "
-                "They are computed again."
-            )
-            self.remove()
+            seconds = float(manifest["seconds"])
+            _verify(self.folder / _DATA, manifest["pieces"])
+            return _open_array(self.folder / _DATA), seconds
+        except (OSError, ValueError, KeyError, TypeError, IndexError, struct.error):
+            if mend:
+                say(
+                    f"The stored features of layer {self.about.get('layer')} were damaged. "
+                    "They are computed again."
+                )
+                self.remove()
             return None
-        return array, float(manifest["seconds"])
 
     def writer(self, n: int) -> "Writer":
         """Begin, or go on with, an entry of `n` pictures."""
@@ -144,8 +143,8 @@ class Writer:
         with _disk():
             with whole_file(self._folder / _MANIFEST) as part:
                 part.write_text(json.dumps(manifest), encoding="utf-8")
-            (self._folder / _JOURNAL).unlink()
             self._folder.replace(self.entry.folder)
+            (self.entry.folder / _JOURNAL).unlink()
 
     def _go_on(self) -> None:
         """Keep the pieces of an earlier process that are complete, and cut off what is not."""
@@ -181,7 +180,7 @@ def entries() -> list[tuple[dict[str, Any], int]]:
     found = []
     for folder in _folders():
         about: dict[str, Any] = {"unfinished": True}
-        with suppress(OSError, ValueError, KeyError):
+        with suppress(OSError, ValueError, KeyError, TypeError):
             about |= json.loads((folder / _MANIFEST).read_text("utf-8"))["about"]
             about["unfinished"] = folder.suffix == ".part"
         size = sum(path.stat().st_size for path in folder.glob("*") if path.is_file())
@@ -236,6 +235,19 @@ def _read_header(path: Path) -> tuple[int, tuple[int, ...]]:
         (length,) = struct.unpack("<Q", stream.read(8))
         described = json.loads(stream.read(min(length, 10_000)))
     return 8 + length, tuple(described[_TENSOR]["shape"])
+
+
+def _verify(path: Path, pieces: list[tuple[int, str]]) -> None:
+    """Read a file piece by piece, so that memory stays flat, and compare each digest."""
+    offset, shape = _read_header(path)
+    row_bytes = 4 * int(np.prod(shape[1:], dtype=np.int64))
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        for rows, digest in pieces:
+            if hashlib.sha256(stream.read(rows * row_bytes)).hexdigest() != digest:
+                raise ValueError("a piece was altered")
+        if stream.read(1) or sum(rows for rows, _ in pieces) != shape[0]:
+            raise ValueError("it is cut, or too long")
 
 
 def _open_array(path: Path) -> np.ndarray:

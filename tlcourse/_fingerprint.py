@@ -1,7 +1,7 @@
 """A digest of the part of a network that decides what a layer gives."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import torch
 from torch import nn
@@ -28,7 +28,7 @@ def layer_fingerprint(backbone: Backbone, layers: Sequence[str]) -> dict[str, st
             inside = set(parts)
         digest = hashlib.sha256(f"{layer.path} {layer.side}".encode())
         for path, part in parts.items():
-            if path in inside:
+            if _traced(path, backbone.trace) in inside:
                 digest.update(f"{path} {part}".encode())
         found[name] = digest.hexdigest()
     return found
@@ -37,6 +37,9 @@ def layer_fingerprint(backbone: Backbone, layers: Sequence[str]) -> dict[str, st
 def _own(module: nn.Module) -> str:
     """Digest of a module's kind, options and own tensors, without those of its parts."""
     digest = hashlib.sha256(f"{type(module).__name__}({module.extra_repr()})".encode())
+    options = {k: v for k, v in vars(module).items() if isinstance(v, int | float | str)}
+    options.pop("training", None)
+    digest.update(repr(sorted(options.items())).encode())
     tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
     for name, tensor in tensors:
         if name == "num_batches_tracked":  # counts training steps; nothing is computed with it
@@ -45,6 +48,13 @@ def _own(module: nn.Module) -> str:
         digest.update(f"{name} {flat.dtype} {tuple(flat.shape)}".encode())
         digest.update(flat.flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _traced(path: str, records: Container[str]) -> str:
+    """The module itself, or of one that was put in later the nearest around it that is known."""
+    while path and path not in records:
+        path = path.rpartition(".")[0]
+    return path
 
 
 def _holds(path: str, part: str) -> bool:

@@ -177,7 +177,7 @@ def cache(
     stored = entries()
     print(f"Stored features in {store_folder()}")
     for about, size in stored:
-        if about["unfinished"]:
+        if about["unfinished"] or "task" not in about:
             print(f"{size / 1e6:10.1f} MB  not finished")
         else:
             print(

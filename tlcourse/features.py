@@ -122,6 +122,8 @@ def extract_features(
         raise UnknownNameError("pooling", pool, get_args(Pool))
     for name in names:
         backbone.layer(name)
+    if batch_size is not None and batch_size < 1:
+        raise CourseError(f"batch_size is {batch_size}, but must be 1 or larger.")
     splits = _splits(task)
     pictures = Joined([split for _, split in splits])
     if not len(pictures):
