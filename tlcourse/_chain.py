@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from tlcourse._pooling import pool_positions
 from tlcourse.network import Network
 
 # What networks do between their modules, tried in this order.
@@ -54,7 +53,7 @@ class Rest(nn.Module):
         for step in self.steps:
             value = step(value)
         network = self.network[0]
-        return network.head(pool_positions(value, network.pool))
+        return network.head(network.pooled(value))
 
 
 def rest_behind(network: Network, layer: str) -> tuple[Rest, torch.Tensor] | None:
@@ -70,7 +69,7 @@ def rest_behind(network: Network, layer: str) -> tuple[Rest, torch.Tensor] | Non
         network.eval()
         with torch.no_grad():
             calls, at_cut = _record(network, noise)
-            expected = network.head(pool_positions(at_cut, network.pool))
+            expected = network.head(network.pooled(at_cut))
             found = _steps(network, calls, layer, at_cut)
             if found is None:
                 return None

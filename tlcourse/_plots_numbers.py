@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tlcourse._figures import COLOURS, MARKERS, Figure, drawing, horizontal_bars, new_figure
+from tlcourse._figures import COLOURS, MARKERS, WIDTH, Figure, drawing, horizontal_bars, new_figure
 from tlcourse.errors import CourseError
 
 Interval = tuple[float, float]
@@ -195,7 +195,9 @@ def confusion(
     if counts.shape != (n, n):
         raise CourseError(f"{n} classes need counts of shape {(n, n)}, got {counts.shape}.")
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = new_figure(0.5 * n + 1.6, width=0.62 * n + 3.2)
+    if n == 0:
+        raise CourseError("There is no class to show.")
+    figure = new_figure(min(0.5 * n, 8.0) + 1.6, width=min(0.62 * n + 3.2, WIDTH))
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(n, n):

@@ -50,8 +50,11 @@ def history(
         label = "validation" if len(runs) == 1 else name
         left.plot(x, [e.val_loss for e in epochs], label=label, **look)
         right.plot(x, [e.val_accuracy for e in epochs], label=label, **look)
-        text = f"validation accuracy from {epochs[0].val_accuracy:.2f} to "
-        text += f"{epochs[-1].val_accuracy:.2f} in {len(epochs)} epochs"
+        first, last = epochs[0], epochs[-1]
+        what, ends = "validation accuracy", (first.val_accuracy, last.val_accuracy)
+        if ends[1] != ends[1]:  # there are no validation pictures
+            what, ends = "training loss", (first.train_loss, last.train_loss)
+        text = f"{what} from {ends[0]:.2f} to {ends[1]:.2f} in {len(epochs)} epochs"
         texts.append(f"{name}: {text}" if name else text)
     left.set(xlabel="epoch", ylabel="validation loss" if len(runs) > 1 else "loss")
     right.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1.03))

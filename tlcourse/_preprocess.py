@@ -21,6 +21,7 @@ class Preprocess:
         std: Likewise.
         interpolation: How pixels are interpolated when resizing.
         transform: The library's own transform, which does the work.
+        ratio: Resized side over cropped side, where this was made by `at_size`.
         make: Makes the same transform for (resize_size, crop_size); see `at_size`.
     """
 
@@ -33,6 +34,7 @@ class Preprocess:
     make: Callable[[int, int], Callable[[Any], torch.Tensor]] | None = field(
         default=None, repr=False, compare=False
     )
+    ratio: float | None = field(default=None, repr=False, compare=False)
 
     def __call__(self, picture: Any) -> torch.Tensor:
         """Turn a PIL image of any mode into a float32 tensor (3, H, W)."""
@@ -44,9 +46,12 @@ class Preprocess:
         """Return the same preprocessing with a smaller or larger square, `size` pixels a side."""
         if self.make is None:
             raise CourseError("This preprocessing has one size only; make another one yourself.")
-        resize_size = round(self.resize_size * size / self.crop_size)
+        ratio = self.ratio or self.resize_size / self.crop_size  # that of the first size
+        resize_size = round(ratio * size)
         transform = self.make(resize_size, size)
-        return replace(self, resize_size=resize_size, crop_size=size, transform=transform)
+        return replace(
+            self, resize_size=resize_size, crop_size=size, transform=transform, ratio=ratio
+        )
 
     def undo(self, tensor: torch.Tensor) -> torch.Tensor:
         """Bring a preprocessed tensor (..., 3, H, W) back to values from 0 to 1, for showing."""

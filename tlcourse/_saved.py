@@ -16,6 +16,10 @@ from tlcourse.errors import CourseError
 from tlcourse.network import Network
 
 DESCRIBED = ("tlcourse", "backbone", "layer", "pool", "groups", "preprocess")
+FIGURES = (
+    *("pattern", "task", "classes", "val_accuracy", "test_accuracy", "interval", "seconds"),
+    "trainable_parameters",
+)
 _FORMAT = 1
 _ABOUT, _WEIGHTS = "model.json", "model.safetensors"
 
@@ -45,6 +49,7 @@ def describe(
 
 def write(folder: Path, model: nn.Module, about: dict[str, Any]) -> Path:
     """Write a network and what describes it, whole or not at all; see `Result.save`."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     target = folder.expanduser()
@@ -64,8 +69,9 @@ def write(folder: Path, model: nn.Module, about: dict[str, Any]) -> Path:
         if target.exists():
             shutil.rmtree(target)
         part.replace(target)
-    except OSError as error:
-        raise CourseError(f"The result cannot be saved in {target} ({error.strerror}).") from error
+    except (OSError, SafetensorError) as error:  # the latter where the disk is full
+        reason = getattr(error, "strerror", None) or error
+        raise CourseError(f"The result cannot be saved in {target} ({reason}).") from error
     finally:
         if part is not None:
             shutil.rmtree(part, ignore_errors=True)
@@ -89,14 +95,20 @@ def read(folder: Path, device: str | torch.device | None) -> tuple[Backbone, dic
     except (OSError, ValueError, SafetensorError) as error:
         raise CourseError(f"The saved result in {place} is damaged ({error}).") from error
     try:
+        if not isinstance(about, dict):
+            raise TypeError("it is no table of names and values")
         if about["format"] != _FORMAT:
             raise CourseError(
                 f"{place} was saved by another version of tlcourse (format {about['format']}, "
                 f"this one reads {_FORMAT})."
             )
+        for key in (*DESCRIBED, *FIGURES):
+            about[key]
         return _build(about, state, device), about
     except KeyError as error:
         raise CourseError(f"{place / _ABOUT} is damaged: it does not say {error}.") from error
+    except TypeError as error:
+        raise CourseError(f"{place / _ABOUT} is damaged ({error}).") from error
     except RuntimeError as error:
         raise CourseError(
             f"The weights in {place} are not those of {about['backbone']}, cut at "

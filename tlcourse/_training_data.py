@@ -113,11 +113,13 @@ def default_batch_size(network: Network) -> int:
     """
     backbone = network.backbone
     trace, kind = backbone.trace, backbone.device.type
+    cut = trace[backbone.layer(network.layer).path].position
     holders = {path.rpartition(".")[0] for path in trace}
     values = sum(
         int(np.prod(record.output_shape))
         for path, record in trace.items()
         if record.calls
+        and record.position <= cut
         and record.output_shape
         and path not in holders
         and path not in network.frozen_paths

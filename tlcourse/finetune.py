@@ -86,9 +86,9 @@ def parameter_groups(
     Raises:
         CourseError: A rate is not a positive finite number.
     """
+    check_rate("learning_rate", learning_rate)
     body_rate = learning_rate / 10 if body_rate is None else body_rate
-    for name, rate in (("learning_rate", learning_rate), ("body_rate", body_rate)):
-        check_rate(name, rate)
+    check_rate("body_rate", body_rate)
     if not 0 < layer_decay <= 1:
         raise CourseError(f"layer_decay is {layer_decay!r}, but must be above 0 and at most 1.")
     of = stages(network)
@@ -138,9 +138,11 @@ def gradual_unfreezing(network: Network, epochs: int, *, stop: str) -> dict[int,
         if trace[paths[stop].path].position <= trace[layer.path].position
         and trace[layer.path].position <= trace[cut.path].position
     ]
-    deepest_first = ends[::-1]
-    if not deepest_first:
+    if not ends:
         raise CourseError(f"Layer {stop!r} lies behind the cut at {network.layer!r}.")
+    if trace[paths[ends[-1]].path].position < trace[cut.path].position:
+        ends.append(network.layer)  # a cut inside a stage
+    deepest_first = ends[::-1]
     each = max(1, epochs // len(deepest_first))
     plan = {}
     for i, name in enumerate(deepest_first):
@@ -194,6 +196,11 @@ def _frozen_paths(network: Network, until: str) -> tuple[str, ...]:
     """Paths of all modules that are done when the layer is, and of those that hold it."""
     trace = network.backbone.trace
     layer, cut = network.backbone.layer(until), network.backbone.layer(network.layer)
+    if layer.path and trace[layer.path].position < 0:
+        raise CourseError(
+            f"freeze_until={until!r} is a module that no forward pass comes to, so nothing would be "
+            "frozen. Name one of `network.backbone.layers`."
+        )
     if not layer.path or trace[layer.path].position > trace[cut.path].position:
         raise CourseError(
             f"freeze_until={until!r} lies behind {network.layer!r}, where the network is cut, so "

@@ -88,14 +88,15 @@ class Network(nn.Module):
                 else copy.deepcopy(backbone.model)
             )
             self.body = _without_what_follows(model, backbone, where)
-            self.backbone = replace(backbone, model=self.body)
+            source = "random weights" if random_weights else backbone.source
+            self.backbone = replace(backbone, model=self.body, source=source)
             self.backbone.__dict__["trace"] = backbone.trace
             self.layer, self.pool, self._where = layer, pool, where
             self.frozen_until: str | None = None
             self.frozen_paths: tuple[str, ...] = ()
             self.updates_batchnorm = random_weights
             width = self._width()
-            self.head = head or nn.Linear(width, n_classes)
+            self.head = nn.Linear(width, n_classes) if head is None else head
         self.head.to(backbone.device)
         self.n_classes = n_classes
         self._check_head(width)
@@ -105,7 +106,11 @@ class Network(nn.Module):
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Turn preprocessed pictures (B, 3, H, W) into logits (B, n_classes)."""
-        return self.head(pool_positions(self.value(batch), self.pool))
+        return self.head(self.pooled(self.value(batch)))
+
+    def pooled(self, value: torch.Tensor) -> torch.Tensor:
+        """Turn what the layer at the cut gave into vectors (B, C), as features are made of it."""
+        return pool_positions(value, "mean" if self.layer == "embedding" else self.pool)
 
     def value(self, batch: torch.Tensor) -> torch.Tensor:
         """Return what the layer at the cut gives for a batch of preprocessed pictures."""

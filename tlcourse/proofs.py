@@ -199,6 +199,8 @@ def labels_match(task: Task) -> Proof:
 
 
 def _same(before: State, now: State, names: Sequence[str], what: str) -> Proof:
+    if not names:
+        raise ProofError(f"The snapshot holds nothing of {what}. Take it of the same network.")
     moved = [name for name in names if name not in now or not torch.equal(before[name], now[name])]
     if moved:
         buffers = [name for name in moved if _is_statistic(name)]

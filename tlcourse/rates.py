@@ -67,9 +67,13 @@ def find_learning_rate(
 
     check_rate("lowest", lowest)
     check_rate("highest", highest)
+    if lowest >= highest:
+        raise CourseError(f"lowest is {lowest!r}, but must be below highest, {highest!r}.")
+    if not isinstance(steps, int) or steps < 2:
+        raise CourseError(f"steps is {steps!r}, but must be a whole number from 2 on.")
     check_task(task, n_outputs=network.n_classes)
     twin = copy.deepcopy(network)
-    batch_size = batch_size or default_batch_size(network)
+    batch_size = default_batch_size(network) if batch_size is None else batch_size
     rates = np.geomspace(lowest, highest, steps)
     losses: list[float] = []
     smooth: list[float] = []

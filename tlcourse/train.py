@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -75,7 +75,8 @@ class History:
         """One row for each epoch."""
         import pandas as pd
 
-        return pd.DataFrame([vars(epoch) for epoch in self.epochs]).set_index("epoch")
+        names = [field.name for field in fields(Epoch)]
+        return pd.DataFrame([vars(e) for e in self.epochs], columns=names).set_index("epoch")
 
     def __repr__(self) -> str:
         text = f"{len(self.epochs)} epochs in {self.seconds:.1f} s, batch {self.batch_size}"
@@ -150,10 +151,13 @@ def fit(
         layer_decay=layer_decay,
         weight_decay=weight_decay,
     )
-    batch_size = batch_size or default_batch_size(network)
+    batch_size = default_batch_size(network) if batch_size is None else batch_size
     if batch_size < 1:
         raise CourseError(f"batch_size is {batch_size}, but must be at least 1.")
     plan = dict(unfreeze or {})
+    for layer in plan.values():
+        if layer is not None:
+            network.backbone.layer(layer)  # a misspelt one is told before the training begins
     started = time.perf_counter()
     with (
         PeakMemory(network.backbone.device) as memory,
@@ -253,7 +257,8 @@ class _Fit:
             say(f"Training was {self.stopped}; the best weights so far are kept.")
         finally:
             bar.close()
-            if self.best_epoch or not self.stopped.startswith("interrupted"):
+            nothing_yet = not self.best_epoch and self.best_score[0] == -math.inf
+            if not (nothing_yet and self.stopped.startswith("interrupted")):
                 self.network.load_state_dict(self.best)
             self.network.train(mode)
 
@@ -265,15 +270,14 @@ class _Fit:
             inputs, labels = self.data.train_batch(places)
             loss = self.stepper.step(self.data.train_network, inputs, labels)
             if not math.isfinite(loss):
-                self.stopped = f"the loss was {loss} at step {self.stepper.steps}"
-                say(
-                    f"Training stopped: {self.stopped}. Try a learning rate ten times smaller. "
-                    "The best weights so far are kept."
-                )
+                self._stop(f"the loss was {loss} at step {self.stepper.steps}")
                 return
             total, seen = total + loss * len(labels), seen + len(labels)
             bar.update()
         val_loss, val_accuracy = self._validate()
+        if len(self.data.val_labels) and not math.isfinite(val_loss):
+            self._stop(f"the validation loss was {val_loss} after step {self.stepper.steps}")
+            return
         seconds = time.perf_counter() - started
         self.epochs.append(
             Epoch(epoch, total / seen, val_loss, val_accuracy, seconds, self.network.frozen_until)
@@ -283,6 +287,13 @@ class _Fit:
         if math.isnan(val_accuracy) or score > self.best_score:
             self.best_score = score
             self._keep(epoch)
+
+    def _stop(self, why: str) -> None:
+        self.stopped = why
+        say(
+            f"Training stopped: {why}. Try a learning rate ten times smaller. "
+            "The best weights so far are kept."
+        )
 
     def _validate(self) -> tuple[float, float]:
         labels = self.data.val_labels
