@@ -186,7 +186,7 @@ def fine_tune(
     head_first: bool = True,
     epochs: int = 6,
     learning_rate: float | None = None,
-    body_rate: float = 3e-4,
+    body_rate: float = 1e-4,
     layer_decay: float = 0.8,
     augment: bool = False,
     seed: int = 0,
@@ -207,7 +207,8 @@ def fine_tune(
         epochs: Passes over the training pictures.
         learning_rate: Highest rate of the head; by default the body's for a fitted head, ten times
             that for a random one.
-        body_rate: Highest rate of the body's deepest stage.
+        body_rate: Highest rate of the body's deepest stage. For pictures very unlike those of the
+            pre-training, three to ten times as much may be better.
         layer_decay: Rate of a stage, as a share of the next deeper one's.
         augment: Show random crops and mirror images.
         seed: Decides the head's first weights, the order of the pictures, the augmentation.

@@ -1,4 +1,4 @@
-"""Exercises of notebook 03: numbers to learn, megabytes, a shallow probe, nearest class mean."""
+"""Exercises of notebook 03: numbers to learn, megabytes, a probe in the middle, nearest class mean."""
 
 from functools import cache
 from typing import Any
@@ -144,41 +144,41 @@ EXERCISES = (
     ),
     Exercise(
         id="03.3",
-        question="How accurate is a linear probe on stage2 of the ants and bees?",
-        right=lambda a: close(a, _probe_accuracy("stage2"), absolute=0.015),
-        praise="Far below the embedding: these photographs want the deep layers.",
+        question="How accurate is a linear probe on stage5 of the ants and bees?",
+        right=lambda a: close(a, _probe_accuracy("stage5"), absolute=0.015),
+        praise="Below the embedding: these photographs want the deep layers.",
         misconceptions=(
             Misconception(
                 "embedding",
                 lambda a: close(a, _probe_accuracy("embedding"), absolute=0.01),
-                "That is the embedding. Name the layer: `of('train', 'stage2')`.",
+                "That is the embedding. Name the layer: `of('train', 'stage5')`.",
                 lambda: _probe_accuracy("embedding"),
             ),
             Misconception(
                 "training pictures",
-                lambda a: close(a, _probe_accuracy("stage2", "train"), absolute=0.01),
+                lambda a: close(a, _probe_accuracy("stage5", "train"), absolute=0.01),
                 "That is the accuracy on the pictures that it was trained with.",
-                lambda: _probe_accuracy("stage2", "train"),
+                lambda: _probe_accuracy("stage5", "train"),
             ),
             Misconception(
                 "random weights",
-                lambda a: close(a, _probe_accuracy("stage2", weights="random0"), absolute=0.01),
+                lambda a: close(a, _probe_accuracy("stage5", weights="random0"), absolute=0.01),
                 'Those are random weights. Take `shipped["imagenet"]`.',
-                lambda: _probe_accuracy("stage2", weights="random0"),
+                lambda: _probe_accuracy("stage5", weights="random0"),
             ),
             Misconception(
                 "per cent",
                 lambda a: 1 < number(a) <= 100,
                 "Give it as a number from 0 to 1.",
-                74.5,
+                86.9,
             ),
         ),
         hints=(
             'Begin with `table = shipped["imagenet"]`.',
-            "`tl.fit_probe(*table.of('train', 'stage2'))` trains the probe.",
+            "`tl.fit_probe(*table.of('train', 'stage5'))` trains the probe.",
             "`probe.logits(x).argmax(axis=1) == y` tells which are right; take the mean.",
         ),
-        otherwise="Train on `of('train', 'stage2')`, count on `of('val', 'stage2')`.",
+        otherwise="Train on `of('train', 'stage5')`, count on `of('val', 'stage5')`.",
         expects="a number from 0 to 1",
     ),
     Exercise(
