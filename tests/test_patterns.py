@@ -427,18 +427,18 @@ def test_options_are_passed_on_to_fit(backbone, task, name, monkeypatch):
     (passed,) = raised.value.args
     assert passed | given == passed
     assert set(passed) <= set(inspect.signature(tl.fit).parameters)
-    assert passed.get("body_rate") == {"from_scratch": 0.123, "fine_tune": 3e-4}.get(name)
+    assert passed.get("body_rate") == {"from_scratch": 0.123, "fine_tune": 1e-4}.get(name)
     assert passed.get("layer_decay") == {"fine_tune": 0.8}.get(name)
 
 
 @pytest.mark.parametrize(
     ("options", "rates"),
     [
-        ({}, (3e-4, 3e-4)),  # a head that fits already goes no faster than the body
-        ({"head_first": False}, (3e-3, 3e-4)),
+        ({}, (1e-4, 1e-4)),  # a head that fits already goes no faster than the body
+        ({"head_first": False}, (1e-3, 1e-4)),
         ({"body_rate": 1e-3}, (1e-3, 1e-3)),
         ({"body_rate": 1e-3, "head_first": False}, (1e-2, 1e-3)),
-        ({"learning_rate": 0.5}, (0.5, 3e-4)),
+        ({"learning_rate": 0.5}, (0.5, 1e-4)),
     ],
 )
 def test_the_rates_of_fine_tuning_follow_from_the_bodys(

@@ -9,8 +9,8 @@ from test_plots import nothing_is_cut_off, texts
 import tlcourse as tl
 from tlcourse._figures import WIDTH, encode
 from tlcourse.errors import CourseError
+from tlcourse.history import Epoch, History
 from tlcourse.rates import RateSearch
-from tlcourse.train import Epoch, History
 
 plots = tl.plots
 

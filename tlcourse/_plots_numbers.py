@@ -129,6 +129,8 @@ def lines(
     if reference:
         axes.axhline(reference[1], color="black", linestyle="--", linewidth=1.2, label=reference[0])
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title or "")
+    if sum(len(name) for name in x if isinstance(name, str)) > 50:  # they would run together
+        axes.set_xticks(range(len(x)), x, rotation=30, ha="right", rotation_mode="anchor")
     if "x" in log:
         axes.set_xscale("log")
     if "y" in log:

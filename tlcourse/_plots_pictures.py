@@ -1,7 +1,7 @@
 """Figures of one picture's way through: predictions beside it, attributions over it."""
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,7 @@ from tlcourse._figures import (
     pixels,
     place,
 )
-from tlcourse.attributions import class_index
+from tlcourse.attributions import Method, attribute, class_index
 from tlcourse.backbones import Backbone
 from tlcourse.errors import CourseError
 from tlcourse.predictions import top_k
@@ -151,6 +151,57 @@ def attribution(
     legend.set_label(f"the class {name!r}")
     figure.alt = alt or (
         f"A picture and, over it, which pixels speak for the class {name}: {'; '.join(texts)}."
+    )
+    return figure
+
+
+@drawing
+def explanations(
+    networks: Mapping[str, Backbone],
+    pictures: Sequence[tuple["Image", int]],
+    *,
+    method: Method = "grad_cam",
+    layer: str | None = None,
+    alt: str | None = None,
+) -> Figure:
+    """Show what speaks for the right class, in several networks: a row for each network.
+
+    Args:
+        networks: Name -> network with the same classes and preprocessing, such as
+            `result.backbone`.
+        pictures: (PIL image, label) pairs, such as a `Split`; a column for each.
+        method: See `attribute`.
+        layer: See `attribute`.
+        alt: Replaces the alternative text.
+
+    Raises:
+        CourseError: There is no network or no picture.
+    """
+    if not networks or not len(pictures):
+        raise CourseError("An explanation needs at least one network and one picture.")
+    first = next(iter(networks.values()))
+    n = len(pictures)
+    figure = new_figure(1.25 * (len(networks) + 1) + 0.6, width=min(1.5 * n + 1.0, 10.0))
+    grid = figure.subplots(len(networks) + 1, n, squeeze=False)
+    places: dict[str, list[str]] = {name: [] for name in networks}
+    for column in range(n):
+        picture, label = pictures[column]
+        seen = first.preprocess.undo(first.preprocess(picture)).permute(1, 2, 0).numpy()
+        light = 0.35 + 0.5 * seen.mean(axis=2, keepdims=True).repeat(3, axis=2)
+        draw_picture(grid[0, column], seen, first.classes[label])
+        for row, (name, network) in enumerate(networks.items(), start=1):
+            values = attribute(network, picture, label, method=method, layer=layer)
+            scaled = np.clip(values / (np.quantile(np.abs(values), 0.99) or 1.0), -1, 1)
+            draw_picture(grid[row, column], light)
+            weight = 0.15 + 0.7 * np.abs(scaled)
+            grid[row, column].imshow(scaled, cmap="PuOr_r", vmin=-1, vmax=1, alpha=weight)
+            places[name].append(f"{first.classes[label]} {place(values)}")
+    for row, name in enumerate(("picture", *networks)):
+        grid[row, 0].set_ylabel(name, rotation=0, ha="right", va="center")
+    said = "; ".join(f"{name}: {', '.join(where)}" for name, where in places.items())
+    called = _METHODS.get(method, method.replace("_", " "))
+    figure.alt = (
+        alt or f"{n} pictures, and where {called} finds what speaks for their class. {said}."
     )
     return figure
 

@@ -9,8 +9,8 @@ from tlcourse._figures import BLUE, COLOURS, MARKERS, VERMILION, Figure, drawing
 from tlcourse.errors import CourseError
 
 if TYPE_CHECKING:
+    from tlcourse.history import Epoch, History
     from tlcourse.rates import RateSearch
-    from tlcourse.train import Epoch, History
 
 
 @drawing
@@ -85,7 +85,7 @@ def learning_rates(search: "RateSearch", *, alt: str | None = None) -> Figure:
     axes.axvline(search.suggestion, color=VERMILION, linestyle="--", label="proposed")
     axes.set(xscale="log", xlabel="learning rate of the head", ylabel="training loss")
     top = max(np.nanmax(search.smooth), search.losses[0])
-    axes.set_ylim(min(search.smooth) * 0.9, top * 1.1)
+    axes.set_ylim(min(search.losses) * 0.9, top * 1.1)  # the last steps may be far above
     axes.grid(axis="y", alpha=0.3)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
     lowest = search.rates[int(np.nanargmin(search.smooth))]

@@ -13,22 +13,20 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from tlcourse import _metrics
-from tlcourse._groups import group_logits, grouped, matching_classes
+from tlcourse._evaluate import counted, look, rows_of, trained
+from tlcourse._groups import grouped, matching_classes
 from tlcourse._machine import PeakMemory
 from tlcourse._saved import describe
 from tlcourse._task_checks import check_task
 from tlcourse.backbones import Backbone
 from tlcourse.errors import CourseError
 from tlcourse.features import extract_features
-from tlcourse.finetune import freeze, trainable
+from tlcourse.finetune import freeze
 from tlcourse.network import HeadPool, Network
 from tlcourse.probe import fit_probe
 from tlcourse.results import Result
 from tlcourse.tasks import Task
-from tlcourse.train import History, fit
+from tlcourse.train import fit
 
 
 def classifier(
@@ -67,15 +65,13 @@ def classifier(
     network = grouped(backbone, task.classes, groups)
     about = describe(backbone, layer="logits", groups=groups)
     with PeakMemory(backbone.device) as memory:
-        found = extract_features(backbone, task, "logits", progress=progress)
-    logits = {name: _grouped_logits(found, name, groups) for name in ("val", "test")}
-    share = len(task.val) / max(len(found.y), 1)
-    return _result(
+        logits, seconds = look(network, task, progress=progress)
+    return counted(
         "classifier",
         task,
         "logits",
         logits,
-        seconds=found.seconds * share,
+        seconds=seconds["val"],
         peak_bytes=memory.peak,
         network=network,
         about=about,
@@ -110,13 +106,13 @@ def standalone_extractor(
     with PeakMemory(backbone.device) as memory:
         found = extract_features(backbone, task, layer, pool=pool, progress=progress)
         started = time.perf_counter()
-        probe = fit_probe(*found.of("train", layer), *_of(found, "val", layer))
+        probe = fit_probe(*found.of("train", layer), *rows_of(found, "val", layer))
         fitting = time.perf_counter() - started
     network = Network(backbone, len(task.classes), layer=layer, pool=pool, head=probe.as_head())
     freeze(network, layer)
-    logits = {name: probe.logits(_of(found, name, layer)[0]) for name in ("val", "test")}
+    logits = {name: probe.logits(rows_of(found, name, layer)[0]) for name in ("val", "test")}
     share = 1 - len(task.test) / len(found.y)
-    return _result(
+    return counted(
         "standalone_extractor",
         task,
         layer,
@@ -173,7 +169,7 @@ def frozen_extractor(
         seed=seed,
         **options,
     )
-    return _trained("frozen_extractor", network, task, backbone, history)
+    return trained("frozen_extractor", network, task, backbone, history)
 
 
 def fine_tune(
@@ -225,7 +221,7 @@ def fine_tune(
         _refuse_logits(layer)
         found = extract_features(backbone, task, layer, pool=pool, progress=progress)
         started = time.perf_counter()
-        head = fit_probe(*found.of("train", layer), *_of(found, "val", layer)).as_head()
+        head = fit_probe(*found.of("train", layer), *rows_of(found, "val", layer)).as_head()
         seconds = time.perf_counter() - started
         seconds += found.seconds * (1 - len(task.test) / len(found.y))
     network = Network(backbone, len(task.classes), layer=layer, pool=pool, head=head, seed=seed)
@@ -245,7 +241,7 @@ def fine_tune(
         progress=progress,
         **options,
     )
-    return _trained("fine_tune", network, task, backbone, history, seconds)
+    return trained("fine_tune", network, task, backbone, history, seconds)
 
 
 def from_scratch(
@@ -291,75 +287,7 @@ def from_scratch(
         seed=seed,
         **options,
     )
-    return _trained("from_scratch", network, task, backbone, history)
-
-
-def _trained(
-    pattern: str,
-    network: Network,
-    task: Task,
-    backbone: Backbone,
-    history: History,
-    seconds: float = 0.0,
-) -> Result:
-    """Look at what a training made: validation and test pictures, once."""
-    view = network.as_backbone(task.classes)
-    logits = {}
-    for name in ("val", "test"):
-        split = getattr(task, name)
-        logits[name] = np.zeros((0, len(task.classes)))
-        if len(split):
-            found = extract_features(view, split, "logits", cache=False, progress=False)
-            logits[name] = found.x["logits"]
-    return _result(
-        pattern,
-        task,
-        network.layer,
-        logits,
-        note=history.stopped,
-        seconds=history.seconds + seconds,
-        peak_bytes=history.peak_bytes,
-        trainable_parameters=trainable(network),
-        history=history,
-        network=view,
-        about=describe(backbone, layer=network.layer, pool=network.pool),
-    )
-
-
-def _result(
-    pattern: str, task: Task, layer: str, logits: Mapping[str, np.ndarray], **rest: Any
-) -> Result:
-    """Count what was right."""
-    predicted = {name: values.argmax(axis=1) for name, values in logits.items()}
-    last = "test" if len(task.test) else "val"
-    labels = getattr(task, last).labels
-    confusion = _metrics.confusion_matrix(predicted[last], labels, len(task.classes))
-    return Result(
-        pattern=pattern,
-        task=task.name,
-        classes=task.classes,
-        layer=layer,
-        val_accuracy=_metrics.accuracy(predicted["val"], task.val.labels),
-        test_accuracy=_metrics.accuracy(predicted["test"], task.test.labels),
-        interval=_metrics.wilson_interval(int((predicted[last] == labels).sum()), len(labels)),
-        balanced_accuracy=_metrics.balanced_accuracy(confusion),
-        confusion=confusion,
-        **rest,
-    )
-
-
-def _of(found: Any, split: str, layer: str) -> tuple[np.ndarray, np.ndarray]:
-    """Features of a split; none of them where the task has no such pictures."""
-    if split in found.split:
-        return found.of(split, layer)
-    return found.x[layer][:0], found.y[:0]
-
-
-def _grouped_logits(found: Any, split: str, groups: Sequence[Sequence[int]]) -> np.ndarray:
-    import torch
-
-    values = np.array(_of(found, split, "logits")[0])
-    return group_logits(torch.from_numpy(values), groups).numpy()
+    return trained("from_scratch", network, task, backbone, history)
 
 
 def _refuse_logits(layer: str) -> None:

@@ -8,7 +8,7 @@ from tlcourse._figures import Described, Figure, show
 from tlcourse._plots_examples import examples, nearest_neighbours, top_pictures
 from tlcourse._plots_layers import activation_maps, filters
 from tlcourse._plots_numbers import accuracy_by_layer, bars, confusion, lines
-from tlcourse._plots_pictures import attribution, predictions
+from tlcourse._plots_pictures import attribution, explanations, predictions
 from tlcourse._plots_training import history, learning_rates
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "bars",
     "confusion",
     "examples",
+    "explanations",
     "filters",
     "history",
     "learning_rates",

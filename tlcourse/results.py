@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
 
-    from tlcourse.train import History
+    from tlcourse.history import History
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,8 @@ class Result:
         balanced_accuracy: Mean over the classes of the share that is right, on the same pictures.
         confusion: Counts (classes, classes) on the same pictures; a row for each true class.
         seconds: From the pictures to the finished network; looking at the test split not counted.
-            Features that were stored already count as if they had been computed.
+            Features that were stored already count as if they had been computed. "classifier" has
+            nothing to finish: for it, the seconds to look at the validation pictures.
         peak_bytes: Largest memory of this process (on a CUDA GPU: of PyTorch there) meanwhile.
         trainable_parameters: How many numbers were learned.
         history: The epochs, where there were any.

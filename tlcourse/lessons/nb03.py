@@ -7,7 +7,7 @@ import numpy as np
 
 from tlcourse._exercise import Exercise, Misconception, close, number
 
-_N_FEATURES, _N_CLASSES = 1280, 7
+_N_FEATURES, _N_CLASSES = 320, 5
 
 
 @cache
@@ -68,9 +68,9 @@ def _gives(answer: Any, expected: np.ndarray) -> bool:
 EXERCISES = (
     Exercise(
         id="03.1",
-        question="How many numbers does a linear probe on 1280 features learn for 7 classes?",
+        question="How many numbers does a linear probe on 320 features learn for 5 classes?",
         right=lambda a: close(a, _N_FEATURES * _N_CLASSES + _N_CLASSES, absolute=0.5),
-        praise="A few thousand, while the network keeps its millions as they are.",
+        praise="Not even two thousand, while the network keeps its millions as they are.",
         misconceptions=(
             Misconception(
                 "no bias",
@@ -99,7 +99,7 @@ EXERCISES = (
         ),
         hints=(
             "For one class: one weight per feature, and one number that is added.",
-            "Do that for each of the 7 classes.",
+            "Do that for each of the 5 classes.",
         ),
         otherwise="Count the weights of one class first, then all classes.",
         expects="a whole number",
@@ -108,7 +108,7 @@ EXERCISES = (
         id="03.2",
         question="How many megabytes do 10,000 embeddings of 1280 float32 numbers take?",
         right=lambda a: close(a, 51.2, rel=0.03),
-        praise="Small enough to send by mail, nearly. The photographs are a hundred times larger.",
+        praise="Nearly small enough for one e-mail. The photographs take a hundred times as much, or more.",
         misconceptions=(
             Misconception(
                 "bytes",

@@ -62,33 +62,33 @@ def _returns_nothing(answer: Any) -> bool:
 EXERCISES = (
     Exercise(
         id="04.1",
-        question="How many numbers does a linear head on 112 channels learn for 7 classes?",
-        right=lambda a: close(a, 112 * 7 + 7, absolute=0.5),
+        question="How many numbers does a linear head on 80 channels learn for 12 classes?",
+        right=lambda a: close(a, 80 * 12 + 12, absolute=0.5),
         praise="Less than a thousand numbers, on top of frozen ones.",
         misconceptions=(
             Misconception(
                 "no bias",
-                lambda a: close(a, 112 * 7, absolute=0.5),
+                lambda a: close(a, 80 * 12, absolute=0.5),
                 "Nearly. Each class also has one number that is added.",
-                784,
+                960,
             ),
             Misconception(
                 "embedding",
-                lambda a: close(a, 1280 * 7 + 7, absolute=0.5),
-                "That is a head on the embedding. At `stage5` there are 112 channels.",
-                8967,
+                lambda a: close(a, 1280 * 12 + 12, absolute=0.5),
+                "That is a head on the embedding. At `stage4` there are 80 channels.",
+                15_372,
             ),
             Misconception(
                 "positions counted",
-                lambda a: number(a) in (112 * 64 * 7 + 7, 112 * 14 * 14 * 7 + 7),
+                lambda a: number(a) in (80 * 64 * 12 + 12, 80 * 14 * 14 * 12 + 12),
                 "The maps are averaged over their positions, so a channel gives one number.",
-                112 * 64 * 7 + 7,
+                80 * 64 * 12 + 12,
             ),
             Misconception(
                 "body counted",
                 lambda a: number(a) > 200_000,
                 "That counts the body too. It is frozen.",
-                701_559,
+                254_956,
             ),
         ),
         hints=(
@@ -139,7 +139,7 @@ EXERCISES = (
     ),
     Exercise(
         id="04.3",
-        question="For which trainings are stored features as good as running the frozen body?",
+        question="For which trainings can the head learn from stored embeddings?",
         right=lambda a: same_set(a, ["A", "D"]),
         praise="The body gives the same numbers each time; what comes behind it does not matter.",
         misconceptions=(
@@ -181,14 +181,14 @@ EXERCISES = (
             "Ask for each one: does the body give the same numbers for a picture every time?",
             "Crops change the picture; training mode and a moving stage change the body.",
         ),
-        otherwise="Two of the five are right.",
+        otherwise="The right list has two letters.",
         expects="a list of letters",
     ),
     Exercise(
         id="04.4",
         question="After how many batches has a BatchNorm's mean gone 90 % of the way?",
         right=lambda a: close(a, _BATCHES, absolute=0.5),
-        praise="Fewer batches than one epoch of our drawings has.",
+        praise="An epoch of our drawings in batches of 4 has three times as many.",
         misconceptions=(
             Misconception(
                 "linear",

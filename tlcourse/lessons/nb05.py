@@ -1,4 +1,4 @@
-"""Exercises of notebook 05: rates by layer, stored outputs, parameter groups, an interval."""
+"""Exercises of notebook 05: rates by layer, stored outputs, parameter groups, intervals."""
 
 from functools import cache
 from typing import Any
@@ -13,6 +13,12 @@ def _interval(n_right: int, n: int = 153) -> tuple[float, float]:
     from tlcourse._metrics import wilson_interval
 
     return wilson_interval(n_right, n)
+
+
+def _both(answer: Any, first: float, second: float) -> bool:
+    if len(answer) != 2:
+        raise TypeError("not two numbers")
+    return close(answer[0], first, absolute=0.002) and close(answer[1], second, absolute=0.002)
 
 
 def _net() -> Any:
@@ -82,6 +88,10 @@ def _body_only_of_a_name(net: Any, rate: float) -> list[dict[str, Any]]:
         {"params": list(net.head.parameters()), "lr": rate},
         {"params": list(net.body.parameters()), "lr": rate / 10},
     ]
+
+
+def _wrong_rates(net: Any, rate: float) -> list[dict[str, Any]]:
+    return _groups(net, rate / 10, rate)
 
 
 def _one_rate(net: Any, rate: float) -> list[dict[str, Any]]:
@@ -197,6 +207,12 @@ EXERCISES = (
                 lambda: _body_only_of_a_name,
             ),
             Misconception(
+                "rates",
+                lambda a: _looked_at(a) == "rates",
+                "The groups are right. Look at the two rates again.",
+                lambda: _wrong_rates,
+            ),
+            Misconception(
                 "same rate",
                 lambda a: _looked_at(a) == "same rate",
                 "Both groups have the same rate. The body gets a tenth.",
@@ -213,40 +229,47 @@ EXERCISES = (
     ),
     Exercise(
         id="05.4",
-        question="What is the lower end of Wilson's 95 % interval of 148 right out of 153?",
-        right=lambda a: close(a, _interval(148)[0], absolute=0.002),
-        praise="145 of 153 is above it, so this does not tell the two methods apart.",
+        question="Where do the 95 % intervals of 148 and of 145 right out of 153 begin and end?",
+        right=lambda a: _both(a, _interval(148)[0], _interval(145)[1]),
+        praise="They overlap widely, so these counts alone do not tell the two methods apart.",
         misconceptions=(
             Misconception(
-                "upper end",
-                lambda a: close(a, _interval(148)[1], absolute=0.002),
-                "That is the upper end.",
-                lambda: _interval(148)[1],
+                "order",
+                lambda a: _both(a, _interval(145)[1], _interval(148)[0]),
+                "The right numbers in the wrong order: first the better one's lower end.",
+                lambda: (_interval(145)[1], _interval(148)[0]),
             ),
             Misconception(
-                "the worse one",
-                lambda a: close(a, _interval(145)[0], absolute=0.002),
-                "That is the interval of the worse one, 145 of 153.",
-                lambda: _interval(145)[0],
+                "the better one's interval",
+                lambda a: _both(a, *_interval(148)),
+                "Those are both ends of the better one's interval. Take one end of each.",
+                lambda: _interval(148),
             ),
             Misconception(
-                "the accuracy",
-                lambda a: close(a, 148 / 153, absolute=0.001),
-                "That is the accuracy itself. Where does its interval begin?",
-                148 / 153,
+                "the worse one's interval",
+                lambda a: _both(a, *_interval(145)),
+                "Those are both ends of the worse one's interval. Take one end of each.",
+                lambda: _interval(145),
+            ),
+            Misconception(
+                "the far ends",
+                lambda a: _both(a, _interval(148)[1], _interval(145)[0]),
+                "Those are the far ends. The ends that face each other decide whether they overlap.",
+                lambda: (_interval(148)[1], _interval(145)[0]),
             ),
             Misconception(
                 "per cent",
-                lambda a: 1 < number(a) <= 100,
-                "Give it as a number from 0 to 1.",
-                92.6,
+                lambda a: all(1 < number(part) <= 100 for part in a),
+                "Give them as numbers from 0 to 1.",
+                (92.6, 97.3),
             ),
         ),
         hints=(
-            "`binomtest(148, 153)` holds what you need.",
+            "`binomtest(148, 153)` holds what you need for the better one.",
             '`.proportion_ci(method="wilson")` gives `low` and `high`.',
+            "Do it for both, then `answer = (better.low, worse.high)`.",
         ),
-        otherwise='`binomtest(148, 153).proportion_ci(method="wilson").low`',
-        expects="a number from 0 to 1",
+        otherwise="The lower end for 148 of 153 first, then the upper end for 145 of 153.",
+        expects="a tuple of two numbers from 0 to 1",
     ),
 )

@@ -1,0 +1,85 @@
+"""Count what a pattern gets right, on the validation pictures and, once, on the test pictures."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tlcourse import _metrics
+from tlcourse._saved import describe
+from tlcourse.backbones import Backbone
+from tlcourse.features import Features, extract_features
+from tlcourse.finetune import trainable
+from tlcourse.history import History
+from tlcourse.network import Network
+from tlcourse.results import Result
+from tlcourse.tasks import Task
+
+
+def trained(
+    pattern: str,
+    network: Network,
+    task: Task,
+    backbone: Backbone,
+    history: History,
+    seconds: float = 0.0,
+) -> Result:
+    """Look at what a training made: validation and test pictures, once."""
+    view = network.as_backbone(task.classes)
+    logits, _ = look(view, task, progress=False)
+    return counted(
+        pattern,
+        task,
+        network.layer,
+        logits,
+        note=history.stopped,
+        seconds=history.seconds + seconds,
+        peak_bytes=history.peak_bytes,
+        trainable_parameters=trainable(network),
+        history=history,
+        network=view,
+        about=describe(backbone, layer=network.layer, pool=network.pool),
+    )
+
+
+def look(
+    network: Backbone, task: Task, *, progress: bool
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Return a network's logits of the val and test pictures, and the seconds for each split."""
+    logits, seconds = {}, {}
+    for name in ("val", "test"):
+        split = getattr(task, name)
+        logits[name], seconds[name] = np.zeros((0, len(task.classes))), 0.0
+        if len(split):
+            found = extract_features(network, split, "logits", cache=False, progress=progress)
+            logits[name], seconds[name] = found.x["logits"], found.seconds
+    return logits, seconds
+
+
+def counted(
+    pattern: str, task: Task, layer: str, logits: Mapping[str, np.ndarray], **rest: Any
+) -> Result:
+    """Count what was right."""
+    predicted = {name: values.argmax(axis=1) for name, values in logits.items()}
+    last = "test" if len(task.test) else "val"
+    labels = getattr(task, last).labels
+    confusion = _metrics.confusion_matrix(predicted[last], labels, len(task.classes))
+    return Result(
+        pattern=pattern,
+        task=task.name,
+        classes=task.classes,
+        layer=layer,
+        val_accuracy=_metrics.accuracy(predicted["val"], task.val.labels),
+        test_accuracy=_metrics.accuracy(predicted["test"], task.test.labels),
+        interval=_metrics.wilson_interval(int((predicted[last] == labels).sum()), len(labels)),
+        balanced_accuracy=_metrics.balanced_accuracy(confusion),
+        confusion=confusion,
+        **rest,
+    )
+
+
+def rows_of(found: Features, split: str, layer: str) -> tuple[np.ndarray, np.ndarray]:
+    """Features of a split; none of them where the task has no such pictures."""
+    if split in found.split:
+        return found.of(split, layer)
+    return found.x[layer][:0], found.y[:0]

@@ -1,0 +1,68 @@
+"""What a training did, epoch by epoch."""
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training pictures.
+
+    Attributes:
+        epoch: Its number, from 1.
+        train_loss: Mean over the pictures while it went on.
+        val_loss: Afterwards, on the validation pictures, in evaluation mode; NaN without any.
+        val_accuracy: Likewise.
+        seconds: For all of it.
+        frozen_until: Last frozen layer in it.
+    """
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+    frozen_until: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """What a training did.
+
+    Attributes:
+        epochs: The finished ones.
+        best_epoch: The one whose weights were kept; 0 for those of the start.
+        stopped: Why it ended early; empty if it did not.
+        seconds: All of it, what was computed beforehand included.
+        prepare_seconds: Of it, for the output of the frozen part (also where it was stored already).
+        peak_bytes: Largest memory of this process (on a GPU: of PyTorch there) meanwhile.
+        batch_size: Pictures per step.
+        cached_until: Layer whose output was computed once per picture; None if nothing was.
+    """
+
+    epochs: tuple[Epoch, ...]
+    best_epoch: int
+    stopped: str
+    seconds: float
+    prepare_seconds: float
+    peak_bytes: int
+    batch_size: int
+    cached_until: str | None
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """One row for each epoch."""
+        import pandas as pd
+
+        names = [field.name for field in fields(Epoch)]
+        return pd.DataFrame([vars(e) for e in self.epochs], columns=names).set_index("epoch")
+
+    def __repr__(self) -> str:
+        text = f"{len(self.epochs)} epochs in {self.seconds:.1f} s, batch {self.batch_size}"
+        if self.best_epoch:
+            best = self.epochs[self.best_epoch - 1]
+            text += f"; kept: epoch {best.epoch}, validation accuracy {best.val_accuracy:.3f}"
+        return text + (f"; {self.stopped}" if self.stopped else "")
