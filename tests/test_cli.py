@@ -248,13 +248,15 @@ def test_run_goes_on_after_a_failing_notebook_and_exits_with_1(here):
 
 def test_save_keeps_the_outputs_of_what_passed_but_nothing_that_is_dead_without_a_kernel(here):
     widget = "import ipywidgets; ipywidgets.IntSlider()"
-    passes = write_notebook(here / "notebooks" / FIRST, "print('kept')", widget)
+    bar = "from tqdm.auto import tqdm\nfor _ in tqdm(range(3), desc='bar', leave=False): pass"
+    passes = write_notebook(here / "notebooks" / FIRST, "print('kept')", widget, bar)
     fails = write_notebook(here / "notebooks" / "01_fails.ipynb", "print('lost')", "1 / 0")
     before = fails.read_bytes()
     assert CliRunner().invoke(cli.app, ["run", "--save"]).exit_code == 1
     saved = passes.read_text()
     assert "kept" in saved
     assert "IntSlider" in saved
+    assert "0%|" not in saved
     assert "widget-view" not in saved
     assert "widget-state" not in saved
     assert "shell.execute_reply" not in saved
