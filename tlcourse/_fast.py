@@ -51,7 +51,7 @@ def fast_batch_size(backbone: Backbone) -> int:
     if backbone.device.type != "cpu":
         return 64
     pixels = backbone.preprocess.crop_size**2
-    return int(min(max(16 * 224**2 / pixels, 4), 64))
+    return int(min(max(16 * 224**2 / pixels, 4), 32))  # more would only take more memory
 
 
 def _copy(backbone: Backbone) -> Backbone:
