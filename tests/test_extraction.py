@@ -507,6 +507,15 @@ def test_a_transform_of_ones_own_is_not_taken_for_another(tiny, split):
         assert_close(extract(own, split).x["embedding"], plain_loop(own, split, "embedding"))
 
 
+@pytest.mark.parametrize("change", [lambda x: x[[2, 1, 0]], lambda x: x.flip(2), lambda x: x.mT])
+def test_a_transform_that_only_turns_or_recolours_is_not_taken_for_another(tiny, split, change):
+    for own_step in (lambda x: x, change):
+        steps = [transforms.ToTensor(), transforms.CenterCrop(24), transforms.Lambda(own_step)]
+        preprocess = replace(tiny.preprocess, transform=transforms.Compose(steps))
+        own = replace(tiny, preprocess=preprocess)
+        assert_close(extract(own, split).x["embedding"], plain_loop(own, split, "embedding"))
+
+
 def test_digests_tell_pictures_apart_without_opening_them():
     def digests(content, items):
         return Split(items, [0] * len(items), map(str, items), refuse, content).digests()

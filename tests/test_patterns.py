@@ -522,3 +522,23 @@ def test_a_network_that_a_huge_rate_has_broken_is_not_what_a_pattern_returns(bac
     assert "loss was" in result.note
     assert all(t.isfinite().all() for t in result.backbone.model.state_dict().values())
     assert np.isfinite(result.predict(Image.new("RGB", (64, 64)))["probability"]).all()
+
+
+def test_stored_logits_of_one_mapping_are_not_taken_for_those_of_another(backbone, task):
+    found = []
+    for names in (("ant", "bee", "goldfish"), ("bee", "goldfish", "ant")):
+        mapping = {c: [n] for c, n in zip(task.classes, names, strict=True)}
+        view = patterns.classifier(backbone, task, mapping=mapping, progress=False).backbone
+        found.append(tl.extract_features(view, task.test, "logits", progress=False).x["logits"])
+    np.testing.assert_allclose(found[1], found[0][:, [1, 2, 0]], atol=1e-5)
+    assert not np.allclose(found[0], found[1])
+
+
+def test_the_memory_of_fine_tuning_counts_the_probe_that_comes_first(backbone, task, monkeypatch):
+    def fit(*args, **options):
+        history = tl.fit(*args, **options)
+        return replace(history, peak_bytes=1)
+
+    monkeypatch.setattr(patterns, "fit", fit)
+    result = patterns.fine_tune(backbone, task, epochs=1, progress=False)
+    assert result.peak_bytes > 1

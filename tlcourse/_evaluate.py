@@ -22,9 +22,14 @@ def trained(
     task: Task,
     backbone: Backbone,
     history: History,
+    *,
     seconds: float = 0.0,
+    peak_bytes: int = 0,
 ) -> Result:
-    """Look at what a training made: validation and test pictures, once."""
+    """Look at what a training made: validation and test pictures, once.
+
+    `seconds` and `peak_bytes` are those of what came before the training.
+    """
     view = network.as_backbone(task.classes)
     logits, _ = look(view, task, progress=False)
     return counted(
@@ -34,7 +39,7 @@ def trained(
         logits,
         note=history.stopped,
         seconds=history.seconds + seconds,
-        peak_bytes=history.peak_bytes,
+        peak_bytes=max(history.peak_bytes, peak_bytes),
         trainable_parameters=trainable(network),
         history=history,
         network=view,

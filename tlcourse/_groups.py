@@ -29,6 +29,10 @@ class ClassGroups(nn.Module):
         """Turn pictures (B, 3, H, W) into the logits of the groups (B, groups)."""
         return group_logits(self.model(batch), self.groups)
 
+    def extra_repr(self) -> str:
+        """Tell the groups; stored features are found by this too."""
+        return f"groups={self.groups}"
+
 
 def group_logits(logits: torch.Tensor, groups: Sequence[Sequence[int]]) -> torch.Tensor:
     """Put logits (B, classes) together to groups of classes (B, groups)."""

@@ -20,10 +20,10 @@ from tlcourse._saved import describe
 from tlcourse._task_checks import check_task
 from tlcourse.backbones import Backbone
 from tlcourse.errors import CourseError
-from tlcourse.features import extract_features
+from tlcourse.features import Features, extract_features
 from tlcourse.finetune import freeze
 from tlcourse.network import HeadPool, Network
-from tlcourse.probe import fit_probe
+from tlcourse.probe import Probe, fit_probe
 from tlcourse.results import Result
 from tlcourse.tasks import Task
 from tlcourse.train import fit
@@ -102,22 +102,17 @@ def standalone_extractor(
         CourseError: A task that nothing can be learned from.
     """
     check_task(task)
-    _refuse_logits(layer)
     with PeakMemory(backbone.device) as memory:
-        found = extract_features(backbone, task, layer, pool=pool, progress=progress)
-        started = time.perf_counter()
-        probe = fit_probe(*found.of("train", layer), *rows_of(found, "val", layer))
-        fitting = time.perf_counter() - started
+        found, probe, seconds = _fitted(backbone, task, layer, pool, progress)
     network = Network(backbone, len(task.classes), layer=layer, pool=pool, head=probe.as_head())
     freeze(network, layer)
     logits = {name: probe.logits(rows_of(found, name, layer)[0]) for name in ("val", "test")}
-    share = 1 - len(task.test) / len(found.y)
     return counted(
         "standalone_extractor",
         task,
         layer,
         logits,
-        seconds=found.seconds * share + fitting,
+        seconds=seconds,
         peak_bytes=memory.peak,
         trainable_parameters=probe.weight.size + probe.bias.size,
         network=network.as_backbone(task.classes),
@@ -217,13 +212,10 @@ def fine_tune(
     """
     check_task(task)
     head, seconds = None, 0.0
-    if head_first:
-        _refuse_logits(layer)
-        found = extract_features(backbone, task, layer, pool=pool, progress=progress)
-        started = time.perf_counter()
-        head = fit_probe(*found.of("train", layer), *rows_of(found, "val", layer)).as_head()
-        seconds = time.perf_counter() - started
-        seconds += found.seconds * (1 - len(task.test) / len(found.y))
+    with PeakMemory(backbone.device) as memory:
+        if head_first:
+            _, probe, seconds = _fitted(backbone, task, layer, pool, progress)
+            head = probe.as_head()
     network = Network(backbone, len(task.classes), layer=layer, pool=pool, head=head, seed=seed)
     freeze(network, freeze_until)
     if learning_rate is None:
@@ -241,7 +233,9 @@ def fine_tune(
         progress=progress,
         **options,
     )
-    return trained("fine_tune", network, task, backbone, history, seconds)
+    return trained(
+        "fine_tune", network, task, backbone, history, seconds=seconds, peak_bytes=memory.peak
+    )
 
 
 def from_scratch(
@@ -290,8 +284,16 @@ def from_scratch(
     return trained("from_scratch", network, task, backbone, history)
 
 
-def _refuse_logits(layer: str) -> None:
+def _fitted(
+    backbone: Backbone, task: Task, layer: str, pool: HeadPool, progress: bool
+) -> tuple[Features, Probe, float]:
+    """Extract features and fit a probe to them; the seconds leave out the test pictures."""
     if layer == "logits":
         raise CourseError(
             'A new head takes the place of the logits, so cut before them: layer="embedding".'
         )
+    found = extract_features(backbone, task, layer, pool=pool, progress=progress)
+    started = time.perf_counter()
+    probe = fit_probe(*found.of("train", layer), *rows_of(found, "val", layer))
+    fitting = time.perf_counter() - started
+    return found, probe, found.seconds * (1 - len(task.test) / len(found.y)) + fitting
