@@ -6,6 +6,9 @@ Writes `tlcourse/data/hymenoptera_*.safetensors`: for the ImageNet weights and f
 initialisations the features of every layer, averaged over positions, and once the labels, splits
 and the network's 1000 outputs. All of it in 16-bit floats. The photographs are read with the
 default backbone's own preprocessing. Takes about two minutes on 2 slow cores.
+
+And the pixels as features, 32 x 32: centred, and rotated at random to as few numbers as there are
+pictures. `--parts pixels` makes this file only.
 """
 
 import argparse
@@ -14,12 +17,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.numpy import save_file
+from scipy.stats import ortho_group
 from tqdm.auto import tqdm
 
 import tlcourse as tl
 from tlcourse._store import whole_file
 
 SPLITS = ("train", "val", "test")
+PARTS = ("layers", "pixels")
 
 
 def pooled(backbone: tl.Backbone, batches: list[torch.Tensor]) -> dict[str, np.ndarray]:
@@ -41,6 +46,25 @@ def to_half(name: str, values: np.ndarray) -> np.ndarray:
     return half
 
 
+def turned(x: np.ndarray, seed: int | None = None) -> np.ndarray:
+    """Centre vectors and give their coordinates in axes that are drawn at random.
+
+    Distances and angles between the vectors, seen from their mean, stay as they are. Without the
+    axes, the mean and the seed, none of which is kept, the vectors cannot be found again.
+
+    Args:
+        x: (N, D), N at most D.
+        seed: For tests. Without it the axes are drawn anew each time, by the system's own chance.
+
+    Returns:
+        float64 (N, N - 1).
+    """
+    left, lengths, _ = np.linalg.svd(x - x.mean(axis=0, dtype=np.float64), full_matrices=False)
+    coordinates = (left * lengths)[:, : len(x) - 1]  # centred, so the last length is 0
+    axes = ortho_group.rvs(coordinates.shape[1], random_state=np.random.default_rng(seed))
+    return coordinates @ axes
+
+
 def save(folder: Path, stem: str, tensors: dict[str, np.ndarray], notes: dict[str, str]) -> None:
     """Write one file, whole or not at all."""
     path = folder / f"{stem}.safetensors"
@@ -49,14 +73,8 @@ def save(folder: Path, stem: str, tensors: dict[str, np.ndarray], notes: dict[st
     print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, {', '.join(tensors)}")
 
 
-def main() -> None:
-    """Read the photographs once, and run each network over them."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("tlcourse/data"))
-    folder = parser.parse_args().out
-    folder.mkdir(parents=True, exist_ok=True)
-    task = tl.load_task("hymenoptera")
-    print(task)
+def save_layers(folder: Path, task: tl.Task) -> None:
+    """Run each network over the pictures, and save labels and features."""
     backbone = tl.load_backbone(device="cpu")
     splits = [(i, getattr(task, name)) for i, name in enumerate(SPLITS)]
     tensors = [backbone.preprocess(split[i][0]) for _, split in splits for i in range(len(split))]
@@ -84,6 +102,37 @@ def main() -> None:
         source = f"efficientnet_lite0, average-pooled, 224 px, 16-bit; random weights, seed {seed}"
         halves = {name: to_half(name, x) for name, x in features.items()}
         save(folder, f"{task.name}_random{seed}", halves, {"source": source})
+
+
+def save_pixels(folder: Path, task: tl.Task, side: int = 32) -> None:
+    """Save the pictures' pixels as features, turned at random."""
+    pixels = tl.raw_pixels(task, side=side).x["pixels"]
+    source = (
+        f"raw pixels, {side} x {side} x 3, from 0 to 1, bicubic; centred, rotated by a principal "
+        f"component analysis to {len(pixels) - 1} numbers and then at random (axes not kept), "
+        "16-bit"
+    )
+    save(
+        folder,
+        f"{task.name}_pixels",
+        {"pixels": to_half("pixels", turned(pixels))},
+        {"source": source},
+    )
+
+
+def main() -> None:
+    """Make the parts that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("tlcourse/data"))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    task = tl.load_task("hymenoptera")
+    print(task)
+    if "layers" in options.parts:
+        save_layers(options.out, task)
+    if "pixels" in options.parts:
+        save_pixels(options.out, task)
 
 
 if __name__ == "__main__":

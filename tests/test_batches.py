@@ -12,7 +12,6 @@ from torchvision.models import ResNet18_Weights
 import tlcourse as tl
 from tlcourse import _batches
 from tlcourse._batches import KeptPictures, read_ahead, shuffled
-from tlcourse._machine import PeakMemory
 from tlcourse._preprocess import Preprocess
 from tlcourse.errors import PictureError
 
@@ -218,24 +217,3 @@ def test_the_order_follows_from_seed_and_epoch():
     others = [order(1, 3), order(2, 2), order(2, 1), list(range(50))]
     assert all(other != first for other in others)
     assert order(2, 1) != order(1, 2)
-
-
-# Memory
-
-
-def test_peak_memory_is_what_was_taken_in_between_and_given_back():
-    with PeakMemory() as idle:
-        time.sleep(0.03)
-    with PeakMemory() as watched:
-        taken = np.ones(64 * MIB, np.uint8)
-        time.sleep(0.1)  # it is looked at every 20 ms
-        del taken
-    assert 50 * MIB < watched.peak - idle.peak < 80 * MIB
-
-
-def test_peak_memory_leaves_no_thread_after_an_error():
-    before = set(threading.enumerate())
-    with pytest.raises(KeyboardInterrupt), PeakMemory() as watched:
-        raise KeyboardInterrupt
-    assert set(threading.enumerate()) == before
-    assert watched.peak > 0

@@ -24,7 +24,9 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 import tlcourse as tl
 from tlcourse import _training_data
+from tlcourse._account import forward_account, training_account
 from tlcourse._batches import shuffled
+from tlcourse._fast import fast_batch_size
 from tlcourse._steps import Stepper
 from tlcourse._training_data import default_batch_size
 from tlcourse.errors import CourseError
@@ -63,7 +65,8 @@ def rates():
     found = []
 
     def look(optimiser, *_):
-        found.append({group["name"]: group["lr"] for group in optimiser.param_groups})
+        if "name" in optimiser.param_groups[0]:  # the account's step without numbers has no names
+            found.append({group["name"]: group["lr"] for group in optimiser.param_groups})
 
     handle = register_optimizer_step_pre_hook(look)
     yield found
@@ -261,10 +264,21 @@ def test_a_history_says_what_happened(network, task):
     assert sum(e.seconds for e in history.epochs) <= history.seconds
     assert history.prepare_seconds == 0
     assert history.cached_until is None
-    assert history.peak_bytes > 50 * 2**20  # Python with PyTorch takes more
+    step = training_account(network.train(), (3, 64, 64), 6).bytes.total
+    look = forward_account(network.eval(), (3, 64, 64), 12).bytes.total
+    assert history.peak_bytes == max(step, look)
     best = history.epochs[history.best_epoch - 1]
     assert f"2 epochs in {history.seconds:.1f} s, batch 6" in repr(history)
     assert f"epoch {best.epoch}, validation accuracy {best.val_accuracy:.3f}" in repr(history)
+
+
+def test_where_the_body_is_frozen_a_look_at_many_pictures_takes_more_than_a_step(network, task):
+    freeze(network, "embedding")
+    history = tl.fit(network, task, **QUICK | {"batch_size": 2})
+    step = training_account(network.train(), (3, 64, 64), 2).bytes.total
+    at_once = fast_batch_size(network.backbone)
+    look = forward_account(network.eval(), (3, 64, 64), at_once).bytes.total
+    assert history.peak_bytes == look > step
 
 
 def test_a_curve_is_drawn_after_each_epoch_if_asked(network, task, monkeypatch):
@@ -340,6 +354,43 @@ def test_an_error_of_the_network_leaves_the_best_weights_and_the_mode(network, t
         tl.fit(network, task, **QUICK)
     assert not moved(start, network)
     assert not network.training
+
+
+@pytest.mark.parametrize("cached_until", [None, "embedding"])
+def test_on_step_is_called_once_after_each_step(network, task, cached_until):
+    freeze(network, cached_until)
+    called = []
+    history = tl.fit(network, task, on_step=lambda: called.append(1), **QUICK)
+    assert history.cached_until == cached_until
+    assert len(called) == 2 * 3
+
+
+def test_an_error_of_on_step_passes_through_and_the_best_weights_are_back(network, task):
+    class Enough(Exception):  # noqa: N818
+        pass
+
+    calls, kept = [], {}
+
+    def stop():
+        calls.append(1)
+        if len(calls) == 3:  # the first epoch is learned, not yet looked at
+            kept["first epoch"] = state(network)
+        if len(calls) == 5:
+            raise Enough
+
+    start = state(network)
+    with pytest.raises(Enough):
+        tl.fit(network, task, on_step=stop, learning_rate=0.01, **QUICK)
+    assert not moved(kept["first epoch"], network)
+    assert moved(start, network)
+    assert not network.training
+
+
+def test_an_error_of_on_step_in_the_first_epoch_puts_the_start_back(network, task):
+    start = state(network)
+    with pytest.raises(ZeroDivisionError):
+        tl.fit(network, task, on_step=lambda: 1 // 0, **QUICK)
+    assert not moved(start, network)
 
 
 # --- a loss that is no number ---

@@ -1,7 +1,17 @@
-"""The upload button answers good pictures with a figure and bad ones with a sentence."""
+"""The upload button and the form for a folder answer with figures, and bad input with a sentence."""
 
+import datetime
+import io
+import zipfile
+
+import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
+from PIL import Image
+from tiny_tasks import picture, tiny_backbone
+
+import tlcourse as tl
+from tlcourse._archive import unpack
 
 UPLOAD = """
 import io
@@ -31,6 +41,89 @@ def test_each_upload_is_answered_and_a_bad_file_is_not_swallowed():
 
 
 def test_without_a_kernel_a_sentence_stands_in_for_the_button():
-    import tlcourse as tl
-
     assert "run this notebook" in repr(tl.widgets.own_picture(tl.load_backbone(device="cpu")))
+    assert "run this notebook" in repr(tl.widgets.own_folder(tiny_backbone()))
+
+
+@pytest.fixture
+def form():
+    backbone = tiny_backbone()
+    form = tl.widgets.own_folder(backbone)
+    form.budget.options = ["20s", *form.budget.options]
+    form.budget.value = "20s"
+    return form
+
+
+def zipped(folder, outer=""):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in sorted(folder.rglob("*.png")):
+            archive.write(path, outer + path.relative_to(folder).as_posix())
+    return packed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("own")
+    for label, name in enumerate(("red", "green")):
+        (place / name).mkdir()
+        for i in range(8):
+            Image.fromarray(picture(label, i)).save(place / name / f"{i}.png")
+    (place / "red" / "notes.txt").write_text("no picture")
+    return place
+
+
+def test_the_form_compares_the_patterns_on_a_folder(form, folder, capsys):
+    form.path.value = f" {folder} "
+    form.button.click()
+    assert set(form.comparison.results) >= {"standalone_extractor", "frozen_extractor"}
+    assert form.comparison.task.classes == ("green", "red")
+    assert "red/notes.txt" in capsys.readouterr().out
+    assert not form.button.disabled
+
+
+def test_the_form_takes_a_zip_file_with_or_without_the_outer_folder(form, folder):
+    for outer in ("", "mine/"):
+        content = memoryview(zipped(folder, outer))
+        form.upload.value = (
+            {
+                "name": "a.zip",
+                "content": content,
+                "type": "",
+                "size": 1,
+                "last_modified": datetime.datetime.now(datetime.UTC),
+            },
+        )
+        assert tl.load_task(form._folder()).classes == ("green", "red")
+
+
+def test_what_is_wrong_is_a_sentence_in_the_form_and_it_can_be_used_again(form, tmp_path, capsys):
+    form.button.click()
+    assert "ZIP" in capsys.readouterr().out
+    form.path.value = str(tmp_path / "nowhere")
+    form.button.click()
+    assert "does not exist" in capsys.readouterr().out
+    assert form.comparison is None
+    assert not form.button.disabled
+
+
+def test_an_archive_never_writes_outside_its_folder(tmp_path):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("../outside.txt", "x")
+        archive.writestr("/absolute.txt", "x")
+    (tmp_path / "in").mkdir()
+    unpack(packed.getvalue(), tmp_path / "in")
+    assert {path.name for path in tmp_path.iterdir()} == {"in"}
+
+
+def test_a_damaged_or_huge_archive_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(tl.CourseError, match="cannot be unpacked"):
+        unpack(b"no archive", tmp_path)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a.txt", "x" * 1000)
+    monkeypatch.setattr("tlcourse._archive._MOST_BYTES", 500)
+    with pytest.raises(tl.CourseError, match="Copy the folder"):
+        unpack(packed.getvalue(), tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -28,6 +28,10 @@ _HOME = {
     "fit": "train",
     "find_learning_rate": "rates",
     "fit_probe": "probe",
+    "probe_layers": "layerwise",
+    "raw_pixels": "layerwise",
+    "Comparison": "comparison",
+    "compare": "comparison",
     "Result": "results",
     "load_result": "results",
     "top_k": "predictions",
@@ -37,11 +41,12 @@ _HOME = {
     "resolve_device": "_device",
     "CourseError": "errors",
 }
-_MODULES = {"finetune", "patterns", "plots", "proofs", "widgets"}
+_MODULES = {"cost", "finetune", "patterns", "plots", "proofs", "widgets"}
 
 __all__ = ["__version__", *sorted(_HOME), *sorted(_MODULES)]
 
 if TYPE_CHECKING:
+    from tlcourse import cost as cost
     from tlcourse import finetune as finetune
     from tlcourse import patterns as patterns
     from tlcourse import plots as plots
@@ -51,9 +56,11 @@ if TYPE_CHECKING:
     from tlcourse._pictures import open_picture
     from tlcourse.attributions import attribute
     from tlcourse.backbones import Backbone, list_backbones, load_backbone
+    from tlcourse.comparison import Comparison, compare
     from tlcourse.errors import CourseError
     from tlcourse.exercises import check, hint
     from tlcourse.features import Features, extract_features, load_features
+    from tlcourse.layerwise import probe_layers, raw_pixels
     from tlcourse.network import Network
     from tlcourse.predictions import top_k
     from tlcourse.probe import fit_probe

@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from tlcourse import _metrics
+from tlcourse._account import forward_account
+from tlcourse._fast import fast_batch_size
 from tlcourse._saved import describe
 from tlcourse.backbones import Backbone
 from tlcourse.features import Features, extract_features
@@ -24,14 +28,16 @@ def trained(
     history: History,
     *,
     seconds: float = 0.0,
-    peak_bytes: int = 0,
 ) -> Result:
     """Look at what a training made: validation and test pictures, once.
 
-    `seconds` and `peak_bytes` are those of what came before the training.
+    `seconds` is what came before the training.
     """
     view = network.as_backbone(task.classes)
-    logits, _ = look(view, task, progress=False)
+    if network.frozen_until == network.layer:  # its features are stored: only the head is new
+        logits = _head_on_features(network, task, backbone)
+    else:
+        logits, _ = look(view, task, progress=False)
     return counted(
         pattern,
         task,
@@ -39,12 +45,23 @@ def trained(
         logits,
         note=history.stopped,
         seconds=history.seconds + seconds,
-        peak_bytes=max(history.peak_bytes, peak_bytes),
+        peak_bytes=history.peak_bytes,
         trainable_parameters=trainable(network),
         history=history,
         network=view,
         about=describe(backbone, layer=network.layer, pool=network.pool),
     )
+
+
+def _head_on_features(network: Network, task: Task, backbone: Backbone) -> dict[str, np.ndarray]:
+    """Return a head's logits of the val and test pictures, from the features of a frozen body."""
+    found = extract_features(backbone, task, network.layer, pool=network.pool, progress=False)
+    logits = {}
+    with torch.no_grad():
+        for name in ("val", "test"):
+            x = torch.from_numpy(np.array(rows_of(found, name, network.layer)[0]))
+            logits[name] = network.head(x.to(backbone.device)).cpu().numpy()
+    return logits
 
 
 def look(
@@ -79,6 +96,7 @@ def counted(
         interval=_metrics.wilson_interval(int((predicted[last] == labels).sum()), len(labels)),
         balanced_accuracy=_metrics.balanced_accuracy(confusion),
         confusion=confusion,
+        predicted=predicted,
         **rest,
     )
 
@@ -88,3 +106,17 @@ def rows_of(found: Features, split: str, layer: str) -> tuple[np.ndarray, np.nda
     if split in found.split:
         return found.of(split, layer)
     return found.x[layer][:0], found.y[:0]
+
+
+def forward_bytes(backbone: Backbone, model: nn.Module) -> int:
+    """Bytes that a look at one batch of pictures needs."""
+    size = backbone.preprocess.crop_size
+    return forward_account(model, (3, size, size), fast_batch_size(backbone)).bytes.total
+
+
+def standalone_bytes(backbone: Backbone, network: Network, found: Features, layer: str) -> int:
+    """Bytes of the extraction, or of the tables that the probe is fitted to, if they are more."""
+    n_train, width = found.of("train", layer)[0].shape
+    weights = sum(p.nbytes for p in network.parameters())
+    tables = found.x[layer].nbytes + 2 * 8 * n_train * width  # as read, and in double precision
+    return max(forward_bytes(backbone, network), weights + tables)

@@ -4,15 +4,15 @@ import ctypes
 import os
 import platform
 import sys
-import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 MIB = 2**20
 GIB = 2**30
@@ -69,43 +69,18 @@ def give_memory_back() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-class PeakMemory:
-    """Watch memory while a block runs; `peak` is the largest figure in bytes.
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let matrix products run in one thread: with small ones, more threads cost more than they give."""
+    import warnings
 
-    On a CPU it is the resident set of this process (what is there before counts too), looked at
-    every 20 ms; on a CUDA GPU what PyTorch has taken of the GPU's memory.
-    """
+    with warnings.catch_warnings():  # threadpoolctl warns of OpenMP libraries that are not ours
+        warnings.simplefilter("ignore", RuntimeWarning)
+        from threadpoolctl import threadpool_limits
 
-    def __init__(self, device: "torch.device | None" = None) -> None:
-        self.peak = 0
-        self._device = device if device is not None and device.type == "cuda" else None
-        self._ended = threading.Event()
-
-    def __enter__(self) -> "PeakMemory":
-        import torch
-
-        if self._device is not None:
-            torch.cuda.reset_peak_memory_stats(self._device)
-        else:
-            self._process = psutil.Process()
-            self._watcher = threading.Thread(target=self._watch, daemon=True)
-            self._watcher.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        import torch
-
-        if self._device is not None:
-            self.peak = torch.cuda.max_memory_allocated(self._device)
-        else:
-            self._ended.set()
-            self._watcher.join()
-
-    def _watch(self) -> None:
-        while True:
-            self.peak = max(self.peak, self._process.memory_info().rss)
-            if self._ended.wait(0.02):
-                return
+        limits = threadpool_limits(1)
+    with limits:
+        yield
 
 
 def accelerators() -> dict[str, str]:

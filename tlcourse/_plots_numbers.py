@@ -208,8 +208,9 @@ def confusion(
             axes.text(
                 column, row, counts[row, column], ha="center", va="center", color=colour, size=10
             )
-    axes.set_xticks(range(n), classes, rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(n), classes)
+    shown = [name.replace("$", r"\$") for name in classes]  # which is no mathematics
+    axes.set_xticks(range(n), shown, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(n), shown)
     axes.set(xlabel="predicted", ylabel="true")
     if title:
         axes.set_title(title)

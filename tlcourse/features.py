@@ -21,7 +21,7 @@ from tlcourse.backbones import Backbone
 from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.tasks import Task
 
-Weights = Literal["imagenet", "random0", "random1", "random2"]
+Weights = Literal["imagenet", "random0", "random1", "random2", "pixels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +124,7 @@ def extract_features(
         backbone.layer(name)
     if batch_size is not None and batch_size < 1:
         raise CourseError(f"batch_size is {batch_size}, but must be 1 or larger.")
-    splits = _splits(task)
+    splits = named_splits(task)
     pictures = Joined([split for _, split in splits])
     if not len(pictures):
         raise CourseError("There is no picture to extract features from.")
@@ -145,7 +145,12 @@ def extract_features(
     )
 
 
-def _splits(task: Task | Split) -> list[tuple[str, Split]]:
+def named_splits(task: Task | Split) -> list[tuple[str, Split]]:
+    """Return a task's splits with their names, in order; a single split is called "all".
+
+    Raises:
+        CourseError: It is neither.
+    """
     if isinstance(task, Split):
         return [("all", task)]
     if isinstance(task, Task):
@@ -168,7 +173,11 @@ def load_features(task: str = "hymenoptera", weights: Weights = "imagenet") -> F
 
     Args:
         task: "hymenoptera", the ants and bees photographs.
-        weights: "imagenet", or one of three random initialisations.
+        weights: "imagenet", or one of three random initialisations, "random0" to "random2". Or
+            "pixels", without any network: `x["pixels"]` (N, 396), the photographs at 32 x 32
+            pixels, turned in a way that nobody can undo. All distances and angles between
+            them are those of the pixels (around their mean), so that a linear probe gives the
+            same answers; but no number is a pixel's, and no picture can be made of them.
 
     Raises:
         UnknownNameError: There are no such features.

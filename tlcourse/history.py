@@ -38,7 +38,7 @@ class History:
         stopped: Why it ended early; empty if it did not.
         seconds: All of it, what was computed beforehand included.
         prepare_seconds: Of it, for the output of the frozen part (also where it was stored already).
-        peak_bytes: Largest memory of this process (on a GPU: of PyTorch there) meanwhile.
+        peak_bytes: Memory that the largest step needs, the sum over all owners (`tlcourse.cost`).
         batch_size: Pictures per step.
         cached_until: Layer whose output was computed once per picture; None if nothing was.
     """

@@ -13,9 +13,15 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tlcourse._evaluate import counted, look, rows_of, trained
+from tlcourse._evaluate import (
+    counted,
+    forward_bytes,
+    look,
+    rows_of,
+    standalone_bytes,
+    trained,
+)
 from tlcourse._groups import grouped, matching_classes
-from tlcourse._machine import PeakMemory
 from tlcourse._saved import describe
 from tlcourse._task_checks import check_task
 from tlcourse.backbones import Backbone
@@ -64,15 +70,14 @@ def classifier(
         )
     network = grouped(backbone, task.classes, groups)
     about = describe(backbone, layer="logits", groups=groups)
-    with PeakMemory(backbone.device) as memory:
-        logits, seconds = look(network, task, progress=progress)
+    logits, seconds = look(network, task, progress=progress)
     return counted(
         "classifier",
         task,
         "logits",
         logits,
         seconds=seconds["val"],
-        peak_bytes=memory.peak,
+        peak_bytes=forward_bytes(backbone, backbone.model),
         network=network,
         about=about,
     )
@@ -102,8 +107,7 @@ def standalone_extractor(
         CourseError: A task that nothing can be learned from.
     """
     check_task(task)
-    with PeakMemory(backbone.device) as memory:
-        found, probe, seconds = _fitted(backbone, task, layer, pool, progress)
+    found, probe, seconds = _fitted(backbone, task, layer, pool, progress)
     network = Network(backbone, len(task.classes), layer=layer, pool=pool, head=probe.as_head())
     freeze(network, layer)
     logits = {name: probe.logits(rows_of(found, name, layer)[0]) for name in ("val", "test")}
@@ -113,7 +117,7 @@ def standalone_extractor(
         layer,
         logits,
         seconds=seconds,
-        peak_bytes=memory.peak,
+        peak_bytes=standalone_bytes(backbone, network, found, layer),
         trainable_parameters=probe.weight.size + probe.bias.size,
         network=network.as_backbone(task.classes),
         about=describe(backbone, layer=layer, pool=pool),
@@ -212,10 +216,9 @@ def fine_tune(
     """
     check_task(task)
     head, seconds = None, 0.0
-    with PeakMemory(backbone.device) as memory:
-        if head_first:
-            _, probe, seconds = _fitted(backbone, task, layer, pool, progress)
-            head = probe.as_head()
+    if head_first:
+        _, probe, seconds = _fitted(backbone, task, layer, pool, progress)
+        head = probe.as_head()
     network = Network(backbone, len(task.classes), layer=layer, pool=pool, head=head, seed=seed)
     freeze(network, freeze_until)
     if learning_rate is None:
@@ -233,9 +236,7 @@ def fine_tune(
         progress=progress,
         **options,
     )
-    return trained(
-        "fine_tune", network, task, backbone, history, seconds=seconds, peak_bytes=memory.peak
-    )
+    return trained("fine_tune", network, task, backbone, history, seconds=seconds)
 
 
 def from_scratch(

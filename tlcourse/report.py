@@ -7,49 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tlcourse._machine import MEMORY_LIMIT, MIB
+from tlcourse._page import facts, page
 
 if TYPE_CHECKING:
     from tlcourse._execute import Outcome
 
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-<p>{summary}</p>
-{table}
-{failures}
-{machine}
-</main>
-</body>
-</html>
-"""
-_STYLE = """
-:root { color-scheme: light dark; --text: #1b1b1b; --back: #fff; --soft: #f1f3f5;
-  --line: #8a8f94; --good: #00634a; --bad: #a33b00; }
-@media (prefers-color-scheme: dark) { :root { --text: #ececec; --back: #17191b;
-  --soft: #24282b; --line: #858b91; --good: #4fd0a5; --bad: #ff9d5c; } }
-body { margin: 0; background: var(--back); color: var(--text);
-  font: 1rem/1.5 system-ui, sans-serif; }
-main { max-width: 60rem; margin: 0 auto; padding: 1rem; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; margin: 1rem 0; }
-caption { text-align: left; padding-bottom: .4rem; }
-th, td { padding: .35rem .8rem; border-bottom: 1px solid var(--line); text-align: left;
-  vertical-align: top; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
-.good { color: var(--good); font-weight: 600; }
-.bad { color: var(--bad); font-weight: 600; }
-pre { background: var(--soft); border-left: 4px solid var(--line); padding: .8rem; margin: .5rem 0;
-  overflow-x: auto; font: .9rem/1.4 ui-monospace, monospace; }
-a { color: inherit; }
-"""
 _WORDS = {"passed": "Passed", "failed": "Failed", "stopped": "Stopped", "not run": "Not run"}
 
 
@@ -65,14 +27,9 @@ def render(outcomes: Sequence["Outcome"], machine: Mapping[str, str]) -> str:
     over = sum(outcome.over_time or outcome.over_memory for outcome in outcomes)
     if over:
         summary += f"; {over} took more time or memory than planned"
-    return _PAGE.format(
-        title="The notebooks of tlcourse, executed",
-        style=_STYLE,
-        summary=f"{summary}. {date.today():%d %B %Y}.",
-        table=_table(outcomes),
-        failures="\n".join(_failure(o) for o in outcomes if o.failure),
-        machine=_machine(machine),
-    )
+    failures = "\n".join(_failure(o) for o in outcomes if o.failure)
+    body = f"<p>{summary}. {date.today():%d %B %Y}.</p>\n{_table(outcomes)}\n{failures}\n"
+    return page("The notebooks of tlcourse, executed", body + facts("Machine", machine))
 
 
 def summary_line(outcome: "Outcome") -> str:
@@ -169,11 +126,3 @@ def _failure(outcome: "Outcome") -> str:
             f"<pre>{html.escape(failure.traceback)}</pre></details>"
         )
     return "\n".join([*parts, "</section>"])
-
-
-def _machine(facts: Mapping[str, str]) -> str:
-    rows = "".join(
-        f'<tr><th scope="row">{html.escape(name)}</th><td>{html.escape(value)}</td></tr>'
-        for name, value in facts.items()
-    )
-    return f'<h2>Machine</h2><div class="scroll"><table>{rows}</table></div>'

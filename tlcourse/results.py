@@ -1,6 +1,7 @@
 """What a pattern brought and cost, and the network that it made, to use and to keep."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,10 +40,12 @@ class Result:
             there is no test picture).
         balanced_accuracy: Mean over the classes of the share that is right, on the same pictures.
         confusion: Counts (classes, classes) on the same pictures; a row for each true class.
+        predicted: "val" and "test" -> label that it gives to each picture, (N,).
         seconds: From the pictures to the finished network; looking at the test split not counted.
             Features that were stored already count as if they had been computed. "classifier" has
             nothing to finish: for it, the seconds to look at the validation pictures.
-        peak_bytes: Largest memory of this process (on a CUDA GPU: of PyTorch there) meanwhile.
+        peak_bytes: Memory that its largest step needs, the sum over all owners (`tlcourse.cost`).
+            It does not depend on what else the process holds.
         trainable_parameters: How many numbers were learned.
         history: The epochs, where there were any.
         network: What was made: a `Network`, or the backbone's own for "classifier".
@@ -60,6 +63,7 @@ class Result:
     interval: tuple[float, float] = (0.0, 1.0)
     balanced_accuracy: float = math.nan
     confusion: np.ndarray | None = field(default=None, repr=False)
+    predicted: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     seconds: float = 0.0
     peak_bytes: int = 0
     trainable_parameters: int = 0
@@ -125,7 +129,7 @@ class Result:
             f"  {on} accuracy {value:.3f} (95 % interval {low:.3f} to {high:.3f}), "
             f"validation accuracy {self.val_accuracy:.3f}\n"
             f"  {self.trainable_parameters:,} numbers learned, {self.seconds:.1f} s, "
-            f"peak memory {self.peak_bytes / 2**20:.0f} MiB"
+            f"memory {self.peak_bytes / 2**20:.0f} MiB"
         )
 
 

@@ -2,15 +2,17 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
+from tlcourse._account import forward_account, training_account
 from tlcourse._batches import shuffled
 from tlcourse._device import own_random_numbers
-from tlcourse._machine import PeakMemory, give_memory_back
+from tlcourse._fast import fast_batch_size
+from tlcourse._machine import give_memory_back
 from tlcourse._notes import say
 from tlcourse._steps import Stepper
 from tlcourse._task_checks import check_task
@@ -42,6 +44,7 @@ def fit(
     seed: int = 0,
     live: bool | None = None,
     progress: bool = True,
+    on_step: Callable[[], None] | None = None,
 ) -> History:
     """Train what is not frozen, and keep the weights of the best epoch.
 
@@ -75,6 +78,8 @@ def fit(
         seed: Decides the order of the pictures and the augmentation.
         live: Draw the curves while it runs; by default in a notebook.
         progress: Show a progress bar.
+        on_step: Called after each step. If it raises, the training ends with that error, and the
+            best weights so far are put back.
 
     Raises:
         CourseError: A task or an option that nothing can be trained with; see the sentence.
@@ -95,10 +100,7 @@ def fit(
         if layer is not None:
             network.backbone.layer(layer)  # a misspelt one is told before the training begins
     started = time.perf_counter()
-    with (
-        PeakMemory(network.backbone.device) as memory,
-        own_random_numbers(seed, network.backbone.device),
-    ):
+    with own_random_numbers(seed, network.backbone.device):
         frozen = [network.frozen_until, *plan.values()] if 1 not in plan else [*plan.values()]
         data = training_data(
             network, task, frozen, augment=augment, cache_frozen=cache_frozen, progress=progress
@@ -106,18 +108,33 @@ def fit(
         run = _Fit(network, data, groups, epochs, batch_size, label_smoothing, warmup, seed)
         if start_counts:
             run.look_at_start()
-        run.go(plan, patience, live, progress)
+        run.go(plan, patience, live, progress, on_step)
+    seconds = time.perf_counter() - started - data.waited + data.prepare_seconds
+    peak_bytes = _largest_step(network, batch_size, data.cached_until)
     give_memory_back()
     return History(
         epochs=tuple(run.epochs),
         best_epoch=run.best_epoch,
         stopped=run.stopped,
-        seconds=time.perf_counter() - started - data.waited + data.prepare_seconds,
+        seconds=seconds,
         prepare_seconds=data.prepare_seconds,
-        peak_bytes=memory.peak,
+        peak_bytes=peak_bytes,
         batch_size=batch_size,
         cached_until=data.cached_until,
     )
+
+
+def _largest_step(network: Network, batch_size: int, cached_until: str | None) -> int:
+    """Bytes that a step of the training needs, or a look at other pictures between the epochs."""
+    at_once = fast_batch_size(network.backbone) if cached_until else 2 * batch_size
+    shape = (3, network.backbone.preprocess.crop_size, network.backbone.preprocess.crop_size)
+    mode = network.training
+    network.train()
+    step = training_account(network, shape, batch_size).bytes.total
+    network.eval()
+    look = forward_account(network, shape, at_once).bytes.total
+    network.train(mode)
+    return max(step, look)
 
 
 class _Fit:
@@ -164,6 +181,7 @@ class _Fit:
         patience: int | None,
         live: bool | None,
         progress: bool,
+        on_step: Callable[[], None] | None = None,
     ) -> None:
         """Run the epochs, and put the best weights back."""
         from tqdm.auto import tqdm
@@ -180,7 +198,7 @@ class _Fit:
             for epoch in range(1, self.n_epochs + 1):
                 if epoch in plan:
                     freeze(self.network, plan[epoch])
-                self._one_epoch(epoch, bar)
+                self._one_epoch(epoch, bar, on_step)
                 if self.stopped:
                     break
                 if curve:
@@ -198,7 +216,7 @@ class _Fit:
                 self.network.load_state_dict(self.best)
             self.network.train(mode)
 
-    def _one_epoch(self, epoch: int, bar: Any) -> None:
+    def _one_epoch(self, epoch: int, bar: Any, on_step: Callable[[], None] | None) -> None:
         started = time.perf_counter()
         self.network.train()
         total, seen = 0.0, 0
@@ -210,6 +228,8 @@ class _Fit:
                 return
             total, seen = total + loss * len(labels), seen + len(labels)
             bar.update()
+            if on_step:
+                on_step()
         val_loss, val_accuracy = self._validate()
         if len(self.data.val_labels) and not math.isfinite(val_loss):
             self._stop(f"the validation loss was {val_loss} after step {self.stepper.steps}")
