@@ -75,19 +75,18 @@ def make_plan(
             runs = _runs(backbone, counts, speeds, chosen, setting, layer, batch_size, augment)
             if sum(run.seconds for run in runs) <= room:
                 break
-        else:  # not even in the shortest setting: the longest run is left out
-            longest = max(runs, key=lambda run: run.seconds)
-            chosen.remove(longest.pattern)
-            notes.append(
-                f"{longest.pattern} is left out: it would take about {in_words(longest.seconds)}."
-            )
-            quickest, runs = longest, []
+        else:  # not even in the shortest setting: what takes the longest is left out
+            takes = {p: sum(r.seconds for r in runs if r.pattern == p) for p in chosen}
+            last = max(chosen, key=takes.__getitem__)
+            chosen.remove(last)
+            notes.append(f"{last} is left out: it would take about {in_words(takes[last])}.")
+            runs = []
             continue
         break
     if not runs:
-        need = (quickest.seconds + budget * _FILL - room) / _FILL
+        need = (takes[last] + budget * _FILL - room) / _FILL
         raise CourseError(
-            f"A budget of {in_words(budget)} is too small for any pattern: {quickest.pattern} needs "
+            f"A budget of {in_words(budget)} is too small for any pattern: {last} needs "
             f"about {in_words(need)}, with the time to get ready. Give more time, or take smaller "
             "pictures: backbone.at_size(128)."
         )
