@@ -372,7 +372,7 @@ def test_the_curves_mark_the_best_and_the_shallowest_layer(three):
         best, first = found.layers.index(found.best), found.layers.index(found.shallowest)
         assert (best, first) == (2, 1)
         assert drawn(axes, "best layer").get_xdata() == [best]
-        assert drawn(axes, "shallowest that cannot be told apart from it").get_xdata() == [first]
+        assert drawn(axes, "shallowest not told apart from it").get_xdata() == [first]
         assert list(drawn(axes, "trained weights").get_ydata()) == [0.6, 0.88, 0.91, 0.7]
         assert set(drawn(axes, "always the most frequent class").get_ydata()) == {0.5}
     assert "best 0.91 at stage2, shallowest not told apart from it stage1" in figure.alt

@@ -21,7 +21,7 @@ SEEDS = (0, 1, 2)
 _FILL = 0.8  # of the budget; the rest is for what the probe cannot foresee
 _LOOK = 0.4  # of it at most for computing features; more pictures than that are not used
 _HEAD_EPOCHS = 10
-_EACH = 1.0  # seconds that every training takes beside its steps
+_EACH = 0.8  # seconds that every training takes beside its steps
 _ENOUGH = 0.7  # of the operations in the frozen part, where not all can be trained
 
 # From rich to poor: (freeze?, epochs of fine_tune, epochs of from_scratch, seeds). Without a

@@ -9,13 +9,16 @@ if TYPE_CHECKING:
     from tlcourse.comparison import Comparison
 
 
+_WIDE = 8  # largest over smallest: from here on an axis is logarithmic
+
+
 @drawing
 def tradeoffs(
     comparison: "Comparison", *, title: str | None = None, alt: str | None = None
 ) -> Figure:
     """Show accuracy against time and against memory, one point for each pattern.
 
-    Lines are 95 % intervals of the accuracy, small points the other seeds. A ring marks the pattern
+    Lines are 95 % intervals of the accuracy, small points the lowest and the highest seed. A ring marks the pattern
     that is recommended.
 
     Args:
@@ -42,13 +45,13 @@ def tradeoffs(
             if name == chosen:
                 ring = {"markersize": 19, "markerfacecolor": "none", "markeredgecolor": "black"}
                 axes.plot(row[column], row.accuracy, "o", label="recommended", **ring)
-        axes.set_xscale("log")
+        if table[column].max() > _WIDE * table[column].min():
+            axes.set_xscale("log")
+            plain_numbers(axes)
         axes.margins(x=0.15)
         axes.grid(axis="y", alpha=0.3)
     left.set(xlabel="seconds to the finished network", ylabel=f"accuracy ({comparison.split})")
     right.set(xlabel="memory of its largest step, MiB")
-    for axes in (left, right):
-        plain_numbers(axes)
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     told = "; ".join(

@@ -111,6 +111,7 @@ def layer_differences(
         axes.set_yticks(range(len(pairs)), [f"{x} (best)" if x == found.best else x for x in pairs])
         axes.set_title(name)
         axes.grid(axis="x", alpha=0.3)
+        axes.locator_params(axis="x", nbins=5)
         near = [layer for layer, pair in pairs.items() if not pair.told_apart]
         texts.append(f"{name}: best is {found.best}; not told apart from it: {', '.join(near)}")
     figure.supxlabel("accuracy minus that of the best layer, with its 95 % interval", size=11)
@@ -138,7 +139,7 @@ def _curve(axes: "Axes", found: LayerProbes) -> str:
         markeredgewidth=1.8,
         markersize=17,
         linestyle="none",
-        label="shallowest that cannot be told apart from it",
+        label="shallowest not told apart from it",
     )
     return (
         f"{y[0]:.2f} at {found.layers[0]}, {y[-1]:.2f} at {found.layers[-1]}, best {y[best]:.2f} at "

@@ -116,7 +116,7 @@ def nearest_neighbours(
     widths = [1.0] + [0.15, *[1.0] * n] * len(found)
     figure = new_figure(
         (1.35 if labels is not None else 1.1) * 10 / columns * len(queries) + 0.9,
-        title="Each row: a picture, and the pictures most alike to it",
+        title="Each row: a picture, and the pictures that are most like it",
     )
     grid = figure.add_gridspec(len(queries), columns, width_ratios=widths)
 

@@ -59,7 +59,7 @@ EXERCISES = (
         id="07.1",
         question="How many million bytes do parameters, gradients and AdamW's state take?",
         right=lambda a: close(a, 48, rel=0.02),
-        praise="Four numbers for each parameter, four bytes for each number. No picture is in yet.",
+        praise="Four numbers for each parameter, four bytes for each number. That holds whatever the batch is.",
         misconceptions=(
             Misconception(
                 "parameters only",
