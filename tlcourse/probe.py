@@ -111,14 +111,18 @@ class Rows:
             turned, sizes, self.basis = np.linalg.svd(self.values, full_matrices=False)
             self.values = turned * sizes
 
-    def fit(self, y: np.ndarray, strength: float) -> Probe:
-        """Fit logistic regression; `strength` is scikit-learn's `C`."""
+    def fit(self, y: np.ndarray, strength: float, tolerance: float = 1e-4) -> Probe:
+        """Fit logistic regression; `strength` and `tolerance` are scikit-learn's `C` and `tol`.
+
+        With a larger tolerance it would end early where the penalty is weak, and the strength that
+        is chosen would depend on where it ended.
+        """
         import warnings
 
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
 
-        regression = LogisticRegression(C=strength, max_iter=500, tol=1e-3)
+        regression = LogisticRegression(C=strength, max_iter=500, tol=tolerance)
         with warnings.catch_warnings():  # with weak regularisation it may go on for ever
             warnings.simplefilter("ignore", ConvergenceWarning)
             regression.fit(self.values, y)
