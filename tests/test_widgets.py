@@ -117,6 +117,24 @@ def test_an_archive_never_writes_outside_its_folder(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"in"}
 
 
+def test_an_archive_whose_content_is_damaged_is_refused(tmp_path):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.txt", bytes(range(256)) * 40)
+    content = bytearray(packed.getvalue())
+    content[40:60] = b"\xff" * 20  # inside what is packed; names and table stay as they are
+    with pytest.raises(tl.CourseError, match="cannot be unpacked"):
+        unpack(bytes(content), tmp_path)
+
+
+def test_what_a_system_adds_beside_the_outer_folder_does_not_count(folder, tmp_path):
+    packed = io.BytesIO(zipped(folder, "mine/"))
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr("__MACOSX/mine/._1.png", "x")
+        archive.writestr(".DS_Store", "x")
+    assert unpack(packed.getvalue(), tmp_path) == tmp_path / "mine"
+
+
 def test_a_damaged_or_huge_archive_is_refused(tmp_path, monkeypatch):
     with pytest.raises(tl.CourseError, match="cannot be unpacked"):
         unpack(b"no archive", tmp_path)

@@ -61,7 +61,7 @@ def read_folder(
     classes: dict[str, list[str]] = {}
     entries: list[_Entry] = []
     for split, base in bases.items():
-        classes[split] = [path.name for path in _children(base) if path.is_dir()]
+        classes[split] = [path.name for path in children(base) if path.is_dir()]
         entries += _entries(folder, base, split, skipped)
     names = sorted({name for found in classes.values() for name in found})
     _check_classes(folder, names, entries)
@@ -103,7 +103,7 @@ def _content(path: Path, *, max_side: int | None) -> bytes:
         raise PictureError(f"{path} cannot be opened: {error.strerror}.") from error
 
 
-def _children(folder: Path) -> list[Path]:
+def children(folder: Path) -> list[Path]:
     """What lies in a folder, sorted by name, without the files that systems put there."""
     try:
         found = sorted(folder.iterdir(), key=lambda path: path.name)
@@ -122,12 +122,12 @@ def _split_folders(folder: Path, skipped: list[Skipped]) -> dict[str, Path]:
         raise CourseError(f"The folder {folder} does not exist. Check the spelling of its path.")
     if not folder.is_dir():
         raise CourseError(f"{folder} is a file; give the folder that holds the class folders.")
-    inside = _children(folder)
+    inside = children(folder)
     splits: dict[str, Path] = {}
     for path in inside:
         split = _SPLIT_FOLDERS.get(path.name.lower())
         # A folder "train" that holds pictures instead of folders is a class: trains.
-        if split and path.is_dir() and any(child.is_dir() for child in _children(path)):
+        if split and path.is_dir() and any(child.is_dir() for child in children(path)):
             if split in splits:
                 raise CourseError(
                     f"{folder} holds {splits[split].name!r} and {path.name!r}, which both mean the "
@@ -149,7 +149,7 @@ def _split_folders(folder: Path, skipped: list[Skipped]) -> dict[str, Path]:
 
 def _entries(root: Path, base: Path, split: str, skipped: list[Skipped]) -> Iterator[_Entry]:
     """Picture files of each class folder in `base`, in sorted order."""
-    for child in _children(base):
+    for child in children(base):
         if not child.is_dir():
             if split != "all":  # else it is reported already
                 reason = "it is not in the folder of a class"
