@@ -5,7 +5,7 @@ import functools
 import html
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -16,6 +16,7 @@ from tlcourse.errors import CourseError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from PIL.Image import Image
 
 # Okabe and Ito's colours: they stay apart for colour-blind readers and in grey print.
@@ -208,3 +209,20 @@ def place(values: np.ndarray) -> str:
 
 def _has_photograph(figure: MatplotlibFigure) -> bool:
     return any(image.get_array().ndim == 3 for axes in figure.axes for image in axes.images)
+
+
+def check_curves(caller: str, x: Sequence[Any], series: Mapping[str, Sequence[float]]) -> None:
+    """Refuse curves that have not one number for each `x`, or none at all."""
+    if not series or any(len(y) != len(x) for y in series.values()):
+        raise CourseError(
+            f"{caller}() needs at least one curve, each with {len(x)} numbers, one for each x."
+        )
+
+
+def plain_numbers(axis: "Axis") -> None:
+    """Write the numbers of a logarithmic axis as 1, 2, 5, 10, ..., not as powers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from tlcourse._durations import in_words
-from tlcourse._figures import COLOURS, MARKERS, Figure, drawing, new_figure
+from tlcourse._figures import COLOURS, MARKERS, Figure, drawing, new_figure, plain_numbers
 
 if TYPE_CHECKING:
     from tlcourse.comparison import Comparison
@@ -47,7 +47,7 @@ def tradeoffs(
                 axes.plot(row[column], row.accuracy, "o", label="recommended", **ring)
         if table[column].max() > _WIDE * table[column].min():
             axes.set_xscale("log")
-            plain_numbers(axes)
+            plain_numbers(axes.xaxis)
         axes.margins(x=0.15)
         axes.grid(axis="y", alpha=0.3)
     left.set(xlabel="seconds to the finished network", ylabel=f"accuracy ({comparison.split})")
@@ -60,12 +60,3 @@ def tradeoffs(
     )
     figure.alt = alt or f"Accuracy against time and against memory: {told}. Recommended: {chosen}."
     return figure
-
-
-def plain_numbers(axes: Any) -> None:
-    """Write the numbers of a logarithmic axis as 1, 2, 5, 10, ..., not as powers."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())

@@ -14,8 +14,10 @@ from tlcourse._figures import (
     SKY,
     VERMILION,
     Figure,
+    check_curves,
     drawing,
     new_figure,
+    plain_numbers,
 )
 from tlcourse.errors import CourseError
 
@@ -122,11 +124,8 @@ def growth(
     Raises:
         CourseError: There is no curve, or one has not as many numbers as `x`.
     """
-    if not series or any(len(y) != len(x) for y in series.values()):
-        raise CourseError(
-            f"growth() needs at least one curve, each with {len(x)} numbers, one for each x."
-        )
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+    check_curves("growth", x, series)
+    from matplotlib.ticker import NullLocator
 
     figure = new_figure(4.2, width=9)
     axes = figure.subplots()
@@ -145,8 +144,7 @@ def growth(
     axes.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel, title=title or "")
     axes.set_xticks(list(x), [f"{value:g}" for value in x])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    plain_numbers(axes.yaxis)
     axes.yaxis.set_minor_locator(NullLocator())
     axes.grid(axis="y", alpha=0.3)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)

@@ -6,7 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from tlcourse._figures import COLOURS, MARKERS, WIDTH, Figure, drawing, horizontal_bars, new_figure
+from tlcourse._figures import (
+    COLOURS,
+    MARKERS,
+    WIDTH,
+    Figure,
+    check_curves,
+    drawing,
+    horizontal_bars,
+    new_figure,
+)
 from tlcourse.errors import CourseError
 
 Interval = tuple[float, float]
@@ -111,10 +120,7 @@ def lines(
     Raises:
         CourseError: There is no curve, or one has not as many numbers as `x`.
     """
-    if not series or any(len(y) != len(x) for y in series.values()):
-        raise CourseError(
-            f"lines() needs at least one curve, each with {len(x)} numbers, one for each x."
-        )
+    check_curves("lines", x, series)
     figure = new_figure(4.2, width=9)
     axes = figure.subplots()
     texts = []
