@@ -26,7 +26,7 @@ from tiny_tasks import picture, tiny_backbone
 from typer.testing import CliRunner
 
 import tlcourse as tl
-from tlcourse import CourseError, _machine, _notebooks, _planning, cli, doctor
+from tlcourse import CourseError, _cli_pictures, _machine, _notebooks, _planning, cli, doctor
 from tlcourse._notebooks import FIRST
 from tlcourse._speeds import Speeds
 
@@ -662,7 +662,7 @@ def test_the_time_to_read_the_pictures_counts(here, pictures, tiny_network, monk
         raise CourseError("enough")
 
     monkeypatch.setattr(tl, "compare", compare)
-    monkeypatch.setattr(cli, "time", Clock())
+    monkeypatch.setattr(_cli_pictures, "time", Clock())
     for budget, left in (("90s", [40]), ("40s", [])):
         given.clear()
         result = CliRunner().invoke(cli.app, ["compare", str(pictures), "--budget", budget])
