@@ -64,7 +64,7 @@ def top_pictures(
         for column, index in enumerate(result.top(channel, n)):
             seen = backbone.preprocess(only_picture(pictures[int(index)]))
             whole = backbone.preprocess.undo(seen).permute(1, 2, 0).numpy()
-            box = _box(result.where[index, channel], result.patch, whole.shape)
+            box = result.box(index, channel, whole.shape)
             axes = figure.add_subplot(grid[per_channel * block, column + 1])
             draw_picture(axes, whole, frame=True)
             if patches:
@@ -196,15 +196,6 @@ def _neighbours_text(
         for name, indices in found.items()
     ]
     return text + " and of ".join(shares) + "."
-
-
-def _box(where: np.ndarray, side: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Square around a place (shares of height and width), moved to lie inside the picture."""
-    starts = [
-        int(np.clip(round(share * length - side / 2), 0, max(length - side, 0)))
-        for share, length in zip(where, shape[:2], strict=True)
-    ]
-    return slice(starts[0], starts[0] + side), slice(starts[1], starts[1] + side)
 
 
 def _outline(axes: Any, box: tuple[slice, slice]) -> None:

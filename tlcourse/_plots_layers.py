@@ -93,7 +93,7 @@ def activation_maps(
         UnknownNameError: A layer does not exist; the nearest names are offered.
         CourseError: A layer gives no maps.
     """
-    names = _map_layers(backbone) if layers is None else list(layers)
+    names = map_layers(backbone) if layers is None else list(layers)
     batch = to_batch(backbone, picture)
     found = activations(backbone, batch, names)
     figure = new_figure(1.15 * len(names) + 0.5, title="One picture, layer by layer")
@@ -157,7 +157,8 @@ def _first_convolution(backbone: Backbone, layer: str | None) -> tuple[str, np.n
     )
 
 
-def _map_layers(backbone: Backbone) -> list[str]:
+def map_layers(backbone: Backbone) -> list[str]:
+    """Names of the layers that give maps, from input to output."""
     return [
         layer.name
         for layer in backbone.named_layers

@@ -15,6 +15,7 @@ from tlcourse._figures import (
     pixels,
     place,
 )
+from tlcourse._tiles import block_means
 from tlcourse.attributions import Method, attribute, class_index
 from tlcourse.backbones import Backbone
 from tlcourse.errors import CourseError
@@ -126,7 +127,7 @@ def attribution(
                 f"The map of {method} has shape {values.shape}, the picture {seen.shape[:2]}. "
                 "Pass what tl.attribute(backbone, picture) gave."
             )
-        coarse = _block_means(values, 4)
+        coarse = block_means(values, 4)
         scaled = np.clip(coarse / (np.quantile(np.abs(coarse), 0.99) or 1.0), -1, 1)
         called = _METHODS.get(method, method.replace("_", " "))
         draw_picture(axes, light, called)
@@ -217,10 +218,3 @@ def _as_image(backbone: Backbone, picture: "Image | torch.Tensor") -> "Image":
 
 def _percent(probability: float) -> str:
     return "< 1%" if probability < 0.005 else f"{probability:.0%}"
-
-
-def _block_means(values: np.ndarray, side: int) -> np.ndarray:
-    """Average an (H, W) map over squares; what does not fill a square at the end is left out."""
-    height, width = (length // side for length in values.shape)
-    blocks = values[: height * side, : width * side].reshape(height, side, width, side)
-    return blocks.mean(axis=(1, 3))

@@ -38,12 +38,25 @@ class Excitation:
         """Indices of the `n` pictures that excite a channel most, the strongest first."""
         return np.argsort(-self.strongest[:, channel], kind="stable")[:n]
 
+    def standing_out(self, values: np.ndarray) -> np.ndarray:
+        """Channels in the order in which (C,) values stand out from a typical picture's."""
+        spread = self.strongest.std(axis=0)
+        score = (values - np.median(self.strongest, axis=0)) / np.where(
+            spread > 1e-6, spread, np.inf
+        )
+        return np.argsort(-score, kind="stable")
+
+    def box(self, index: int, channel: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
+        """Rows and columns of the patch in a preprocessed picture (H, W), moved to lie inside it."""
+        starts = [
+            int(np.clip(round(share * length - self.patch / 2), 0, max(length - self.patch, 0)))
+            for share, length in zip(self.where[index, channel], shape[:2], strict=True)
+        ]
+        return slice(starts[0], starts[0] + self.patch), slice(starts[1], starts[1] + self.patch)
+
     def choosy(self, n: int) -> list[int]:
         """The `n` channels whose best pictures stand out most from a typical picture."""
-        best = np.sort(self.strongest, axis=0)[-6:].mean(axis=0)
-        spread = self.strongest.std(axis=0)
-        score = (best - np.median(self.strongest, axis=0)) / np.where(spread > 1e-6, spread, np.inf)
-        return np.argsort(-score, kind="stable")[:n].tolist()
+        return self.standing_out(np.sort(self.strongest, axis=0)[-6:].mean(axis=0))[:n].tolist()
 
 
 def excitations(

@@ -1,0 +1,144 @@
+"""JupyterLab and a headless Chromium that uses it."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook
+
+_QUIET_SETTINGS = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "docmanager-extension/plugin": {"autosave": False},
+}
+RUN_ALL = "window.jupyterapp.commands.execute('notebook:run-all-cells')"
+
+
+def chromium():
+    """Path of the installed Chromium, or None."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((path for path in map(shutil.which, names) if path), None)
+
+
+class Lab:
+    """A JupyterLab of its own, in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "work"
+        self.folder.mkdir()
+        settings = folder / "settings"
+        for name, values in _QUIET_SETTINGS.items():
+            self.set(settings, name, values)
+        self.settings = settings
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        command = [
+            *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+            f"--ServerApp.port={self.port}",
+            "--ServerApp.ip=127.0.0.1",
+            "--IdentityProvider.token=",
+            f"--ServerApp.root_dir={self.folder}",
+            f"--LabApp.user_settings_dir={settings}",
+            f"--LabApp.workspaces_dir={folder / 'workspaces'}",
+            "--LabApp.expose_app_in_browser=True",
+        ]
+        environment = os.environ | {"JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
+        self.log = (folder / "lab.log").open("w")
+        self.process = subprocess.Popen(
+            command, cwd=self.folder, env=environment, stdout=self.log, stderr=self.log
+        )
+        self._wait_until_ready()
+
+    def set(self, folder: Path, name: str, values: dict) -> None:
+        path = folder / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values))
+
+    def theme(self, name: str) -> None:
+        self.set(self.settings, "apputils-extension/themes", {"theme": name})
+
+    def write(self, name: str, *sources: str) -> str:
+        """Make a small notebook."""
+        notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+        nbformat.write(notebook, self.folder / name)
+        return name
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait(20)
+        self.log.close()
+
+    def _wait_until_ready(self) -> None:
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api", timeout=2):
+                    return
+            except OSError:
+                time.sleep(0.2)
+        raise TimeoutError("JupyterLab did not start; see lab.log")
+
+
+class Page:
+    """A browser tab that shows one notebook, and what went wrong in it."""
+
+    def __init__(self, browser, lab: Lab, notebook: str, **options) -> None:
+        self.errors: list[str] = []
+        options = {"viewport": {"width": 1200, "height": 900}} | options
+        self.context = browser.new_context(**options)
+        self.tab = self.context.new_page()
+        self.tab.on("console", self._hear)
+        self.tab.on("pageerror", lambda error: self.errors.append(f"page: {error}"))
+        self.tab.goto(f"http://127.0.0.1:{lab.port}/lab/tree/{notebook}?reset")
+        self.tab.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        self.tab.wait_for_function(
+            "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel"
+            "?.status === 'idle'",
+            timeout=60_000,
+        )
+        self.tab.evaluate("window.jupyterapp.shell.collapseLeft()")
+
+    def _hear(self, message) -> None:
+        if message.type == "error":
+            self.errors.append(f"console: {message.text} ({message.location.get('url', '')})")
+
+    def run_all(self, seconds: float = 120) -> None:
+        """Run all cells and wait until the kernel has nothing more to do."""
+        self.tab.evaluate(RUN_ALL)
+        self.tab.wait_for_function(
+            """() => {
+                const panel = window.jupyterapp.shell.currentWidget;
+                const cells = panel.content.widgets.filter((c) => c.model.type === "code");
+                const done = cells.every((c) => !c.model.sharedModel.source.trim()
+                    || c.model.executionCount);
+                return done && panel.sessionContext.session.kernel.status === "idle";
+            }""",
+            timeout=1000 * seconds,
+        )
+
+    def failures(self) -> list[str]:
+        """Errors in outputs, widgets that did not render, errors of the console."""
+        outputs = self.tab.evaluate(
+            """() => window.jupyterapp.shell.currentWidget.content.widgets
+                .filter((c) => c.model.type === "code")
+                .flatMap((c) => c.model.outputs.toJSON())
+                .filter((o) => o.output_type === "error" || o.name === "stderr")
+                .map((o) => o.ename ? `${o.ename}: ${o.evalue}` : `stderr: ${o.text}`)"""
+        )
+        texts = ("Error displaying widget", "Error rendering output item", "Loading widget...")
+        broken = [t for t in texts if self.tab.get_by_text(t).count()]
+        return [*outputs, *broken, *self.errors]
+
+    def close(self) -> None:
+        self.tab.evaluate(
+            "window.jupyterapp.shell.currentWidget.sessionContext.shutdown().catch(() => {})"
+        )
+        self.context.close()

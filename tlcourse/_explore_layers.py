@@ -1,0 +1,181 @@
+"""Move through a network by hand: one picture, each layer, each channel (notebook 01)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+from PIL.Image import Image
+
+from tlcourse._controls import PictureChoice, Steps
+from tlcourse._explorer import Explorer, on_change, panel
+from tlcourse._figures import Figure, place
+from tlcourse._latest import Stale
+from tlcourse._plots_layers import activation_maps, map_layers
+from tlcourse._tiles import map_uri, photo_uri, row, tile
+from tlcourse.backbones import Backbone
+from tlcourse.excitation import Excitation, check_maps, excitations, only_picture
+from tlcourse.tap import activations
+
+_STRONGEST = 8  # maps in the overview
+_PATCHES = 6
+_BY_STRENGTH, _BY_NUMBER = "strongest first", "by number"
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the network gives for one picture.
+
+    Attributes:
+        picture: The picture.
+        uri: It, as it goes into the network.
+        maps: Layer -> float32 (C, h, w).
+        order: Layer -> channels, the one that stands out most first.
+    """
+
+    picture: Image
+    uri: str
+    maps: dict[str, np.ndarray]
+    order: dict[str, np.ndarray]
+
+
+class LayerExplorer(Explorer):
+    """Choose a picture, a layer and a channel; see its map, and what excites it most.
+
+    The activations of all layers are computed once for each picture.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        pictures: Mapping[str, Image],
+        reference: Sequence[Any],
+        found: Mapping[str, Excitation] | None,
+    ) -> None:
+        self.backbone = backbone
+        self.layers = list(found) if found else map_layers(backbone)
+        if found is None:
+            found = excitations(backbone, reference, self.layers)
+        self._found, self._reference = dict(found), reference
+        self._as_seen = lru_cache(64)(self._look_at_reference)
+        self._seen: _Seen | None = None
+        self.choice = PictureChoice(pictures, self.ask, self.show_problem)
+        self.depth = Steps("Layer", self.layers, len(self.layers) // 2)
+        self.order = widgets.Dropdown(
+            options=[_BY_STRENGTH, _BY_NUMBER],
+            description="Channels",
+            style={"description_width": "8em"},
+            layout={"width": "24em", "max_width": "100%"},
+        )
+        self.channel = Steps("Channel", self._channel_labels())
+        self.detail, self.patches, self.overview = panel(), panel(), panel()
+        parts = [self.choice, self.depth, self.order, self.channel]
+        super().__init__([*parts, self.detail, self.patches, self.overview], "Layer explorer")
+        self.depth.observe(self._other_layer, names="value")
+        on_change(self.ask, self.order, self.channel)
+        self.answer_now()
+
+    def close(self) -> None:
+        """Forget the picture and what was computed for it, too."""
+        self._seen, self._reference, self._found = None, (), {}
+        self._as_seen.cache_clear()
+        super().close()
+
+    def _other_layer(self, _: Any) -> None:
+        with self.channel.hold_trait_notifications():
+            self.channel.labels = self._channel_labels()
+            self.channel.value = 0
+        self.ask()
+
+    def _channel_labels(self) -> list[str]:
+        count = self._found[self.depth.label].strongest.shape[1]
+        return [f"{i} of {count}" for i in range(1, count + 1)]
+
+    def _request(self) -> tuple[Image, str, int, bool]:
+        by_strength = self.order.value == _BY_STRENGTH
+        return self.choice.picture, self.depth.label, self.channel.value, by_strength
+
+    def _answer(self, request: tuple[Image, str, int, bool], stale: Stale) -> None:
+        picture, layer, position, by_strength = request
+        seen = self._seen
+        if seen is None or seen.picture is not picture:
+            self._seen = seen = self._look_at(picture)
+        rank = seen.order[layer].tolist()
+        channel = rank[position] if by_strength else position
+        self.detail.value = self._detail(seen, layer, channel, rank.index(channel) + 1)
+        self.patches.value = self._best_patches(layer, channel)
+        maps = seen.maps[layer]
+        self.overview.value = row(
+            [
+                tile(
+                    map_uri(maps[c], side=56),
+                    _says(layer, c, maps[c]),
+                    f"{c}",
+                    width=5.5,
+                    squares=True,
+                )
+                for c in rank[:_STRONGEST]
+            ],
+            f"The channels of {layer} that stand out most in this picture",
+        )
+
+    def _look_at(self, picture: Image) -> _Seen:
+        batch = self.backbone.preprocess(picture)[None].to(self.backbone.device)
+        maps, order = {}, {}
+        for layer, values in activations(self.backbone, batch, self.layers).items():
+            check_maps(self.backbone, layer, values)
+            maps[layer] = values[0].float().cpu().numpy()
+            order[layer] = self._found[layer].standing_out(maps[layer].max(axis=(1, 2)))
+        inside = self.backbone.preprocess.undo(batch)[0].permute(1, 2, 0).cpu().numpy()
+        return _Seen(picture, photo_uri(inside), maps, order)
+
+    def _detail(self, seen: _Seen, layer: str, channel: int, rank: int) -> str:
+        values = seen.maps[layer][channel]
+        usual = float(np.median(self._found[layer].strongest[:, channel]))
+        size = " x ".join(map(str, seen.maps[layer].shape))
+        said = (
+            f"Map of **channel {channel}** of **{layer}** ({size}). "
+            f"Largest value {values.max():.2f}; in a typical reference picture {usual:.2f}. "
+            f"Number {rank} of those that stand out."
+        )
+        over = map_uri(values, clear=True)
+        where = f"Light is where channel {channel} is strong."
+        return row(
+            [
+                tile(seen.uri, "The picture as it goes into the network", "The network's input"),
+                tile(map_uri(values), _says(layer, channel, values), said, squares=True),
+                tile(seen.uri, f"The picture with that map over it. {where}", where, over=over),
+            ]
+        )
+
+    def _best_patches(self, layer: str, channel: int) -> str:
+        found = self._found[layer]
+        tiles = []
+        for index in found.top(channel, _PATCHES):
+            whole = self._as_seen(int(index))
+            patch = whole[found.box(index, channel, whole.shape)]
+            value = f"{found.strongest[index, channel]:.2f}"
+            said = f"Patch of a reference picture that gives channel {channel} the value {value}"
+            tiles.append(tile(photo_uri(patch, 96), said, value, width=5.5))
+        side = found.patch
+        return row(
+            tiles,
+            f"What excites channel {channel} most, among {len(found.strongest)} reference pictures "
+            f"({side} x {side} pixels)",
+        )
+
+    def _look_at_reference(self, index: int) -> np.ndarray:
+        seen = self.backbone.preprocess(only_picture(self._reference[index]))
+        values = self.backbone.preprocess.undo(seen).permute(1, 2, 0).numpy()
+        return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+
+    def _static(self) -> Figure:
+        shown = self.layers[:: max(len(self.layers) // 3, 1)][:4]
+        return activation_maps(self.backbone, self.choice.picture, shown)
+
+
+def _says(layer: str, channel: int, values: np.ndarray) -> str:
+    size = f"{values.shape[0]} x {values.shape[1]}"
+    return f"Map of channel {channel} of {layer}, {size}, strongest at the {place(values)}"

@@ -1,0 +1,159 @@
+"""What all explorers have in common: a thread, a busy state, errors one can see, a static figure."""
+
+import html
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ipywidgets as widgets
+
+from tlcourse._figures import Figure, mime_bundle
+from tlcourse._latest import Latest, Stale
+from tlcourse.errors import CourseError
+
+_open: dict[str, tuple[str, list["Explorer"]]] = {}  # cell -> execution, explorers that it made
+
+
+class Explorer(widgets.VBox):
+    """Controls above, an answer below, which a thread computes.
+
+    A subclass reads its controls in `_request` and fills its panels in `_answer`. When the cell is
+    run again, the explorer that it made before is closed and forgets all.
+
+    Args:
+        parts: Controls and panels, from top to bottom.
+        name: What it is, for screen readers and where no kernel runs.
+    """
+
+    def __init__(self, parts: Sequence[widgets.Widget], name: str) -> None:
+        self.status = widgets.HTML()
+        self.problem = widgets.HTML()
+        self._name = name
+        self._latest = Latest(self._work)
+        super().__init__([*parts, self.status, self.problem])
+        self._say("")
+        _close_the_last(self)
+
+    def ask(self, *_: Any) -> None:
+        """Read the controls and have the answer computed."""
+        with self.showing_problems():
+            self._latest.ask(self._request())
+
+    def answer_now(self) -> None:
+        """Compute the first answer at once, in the thread of the caller.
+
+        Raises:
+            CourseError: What the explorer was made with does not work.
+        """
+        self._answer(self._request(), lambda: False)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the newest request is answered; tells whether it is."""
+        return self._latest.wait(timeout)
+
+    def show_problem(self, sentence: str, details: str = "") -> None:
+        """Show what went wrong; an empty sentence takes it away."""
+        more = f"<details><summary>Details</summary><pre>{html.escape(details)}</pre></details>"
+        self.problem.value = sentence and (
+            '<div role="alert" style="border-left:5px solid #D55E00;padding:.3em .8em">'
+            f"{html.escape(sentence)}{more if details else ''}</div>"
+        )
+
+    def showing_problems(self) -> "_Shown":
+        """A block whose errors are shown in the widget."""
+        return _Shown(self)
+
+    def close(self) -> None:
+        """End the thread and let go of everything, the parts too."""
+        self._latest.close()
+        for part in _parts(self):
+            part.close()
+        super().close()
+
+    def _request(self) -> Any:
+        """Read what is asked for off the controls; runs in the main thread."""
+        raise NotImplementedError
+
+    def _answer(self, request: Any, stale: Stale) -> None:
+        """Fill the panels; runs in the explorer's thread. Long work ends early when `stale()`."""
+        raise NotImplementedError
+
+    def _static(self) -> Figure:
+        """Draw what stands in the notebook where no kernel runs."""
+        raise NotImplementedError
+
+    def _work(self, request: Any, stale: Stale) -> None:
+        self._say("Computing ...")
+        with self.showing_problems():
+            self._answer(request, stale)
+        if not stale():
+            self._say("")
+
+    def _say(self, text: str) -> None:
+        # The line keeps its height, so nothing jumps when it empties.
+        self.status.value = f'<div role="status" style="min-height:1.5em">{html.escape(text)}</div>'
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        found = super()._repr_mimebundle_(**options)
+        bundle = found[0] if isinstance(found, tuple) else found
+        figure = self._static()
+        return bundle | mime_bundle(figure, figure.alt)
+
+    def __repr__(self) -> str:
+        return f"[{self._name}: run this notebook to use it.]"
+
+
+class _Shown:
+    """Shows an error in an explorer instead of raising it."""
+
+    def __init__(self, explorer: Explorer) -> None:
+        self.explorer = explorer
+
+    def __enter__(self) -> None:
+        if self.explorer.problem.value:
+            self.explorer.show_problem("")
+
+    def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> bool:
+        if error is None or not isinstance(error, Exception):
+            return False
+        if isinstance(error, CourseError):
+            self.explorer.show_problem(str(error))
+        else:
+            said = f"Something went wrong: {type(error).__name__}: {error}"
+            self.explorer.show_problem(said, "".join(traceback.format_exception(error)))
+        return True
+
+
+def panel() -> widgets.HTML:
+    """Make an empty place for pictures and text."""
+    return widgets.HTML(layout={"width": "100%"})
+
+
+def on_change(call: Callable[..., None], *controls: widgets.Widget) -> None:
+    """Call when the value of any of the controls changes."""
+    for control in controls:
+        control.observe(call, names="value")
+
+
+def _parts(widget: Any) -> list[widgets.Widget]:
+    inside = list(getattr(widget, "children", ()))
+    return [part for child in inside for part in (*_parts(child), child)]
+
+
+def _close_the_last(explorer: Explorer) -> None:
+    """Close the explorers that an earlier run of the same cell made."""
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    if shell is None or not hasattr(shell, "get_parent"):
+        return
+    parent = shell.get_parent() or {}
+    content = parent.get("content", {}).get("code", "")
+    cell = parent.get("metadata", {}).get("cellId") or content
+    run = parent.get("header", {}).get("msg_id", "")
+    before, made = _open.get(cell, ("", []))
+    if before != run:
+        for old in made:
+            old.close()
+        made = []
+    _open[cell] = (run, [*made, explorer])
