@@ -124,6 +124,12 @@ class Page:
             timeout=1000 * seconds,
         )
 
+    def choose(self, button: str, path: Path) -> None:
+        """Press an upload button and choose a file."""
+        with self.tab.expect_file_chooser() as chooser:
+            self.tab.get_by_role("button", name=button).click()
+        chooser.value.set_files(path)
+
     def failures(self) -> list[str]:
         """Errors in outputs, widgets that did not render, errors of the console."""
         outputs = self.tab.evaluate(

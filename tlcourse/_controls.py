@@ -10,9 +10,10 @@ import traitlets
 from PIL.Image import Image
 
 from tlcourse._pictures import open_picture
-from tlcourse.errors import CourseError
+from tlcourse.errors import CourseError, PictureError
 
 LARGEST_SIDE = 1024  # pixels of an uploaded picture that are kept
+LARGEST_FILE = 2**28  # bytes of an uploaded file
 _STATIC = files("tlcourse") / "static"
 
 
@@ -52,6 +53,58 @@ class Steps(anywidget.AnyWidget):
         return min(max(proposal["value"], 0), max(len(self.labels) - 1, 0))
 
 
+class Upload(anywidget.AnyWidget):
+    """A button that asks for one file and hands its content over.
+
+    The file comes in pieces, so that it may be larger than what Jupyter lets through at once (the
+    upload button of ipywidgets loses its connection above 10 MB). It is never written to disk and
+    not kept here.
+
+    Args:
+        description: What the button says.
+        taken: Called with the file's name and content.
+        failed: Called with a sentence about a file that is too large.
+        accept: Kinds of files, as in HTML.
+    """
+
+    _esm = (_STATIC / "upload.js").read_text("utf-8")
+    description = traitlets.Unicode().tag(sync=True)
+    accept = traitlets.Unicode().tag(sync=True)
+    disabled = traitlets.Bool(False).tag(sync=True)
+
+    def __init__(
+        self,
+        description: str,
+        taken: Callable[[str, bytes], None],
+        failed: Callable[[str], None],
+        accept: str = "image/*",
+    ) -> None:
+        super().__init__(description=description, accept=accept)
+        self._taken, self._failed = taken, failed
+        self._content = bytearray()
+        self.on_msg(self._receive)
+
+    def _receive(self, _: Any, said: dict[str, Any], pieces: Sequence[Any]) -> None:
+        if said["size"] > LARGEST_FILE:
+            self.send({"done": True})
+            most = LARGEST_FILE // 2**20
+            self._failed(f"{said['name']} is too large: at most {most} MiB can be taken.")
+            return
+        if said["offset"] == 0:
+            self._content.clear()
+        self._content += bytes(pieces[0])
+        if len(self._content) < said["size"]:
+            self.send({"next": len(self._content)})
+            return
+        content = bytes(self._content)
+        self._content.clear()
+        self.send({"done": True})
+        try:
+            self._taken(said["name"], content)
+        except Exception as error:  # Jupyter would only write it into a log
+            self._failed(f"Something went wrong: {type(error).__name__}: {error}")
+
+
 class PictureChoice(widgets.HBox):
     """A list of pictures, and a button to add one of your own.
 
@@ -70,19 +123,18 @@ class PictureChoice(widgets.HBox):
         changed: Callable[[], None],
         failed: Callable[[str], None],
     ) -> None:
+        self._pictures = dict(pictures)
         if not pictures:
             raise CourseError("There is no picture. Pass at least one: name -> picture.")
-        self._pictures = dict(pictures)
-        self._changed, self._failed = changed, failed
+        self._changed, self._silent = changed, False
         self.names = widgets.Dropdown(
             options=[(name.replace("_", " "), name) for name in pictures],
             description="Picture",
             style={"description_width": "8em"},
             layout={"width": "24em", "max_width": "100%"},
         )
-        self.upload = upload_button()
-        self.names.observe(lambda _: self._changed(), names="value")
-        self.upload.observe(self._take, names="value")
+        self.upload = picture_upload(self._add, failed)
+        self.names.observe(self._chosen, names="value")
         super().__init__([self.names, self.upload], layout={"flex_flow": "row wrap"})
 
     @property
@@ -100,45 +152,37 @@ class PictureChoice(widgets.HBox):
         self._pictures.clear()
         super().close()
 
-    def _take(self, change: Any) -> None:
-        taken = take_upload(self.upload, self._failed)
-        if taken is None:
-            return
-        name, picture = taken
+    def _chosen(self, _: Any) -> None:
+        if not self._silent:
+            self._changed()
+
+    def _add(self, name: str, picture: Image) -> None:
         own = f"yours: {name}"
         kept = {n: p for n, p in self._pictures.items() if not n.startswith("yours: ")}
         self._pictures = kept | {own: picture}
-        with self.names.hold_trait_notifications():
-            self.names.options = [(n.replace("_", " "), n) for n in kept] + [(own, own)]
-            self.names.value = own
+        if own == self.names.value:  # another file of the same name
+            self._changed()
+            return
+        self._silent = True  # new options choose the first one for a moment
+        self.names.options = [(n.replace("_", " "), n) for n in kept] + [(own, own)]
+        self._silent = False
+        self.names.value = own
 
 
-def upload_button() -> widgets.FileUpload:
-    """Make a button that asks for one picture file."""
-    return widgets.FileUpload(
-        accept="image/*",
-        multiple=False,
-        description="Choose a picture",
-        layout={"width": "16em"},
-        tooltip="Choose a picture file of your own; it stays on your machine",
-    )
+def picture_upload(taken: Callable[[str, Image], None], failed: Callable[[str], None]) -> Upload:
+    """Make a button that asks for a picture file.
 
-
-def take_upload(
-    button: widgets.FileUpload, failed: Callable[[str], None]
-) -> tuple[str, Image] | None:
-    """Open what was uploaded, upright and shrunk, and let go of the file's content.
-
-    Returns:
-        File name and picture; None where there was no file, or none that could be read: then
-        `failed` was called with a sentence.
+    Args:
+        taken: Called with the file's name and the picture, upright, shrunk to `LARGEST_SIDE`.
+        failed: Called with a sentence about a file that cannot be read.
     """
-    if not button.value:
-        return None
-    name, content = button.value[0]["name"], bytes(button.value[0]["content"])
-    button.value = ()  # the same file can be chosen again, and its bytes are not kept
-    try:
-        return name, open_picture(content, max_side=LARGEST_SIDE)
-    except CourseError as error:
-        failed(f"{name}: {error}")
-        return None
+
+    def read(name: str, content: bytes) -> None:
+        try:
+            picture = open_picture(content, max_side=LARGEST_SIDE)
+        except PictureError as error:
+            failed(f"{name} cannot be read: {error.reason}.")
+            return
+        taken(name, picture)
+
+    return Upload("Choose a picture of yours", read, failed)

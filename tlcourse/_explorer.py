@@ -11,7 +11,7 @@ from tlcourse._figures import Figure, mime_bundle
 from tlcourse._latest import Latest, Stale
 from tlcourse.errors import CourseError
 
-_open: dict[str, tuple[str, list["Explorer"]]] = {}  # cell -> execution, explorers that it made
+_open: dict[str, tuple[str, list[widgets.Widget]]] = {}  # cell -> execution, what it made
 
 
 class Explorer(widgets.VBox):
@@ -32,7 +32,7 @@ class Explorer(widgets.VBox):
         self._latest = Latest(self._work)
         super().__init__([*parts, self.status, self.problem])
         self._say("")
-        _close_the_last(self)
+        close_the_last(self)
 
     def ask(self, *_: Any) -> None:
         """Read the controls and have the answer computed."""
@@ -66,9 +66,13 @@ class Explorer(widgets.VBox):
     def close(self) -> None:
         """End the thread and let go of everything, the parts too."""
         self._latest.close()
-        for part in _parts(self):
-            part.close()
+        close_parts(self)
         super().close()
+
+    def __del__(self) -> None:
+        # ipywidgets would close it, also one whose making failed half-way. Jupyter holds each one
+        # until it is closed, so there is nothing left to do.
+        pass
 
     def _request(self) -> Any:
         """Read what is asked for off the controls; runs in the main thread."""
@@ -78,9 +82,9 @@ class Explorer(widgets.VBox):
         """Fill the panels; runs in the explorer's thread. Long work ends early when `stale()`."""
         raise NotImplementedError
 
-    def _static(self) -> Figure:
-        """Draw what stands in the notebook where no kernel runs."""
-        raise NotImplementedError
+    def _static(self) -> Figure | None:
+        """Draw what stands in the notebook where no kernel runs; None for a sentence alone."""
+        return None
 
     def _work(self, request: Any, stale: Stale) -> None:
         self._say("Computing ...")
@@ -97,7 +101,7 @@ class Explorer(widgets.VBox):
         found = super()._repr_mimebundle_(**options)
         bundle = found[0] if isinstance(found, tuple) else found
         figure = self._static()
-        return bundle | mime_bundle(figure, figure.alt)
+        return bundle | mime_bundle(figure, figure.alt) if figure else bundle
 
     def __repr__(self) -> str:
         return f"[{self._name}: run this notebook to use it.]"
@@ -135,13 +139,16 @@ def on_change(call: Callable[..., None], *controls: widgets.Widget) -> None:
         control.observe(call, names="value")
 
 
-def _parts(widget: Any) -> list[widgets.Widget]:
-    inside = list(getattr(widget, "children", ()))
-    return [part for child in inside for part in (*_parts(child), child)]
+def close_parts(box: widgets.Box) -> None:
+    """Close what a box holds, so that the kernel forgets it."""
+    for part in box.children:
+        if isinstance(part, widgets.Box):
+            close_parts(part)
+        part.close()
 
 
-def _close_the_last(explorer: Explorer) -> None:
-    """Close the explorers that an earlier run of the same cell made."""
+def close_the_last(widget: widgets.Widget) -> None:
+    """Close the widgets that an earlier run of this cell made, and remember the new one."""
     from IPython import get_ipython
 
     shell = get_ipython()
@@ -156,4 +163,4 @@ def _close_the_last(explorer: Explorer) -> None:
         for old in made:
             old.close()
         made = []
-    _open[cell] = (run, [*made, explorer])
+    _open[cell] = (run, [*made, widget])

@@ -19,6 +19,9 @@ export default {
     };
     const update = () => {
       name.textContent = model.get("description");
+      // The longest text has its place, so that the slider keeps its length while it is moved.
+      const longest = Math.max(0, ...model.get("labels").map((text) => text.length));
+      shown.style.minWidth = `${longest}ch`;
       range.max = Math.max(model.get("labels").length - 1, 0);
       range.value = model.get("value");
       range.disabled = model.get("disabled");

@@ -1,0 +1,280 @@
+"""What all explorers share: the newest request wins, errors are seen, nothing is kept."""
+
+import threading
+
+import ipywidgets as widgets
+import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
+from PIL import Image
+from tiny_uploads import upload
+
+import tlcourse as tl
+from tlcourse import _controls
+from tlcourse._controls import PictureChoice, Steps, Upload, picture_upload
+from tlcourse._explorer import Explorer, on_change, panel
+from tlcourse._latest import Latest
+from tlcourse._tiles import map_uri, photo_uri, row, tile
+
+
+class Doubling(Explorer):
+    """Shows twice the position of its slider."""
+
+    def __init__(self):
+        self.steps = Steps("Number", range(100))
+        self.panel = panel()
+        self.answered, self.gate = [], threading.Event()
+        self.gate.set()
+        super().__init__([self.steps, self.panel], "Doubling")
+        on_change(self.ask, self.steps)
+
+    def _request(self):
+        return self.steps.value
+
+    def _answer(self, request, stale):
+        self.gate.wait(10)
+        if request == 13:
+            raise tl.CourseError("Thirteen cannot be doubled.")
+        if request == 14:
+            raise ZeroDivisionError("a mistake of ours")
+        self.answered.append(request)
+        self.panel.value = str(2 * request)
+
+
+@pytest.fixture
+def explorer():
+    explorer = Doubling()
+    yield explorer
+    explorer.close()
+
+
+def test_of_many_moves_the_first_and_the_last_are_answered(explorer):
+    explorer.gate.clear()
+    for value in range(1, 13):
+        explorer.steps.value = value
+    explorer.gate.set()
+    assert explorer.wait(10)
+    assert explorer.answered[-1] == 12
+    assert len(explorer.answered) <= 2
+    assert explorer.panel.value == "24"
+
+
+def test_long_work_learns_that_it_is_no_longer_wanted():
+    heard, begun, go_on = [], threading.Event(), threading.Event()
+
+    def work(request, stale):
+        begun.set()
+        go_on.wait(10)
+        heard.append((request, stale()))
+
+    latest = Latest(work)
+    latest.ask("old")
+    assert begun.wait(10)
+    latest.ask("new")
+    go_on.set()
+    assert latest.wait(10)
+    latest.close()
+    assert heard == [("old", True), ("new", False)]
+
+
+def test_it_says_that_it_computes_and_then_that_it_has_ended(explorer):
+    said = []
+    explorer.status.observe(lambda change: said.append(change["new"]), names="value")
+    explorer.steps.value = 1
+    explorer.wait(10)
+    assert "Computing" in said[0]
+    assert "Computing" not in said[-1]
+    assert 'role="status"' in said[-1]
+
+
+@pytest.mark.parametrize(("value", "text"), [(13, "Thirteen cannot"), (14, "a mistake of ours")])
+def test_an_error_is_shown_in_the_widget_and_goes_away_with_the_next_answer(explorer, value, text):
+    explorer.steps.value = value
+    explorer.wait(10)
+    assert text in explorer.problem.value
+    assert 'role="alert"' in explorer.problem.value
+    assert ("Traceback" in explorer.problem.value) == (value == 14)
+    explorer.steps.value = 4
+    explorer.wait(10)
+    assert explorer.problem.value == ""
+    assert explorer.panel.value == "8"
+
+
+def test_an_error_while_the_controls_are_read_is_shown_too(explorer, monkeypatch):
+    monkeypatch.setattr(explorer, "_request", lambda: 1 / 0)
+    explorer.ask()
+    assert "ZeroDivisionError" in explorer.problem.value
+
+
+def test_a_closed_explorer_answers_no_more_and_leaves_no_widget_behind():
+    known = widgets.widget._instances
+    before = set(known)
+    explorer = Doubling()
+    explorer.steps.value = 3
+    explorer.wait(10)
+    thread = explorer._latest._thread
+    explorer.close()
+    thread.join(10)
+    assert not thread.is_alive()
+    left = [known[key] for key in set(known) - before]
+    # Layouts and styles are closed together with what they belong to, or belong to nobody.
+    assert not [w for w in left if isinstance(w, widgets.DOMWidget)]
+
+
+CELL = """
+import tlcourse as tl
+from ipywidgets.widgets.widget import _instances
+known = [w for w in _instances.values() if type(w).__name__ == "OwnPicture"]
+print(len(known), [w._latest._closed for w in known])
+widget = tl.widgets.own_picture(None)
+"""
+
+
+def test_a_cell_that_is_run_again_closes_what_it_made_before():
+    notebook = new_notebook(cells=[new_code_cell(CELL), new_code_cell(CELL)])
+    other = "other = tl.widgets.own_picture(None); both = tl.widgets.own_picture(None)"
+    notebook.cells += [new_code_cell(other), new_code_cell(CELL)]
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    said = [notebook.cells[i].outputs[0]["text"].split(maxsplit=1)[0] for i in (0, 1, 3)]
+    # The second run found one and closed it; two of another cell stay open beside it.
+    assert said == ["0", "1", "3"]
+
+
+def test_steps_stay_inside_and_tell_their_label():
+    steps = Steps("Layer", ["stem", "stage1", "stage2"], 2)
+    assert steps.label == "stage2"
+    steps.value = 7
+    assert steps.value == 2
+    steps.value = -1
+    assert steps.label == "stem"
+
+
+def picture(colour="red", side=32):
+    return Image.new("RGB", (side, side), colour)
+
+
+def png(image, **options):
+    import io
+
+    packed = io.BytesIO()
+    image.save(packed, "PNG", **options)
+    return packed.getvalue()
+
+
+def test_an_uploaded_picture_is_chosen_upright_and_shrunk():
+    asked, failed = [], []
+    choice = PictureChoice({"red": picture()}, lambda: asked.append(choice.name), failed.append)
+    turned = Image.new("RGB", (2000, 1000), "blue")
+    turned.paste("yellow", (0, 0, 2000, 500))
+    exif = turned.getexif()
+    exif[274] = 6  # the camera was turned: what is stored as the top belongs to the right
+    upload(choice.upload, "holiday.png", png(turned, exif=exif))
+    assert asked == ["yours: holiday.png"]
+    assert choice.picture.size == (512, 1024)
+    assert choice.picture.getpixel((500, 500)) == (255, 255, 0)
+    assert choice.picture.getpixel((10, 500)) == (0, 0, 255)
+    assert failed == []
+
+
+def test_only_the_last_upload_is_kept_also_under_the_same_name():
+    asked = []
+    choice = PictureChoice({"red": picture()}, lambda: asked.append(choice.name), pytest.fail)
+    for name, colour in (("a.png", "blue"), ("b.png", "green"), ("b.png", "black")):
+        upload(choice.upload, name, png(picture(colour)))
+        assert choice.picture.getpixel((5, 5)) == Image.new("RGB", (1, 1), colour).getpixel((0, 0))
+    assert asked == ["yours: a.png", "yours: b.png", "yours: b.png"]
+    assert list(choice._pictures) == ["red", "yours: b.png"]
+    choice.close()
+    assert choice._pictures == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", "empty"), (b"text", "not a picture"), (None, "cut off")]
+)
+def test_a_bad_file_is_one_sentence_and_the_choice_stays(content, reason):
+    failed = []
+    choice = PictureChoice({"red": picture()}, pytest.fail, failed.append)
+    content = png(picture(side=256))[:200] if content is None else content
+    upload(choice.upload, "bad.png", content)
+    assert len(failed) == 1
+    assert "bad.png cannot be read" in failed[0]
+    assert reason in failed[0]
+    assert choice.name == "red"
+
+
+def test_a_file_comes_in_pieces_and_is_not_kept():
+    taken = []
+    button = Upload("Choose", lambda name, content: taken.append((name, content)), pytest.fail)
+    content = bytes(range(256)) * 10
+    answers = upload(button, "a.bin", content, piece=1000)
+    assert answers == [{"next": 1000}, {"next": 2000}, {"done": True}]
+    assert taken == [("a.bin", content)]
+    assert len(button._content) == 0
+
+
+def test_an_upload_that_was_broken_off_does_not_spoil_the_next():
+    taken = []
+    button = Upload("Choose", lambda name, content: taken.append(content), pytest.fail)
+    button.send = lambda _: None
+    button._handle_custom_msg({"name": "a", "size": 9, "offset": 0}, [b"half"])
+    upload(button, "b", b"whole")
+    assert taken == [b"whole"]
+
+
+def test_what_goes_wrong_with_a_file_is_told():
+    failed = []
+    upload(Upload("Choose", lambda name, content: 1 / 0, failed.append), "a", b"x")
+    assert "ZeroDivisionError" in failed[0]
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_sent(monkeypatch):
+    monkeypatch.setattr(_controls, "LARGEST_FILE", 2**20)
+    failed = []
+    button = picture_upload(pytest.fail, failed.append)
+    answers = upload(button, "huge.png", bytes(2**20 + 1), piece=10)
+    assert answers == [{"done": True}]
+    assert "huge.png is too large" in failed[0]
+
+
+def decoded(uri):
+    import base64
+    import io
+
+    return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+
+
+def test_a_map_keeps_its_positions_and_its_ends_take_the_ends_of_the_palette():
+    import matplotlib as mpl
+    import numpy as np
+
+    values = np.arange(12.0).reshape(3, 4)
+    image = decoded(map_uri(values))
+    assert image.size == (4, 3)
+    colours = np.asarray(image.convert("RGB")) / 255
+    viridis = mpl.colormaps["viridis"]
+    assert np.abs(colours[0, 0] - viridis(0.0)[:3]).max() < 0.01
+    assert np.abs(colours[-1, -1] - viridis(1.0)[:3]).max() < 0.01
+    assert decoded(map_uri(np.zeros((300, 300)))).size == (150, 150)
+
+
+def test_a_clear_map_shines_through_where_it_is_low_or_in_the_middle_of_two_colours():
+    import numpy as np
+
+    def alpha(colours):
+        values = np.array([[-1.0, 0.0, 1.0]])
+        image = decoded(map_uri(values, colours, low=-1, high=1, clear=True)).convert("RGBA")
+        return np.asarray(image)[0, :, 3].tolist()
+
+    low, middle, high = alpha("viridis")
+    assert low == 0
+    assert low < middle < high
+    left, middle, right = alpha("PuOr_r")
+    assert middle < 5
+    assert left == right > 200
+
+
+def test_what_is_said_about_a_picture_cannot_break_the_page():
+    said = tile(photo_uri(picture()), 'a "<b>', "**bold** <i>")
+    assert 'alt="a &quot;&lt;b&gt;"' in said
+    assert "<b>bold</b> &lt;i&gt;" in said
+    assert "&lt;h" in row([said], "<h>")
