@@ -16,6 +16,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 _QUIET_SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "docmanager-extension/plugin": {"autosave": False},
+    "notebook-extension/tracker": {"windowingMode": "none"},  # render what is out of sight, too
 }
 RUN_ALL = "window.jupyterapp.commands.execute('notebook:run-all-cells')"
 
@@ -129,6 +130,53 @@ class Page:
         with self.tab.expect_file_chooser() as chooser:
             self.tab.get_by_role("button", name=button).click()
         chooser.value.set_files(path)
+
+    def drag(self, name: str, to: float, *, moves: int = 25) -> None:
+        """Drag the handle of a slider to a share of its length, in many small moves."""
+        slider = self.tab.get_by_role("slider", name=name, exact=True)
+        slider.scroll_into_view_if_needed()
+        box = slider.bounding_box()
+        now = slider.evaluate("s => (s.value - s.min) / ((s.max - s.min) || 1)")
+        handle = 16  # pixels; its middle never comes nearer to an end than half of it
+        x = [box["x"] + handle / 2 + share * (box["width"] - handle) for share in (now, to)]
+        y = box["y"] + box["height"] / 2
+        self.tab.mouse.move(x[0], y)
+        self.tab.mouse.down()
+        self.tab.mouse.move(x[1], y, steps=moves)
+        self.tab.mouse.up()
+
+    def settle(self) -> None:
+        """Wait until no explorer computes any more."""
+        self.tab.wait_for_function(
+            """() => new Promise((resolve) => setTimeout(() => resolve(
+                ![...document.querySelectorAll("[role=status]")]
+                    .some((line) => line.textContent.includes("Computing"))), 400))""",
+            timeout=60_000,
+        )
+
+    def pictures(self) -> list[str]:
+        """Sources of all pictures in the widgets."""
+        return self.tab.eval_on_selector_all(
+            ".jupyter-widgets img", "all => all.map((image) => image.src)"
+        )
+
+    def too_wide(self) -> list[str]:
+        """Parts of widgets that reach out of the notebook's outputs to the right."""
+        return self.tab.evaluate(
+            """() => [...document.querySelectorAll(".jp-OutputArea-output")].flatMap((output) => {
+                const edge = output.getBoundingClientRect().right + 1;
+                return [...output.querySelectorAll("img, input, button, select, figcaption, svg")]
+                    .filter((part) => part.getBoundingClientRect().right > edge)
+                    .map((part) => `${part.tagName} ${part.textContent}`);
+            })"""
+        )
+
+    def inaccessible(self) -> list[str]:
+        """What the accessibility checker axe finds wrong in the widgets."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        found = Axe().run(self.tab, context=".jp-OutputArea-output").response["violations"]
+        return [f"{v['id']}: {n['html'][:200]}" for v in found for n in v["nodes"]]
 
     def failures(self) -> list[str]:
         """Errors in outputs, widgets that did not render, errors of the console."""

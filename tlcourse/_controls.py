@@ -17,6 +17,10 @@ LARGEST_FILE = 2**28  # bytes of an uploaded file
 _STATIC = files("tlcourse") / "static"
 
 
+def _script(name: str) -> str:
+    return (_STATIC / "keys.js").read_text("utf-8") + (_STATIC / name).read_text("utf-8")
+
+
 class Steps(anywidget.AnyWidget):
     """A slider over named positions.
 
@@ -30,7 +34,7 @@ class Steps(anywidget.AnyWidget):
         disabled: Whether it is greyed out.
     """
 
-    _esm = (_STATIC / "steps.js").read_text("utf-8")
+    _esm = _script("steps.js")
     _css = (_STATIC / "steps.css").read_text("utf-8")
     labels = traitlets.List(traitlets.Unicode()).tag(sync=True)
     value = traitlets.Int(0).tag(sync=True)
@@ -67,7 +71,7 @@ class Upload(anywidget.AnyWidget):
         accept: Kinds of files, as in HTML.
     """
 
-    _esm = (_STATIC / "upload.js").read_text("utf-8")
+    _esm = _script("upload.js")
     description = traitlets.Unicode().tag(sync=True)
     accept = traitlets.Unicode().tag(sync=True)
     disabled = traitlets.Bool(False).tag(sync=True)

@@ -32,7 +32,7 @@ class Explorer(widgets.VBox):
         self._latest = Latest(self._work)
         super().__init__([*parts, self.status, self.problem])
         self._say("")
-        close_the_last(self)
+        announce(self)
 
     def ask(self, *_: Any) -> None:
         """Read the controls and have the answer computed."""
@@ -147,8 +147,9 @@ def close_parts(box: widgets.Box) -> None:
         part.close()
 
 
-def close_the_last(widget: widgets.Widget) -> None:
-    """Close the widgets that an earlier run of this cell made, and remember the new one."""
+def announce(widget: widgets.DOMWidget) -> None:
+    """Give a new widget its keys (`keys.js`), and close what an earlier run of its cell made."""
+    widget.add_class("tlcourse-widget")
     from IPython import get_ipython
 
     shell = get_ipython()

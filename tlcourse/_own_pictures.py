@@ -11,7 +11,7 @@ from PIL.Image import Image
 from tlcourse import plots
 from tlcourse._archive import unpack
 from tlcourse._controls import Upload, picture_upload
-from tlcourse._explorer import Explorer, close_parts, close_the_last, panel
+from tlcourse._explorer import Explorer, announce, close_parts, panel
 from tlcourse._figures import mime_bundle
 from tlcourse.backbones import Backbone
 from tlcourse.comparison import Comparison, compare
@@ -73,7 +73,7 @@ class OwnFolder(widgets.VBox):
         for row in rows:
             row.layout.flex_flow = "row wrap"
         super().__init__([*rows, self.answer])
-        close_the_last(self)
+        announce(self)
 
     def close(self) -> None:
         """Delete the unpacked ZIP file, too."""

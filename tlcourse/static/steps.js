@@ -1,6 +1,7 @@
 // A native range control: keyboard, touch and screen readers treat it as any other slider.
 export default {
   render({ model, el }) {
+    keepKeys(el);
     const label = document.createElement("label");
     const name = document.createElement("span");
     const range = document.createElement("input");
@@ -21,7 +22,7 @@ export default {
       name.textContent = model.get("description");
       // The longest text has its place, so that the slider keeps its length while it is moved.
       const longest = Math.max(0, ...model.get("labels").map((text) => text.length));
-      shown.style.minWidth = `${longest}ch`;
+      shown.style.minWidth = `max(${longest}ch, 6em)`;
       range.max = Math.max(model.get("labels").length - 1, 0);
       range.value = model.get("value");
       range.disabled = model.get("disabled");

@@ -3,6 +3,7 @@ const PIECE = 1 << 20; // bytes
 
 export default {
   render({ model, el }) {
+    keepKeys(el);
     const button = document.createElement("button");
     const input = document.createElement("input");
     button.type = "button";
