@@ -123,7 +123,7 @@ def test_an_uploaded_picture_is_looked_at(explorer):
 
 def test_where_no_kernel_runs_a_figure_stands_in(explorer):
     bundle = explorer._repr_mimebundle_()
-    assert re.match('<img alt="One picture and its .*stem', bundle["text/html"])
+    assert re.match('<img alt="One picture in four layers.*stem', bundle["text/html"])
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert "stem" in bundle["text/plain"]
 

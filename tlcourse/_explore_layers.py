@@ -11,9 +11,10 @@ from PIL.Image import Image
 
 from tlcourse._controls import PictureChoice, Steps
 from tlcourse._explorer import Explorer, on_change, panel
-from tlcourse._figures import Figure, place
+from tlcourse._figures import Figure, draw_picture, drawing, new_figure
+from tlcourse._figures import place as place_of
 from tlcourse._latest import Stale
-from tlcourse._plots_layers import activation_maps, map_layers
+from tlcourse._plots_layers import map_layers
 from tlcourse._tiles import map_uri, photo_uri, row, tile
 from tlcourse.backbones import Backbone
 from tlcourse.excitation import Excitation, check_maps, excitations, only_picture
@@ -172,10 +173,53 @@ class LayerExplorer(Explorer):
         return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
 
     def _static(self) -> Figure:
-        shown = self.layers[:: max(len(self.layers) // 3, 1)][:4]
-        return activation_maps(self.backbone, self.choice.picture, shown)
+        shown = self.layers[:: max(len(self.layers) // 4, 1)][:4]
+        channels = [int(self._seen.order[layer][0]) for layer in shown]
+        return self._draw(shown, channels)
+
+    @drawing
+    def _draw(self, layers: Sequence[str], channels: Sequence[int]) -> Figure:
+        inside = self.backbone.preprocess.undo(self.backbone.preprocess(self._seen.picture))
+        inside = inside.permute(1, 2, 0).numpy()
+        n = _PATCHES - 1
+        figure = new_figure(
+            1.3 * len(layers) + 0.7,
+            title="In four layers, the channel that stands out most in this picture,\n"
+            "and the patches of other pictures that excite it most",
+        )
+        grid = figure.add_gridspec(len(layers), n + 4, width_ratios=[1, 1, 1, 0.1, *[1] * n])
+        for line, (layer, channel) in enumerate(zip(layers, channels, strict=True)):
+            found, values = self._found[layer], self._seen.maps[layer][channel]
+            label = figure.add_subplot(grid[line, 0])
+            label.set_axis_off()
+            label.text(0.95, 0.5, f"{layer}\n", ha="right", va="center", weight="bold")
+            label.text(0.95, 0.5, f"\nchannel {channel}", ha="right", va="center", size=10)
+            axes = [figure.add_subplot(grid[line, i]) for i in (1, 2, *range(4, n + 4))]
+            draw_picture(axes[0], values, cmap="viridis")
+            draw_picture(axes[1], inside)
+            height, width = inside.shape[:2]
+            share = (values - values.min()) / ((values.max() - values.min()) or 1.0)
+            edges = (-0.5, width - 0.5, height - 0.5, -0.5)
+            axes[1].imshow(values, cmap="viridis", alpha=0.8 * share, extent=edges)
+            for one, index in zip(axes[2:], found.top(channel, n), strict=True):
+                whole = self._as_seen(int(index))
+                draw_picture(one, whole[found.box(index, channel, whole.shape)], frame=True)
+            if line == 0:
+                axes[0].set_title("its map", size=10)
+                axes[1].set_title("over the picture", size=10)
+                axes[2].set_title("patches", size=10, loc="left")
+        figure.alt = (
+            "One picture in four layers: the map of the channel that stands out most, the map over "
+            "the picture, and the patches of other pictures that excite this channel most. "
+            + " ".join(
+                f"{layer}, channel {channel}: strongest at the "
+                f"{place_of(self._seen.maps[layer][channel])}; patches of {self._found[layer].patch} pixels."
+                for layer, channel in zip(layers, channels, strict=True)
+            )
+        )
+        return figure
 
 
 def _says(layer: str, channel: int, values: np.ndarray) -> str:
     size = f"{values.shape[0]} x {values.shape[1]}"
-    return f"Map of channel {channel} of {layer}, {size}, strongest at the {place(values)}"
+    return f"Map of channel {channel} of {layer}, {size}, strongest at the {place_of(values)}"

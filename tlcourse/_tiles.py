@@ -10,7 +10,7 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 _MAP = "image-rendering:pixelated"
 
@@ -25,6 +25,16 @@ def photo_uri(picture: Image.Image | np.ndarray, side: int | None = None) -> str
         picture = picture.copy()
         picture.thumbnail((side, side))
     return _uri(picture.convert("RGB"), "jpeg", quality=85)
+
+
+def webp_uri(picture: Image.Image, quality: int = 75) -> str:
+    """Encode an RGB picture of drawings or many pictures: half as large as a JPEG.
+
+    Where Pillow writes no WebP it is a JPEG.
+    """
+    if features.check("webp"):
+        return _uri(picture, "webp", quality=quality, method=2)
+    return _uri(picture, "jpeg", quality=quality)
 
 
 def map_uri(
