@@ -256,7 +256,10 @@ def test_save_keeps_the_outputs_of_what_passed_but_nothing_that_is_dead_without_
     passes = write_notebook(here / "notebooks" / FIRST, "print('kept')", widget, bar)
     fails = write_notebook(here / "notebooks" / "01_fails.ipynb", "print('lost')", "1 / 0")
     before = fails.read_bytes()
-    assert CliRunner().invoke(cli.app, ["run", "--save"]).exit_code == 1
+    assert CliRunner().invoke(cli.app, ["run", "--save", "--html", "pages"]).exit_code == 1
+    page = (here / "pages" / FIRST).with_suffix(".html").read_text()
+    assert "IntSlider" in page
+    assert "widget-view" not in page
     saved = passes.read_text()
     assert "kept" in saved
     assert "IntSlider" in saved

@@ -117,6 +117,7 @@ def test_an_uploaded_picture_is_looked_at(explorer):
     upload(explorer.choice.upload, "mine.png", packed.getvalue())
     assert explorer.wait(20)
     assert explorer._seen.picture.getpixel((0, 0)) == (255, 165, 0)
+    assert explorer._first.picture is explorer.choice._pictures["first"]  # for the notebook's file
     upload(explorer.choice.upload, "mine.txt", b"nothing")
     assert "mine.txt cannot be read" in explorer.problem.value
 

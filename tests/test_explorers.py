@@ -116,6 +116,7 @@ def test_a_closed_explorer_answers_no_more_and_leaves_no_widget_behind():
     explorer.close()
     thread.join(10)
     assert not thread.is_alive()
+    assert explorer.panel.value == ""
     left = [known[key] for key in set(known) - before]
     # Layouts and styles are closed together with what they belong to, or belong to nobody.
     assert not [w for w in left if isinstance(w, widgets.DOMWidget)]

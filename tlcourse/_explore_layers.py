@@ -62,6 +62,7 @@ class LayerExplorer(Explorer):
         self._found, self._reference = dict(found), reference
         self._as_seen = lru_cache(64)(self._look_at_reference)
         self._seen: _Seen | None = None
+        self._first: _Seen | None = None  # what the static figure shows; never an upload
         self.choice = PictureChoice(pictures, self.ask, self.show_problem)
         self.depth = Steps("Layer", self.layers, len(self.layers) // 2)
         self.order = widgets.Dropdown(
@@ -77,10 +78,12 @@ class LayerExplorer(Explorer):
         self.depth.observe(self._other_layer, names="value")
         on_change(self.ask, self.order, self.channel)
         self.answer_now()
+        self._first = self._seen
 
     def close(self) -> None:
         """Forget the picture and what was computed for it, too."""
-        self._seen, self._reference, self._found = None, (), {}
+        self._seen = self._first = None
+        self._reference, self._found = (), {}
         self._as_seen.cache_clear()
         super().close()
 
@@ -174,12 +177,12 @@ class LayerExplorer(Explorer):
 
     def _static(self) -> Figure:
         shown = self.layers[:: max(len(self.layers) // 4, 1)][:4]
-        channels = [int(self._seen.order[layer][0]) for layer in shown]
+        channels = [int(self._first.order[layer][0]) for layer in shown]
         return self._draw(shown, channels)
 
     @drawing
     def _draw(self, layers: Sequence[str], channels: Sequence[int]) -> Figure:
-        inside = self.backbone.preprocess.undo(self.backbone.preprocess(self._seen.picture))
+        inside = self.backbone.preprocess.undo(self.backbone.preprocess(self._first.picture))
         inside = inside.permute(1, 2, 0).numpy()
         n = _PATCHES - 1
         figure = new_figure(
@@ -189,7 +192,7 @@ class LayerExplorer(Explorer):
         )
         grid = figure.add_gridspec(len(layers), n + 4, width_ratios=[1, 1, 1, 0.1, *[1] * n])
         for line, (layer, channel) in enumerate(zip(layers, channels, strict=True)):
-            found, values = self._found[layer], self._seen.maps[layer][channel]
+            found, values = self._found[layer], self._first.maps[layer][channel]
             label = figure.add_subplot(grid[line, 0])
             label.set_axis_off()
             label.text(0.95, 0.5, f"{layer}\n", ha="right", va="center", weight="bold")
@@ -213,7 +216,7 @@ class LayerExplorer(Explorer):
             "the picture, and the patches of other pictures that excite this channel most. "
             + " ".join(
                 f"{layer}, channel {channel}: strongest at the "
-                f"{place_of(self._seen.maps[layer][channel])}; patches of {self._found[layer].patch} pixels."
+                f"{place_of(self._first.maps[layer][channel])}; patches of {self._found[layer].patch} pixels."
                 for layer, channel in zip(layers, channels, strict=True)
             )
         )

@@ -9,6 +9,7 @@ import ipywidgets as widgets
 
 from tlcourse._figures import Figure, mime_bundle
 from tlcourse._latest import Latest, Stale
+from tlcourse._machine import give_memory_back
 from tlcourse.errors import CourseError
 
 _open: dict[str, tuple[str, list[widgets.Widget]]] = {}  # cell -> execution, what it made
@@ -46,6 +47,7 @@ class Explorer(widgets.VBox):
             CourseError: What the explorer was made with does not work.
         """
         self._answer(self._request(), lambda: False)
+        give_memory_back()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the newest request is answered; tells whether it is."""
@@ -140,11 +142,13 @@ def on_change(call: Callable[..., None], *controls: widgets.Widget) -> None:
 
 
 def close_parts(box: widgets.Box) -> None:
-    """Close what a box holds, so that the kernel forgets it."""
+    """Close what a box holds, and empty its panels, so that the kernel forgets it."""
     for part in box.children:
         if isinstance(part, widgets.Box):
             close_parts(part)
         part.close()
+        if isinstance(part, widgets.HTML):
+            part.value = ""
 
 
 def announce(widget: widgets.DOMWidget) -> None:

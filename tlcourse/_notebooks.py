@@ -83,21 +83,29 @@ def copy_notebooks(here: Path) -> tuple[Path, list[Path]]:
 def save_outputs(executed: "NotebookNode", path: Path) -> None:
     """Write an executed notebook to its file, as it is committed.
 
-    Left out is what differs at each run (times of cells) and what is dead without a kernel:
-    progress bars, and the live views of other widgets, whose text stays.
+    Left out is what differs at each run (times of cells) and what is dead without a kernel.
     """
     import nbformat
 
+    drop_live_views(executed)
     for cell in executed.cells:
         cell.metadata.pop("execution", None)
+    executed.metadata["language_info"] = {"name": "python"}
+    with whole_file(path) as part:
+        nbformat.write(executed, part)
+
+
+def drop_live_views(executed: "NotebookNode") -> None:
+    """Take out what is dead without a kernel.
+
+    That is progress bars, and the live views of other widgets, whose figure or text stays.
+    """
+    for cell in executed.cells:
         if "outputs" in cell:
             cell.outputs = [output for output in cell.outputs if not _is_progress_bar(output)]
         for output in cell.get("outputs", []):
             output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     executed.metadata.pop("widgets", None)
-    executed.metadata["language_info"] = {"name": "python"}
-    with whole_file(path) as part:
-        nbformat.write(executed, part)
 
 
 def _is_progress_bar(output: "NotebookNode") -> bool:

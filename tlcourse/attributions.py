@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tlcourse._machine import give_memory_back
 from tlcourse._pooling import are_maps
 from tlcourse.backbones import Backbone
 from tlcourse.errors import CourseError, UnknownNameError
@@ -84,7 +85,10 @@ def attribute(
             values = _integrated_gradients(backbone.model, batch, wanted, steps)
         else:
             values = _occlusion(backbone.model, batch, wanted, window)
-    return values.detach().float().cpu().numpy()
+    result = values.detach().float().cpu().numpy()
+    del values
+    give_memory_back()
+    return result
 
 
 def class_index(backbone: Backbone, target: str | int) -> int:

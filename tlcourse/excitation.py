@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from tlcourse._machine import give_memory_back
 from tlcourse._pooling import are_maps
 from tlcourse.backbones import Backbone
 from tlcourse.errors import CourseError
@@ -99,7 +100,7 @@ def excitations(
             found[name][0].append(values.float().cpu().numpy())
             found[name][1].append(where.float().cpu().numpy())
     some = [only_picture(pictures[i]) for i in range(min(3, len(pictures)))]
-    return {
+    result = {
         name: Excitation(
             name,
             np.concatenate(values),
@@ -108,6 +109,8 @@ def excitations(
         )
         for name, (values, where) in found.items()
     }
+    give_memory_back()
+    return result
 
 
 def effective_receptive_field(

@@ -1,5 +1,6 @@
 """The page that `tlcourse run` writes: what came of each notebook, at what cost."""
 
+import copy
 import html
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tlcourse._machine import MEMORY_LIMIT, MIB
+from tlcourse._notebooks import drop_live_views
 from tlcourse._page import facts, page
 
 if TYPE_CHECKING:
@@ -44,11 +46,16 @@ def summary_line(outcome: "Outcome") -> str:
 
 
 def write_html(outcome: "Outcome", folder: Path) -> Path:
-    """Write an executed notebook, with its outputs, as one HTML file."""
+    """Write an executed notebook, with its outputs, as one HTML file.
+
+    Widgets are dead there; what they show without a kernel stands in their place.
+    """
     from nbconvert import HTMLExporter
 
+    shown = copy.deepcopy(outcome.executed)
+    drop_live_views(shown)
     page, _ = HTMLExporter().from_notebook_node(
-        outcome.executed, resources={"metadata": {"name": outcome.name}}
+        shown, resources={"metadata": {"name": outcome.name}}
     )
     target = folder / f"{outcome.name}.html"
     target.write_text(page, encoding="utf-8")

@@ -1,0 +1,90 @@
+"""What the prediction explorer shows: the input, which pixels speak for the answer, the answer."""
+
+import html
+
+import numpy as np
+import torch
+
+from tlcourse._alter import Change
+from tlcourse._figures import BLUE, place
+from tlcourse._tiles import map_uri, photo_uri, row, tile
+from tlcourse.attributions import Method
+
+_MOST = 5  # classes in the answer
+_CELL = "padding:.15em 0 .15em .8em;text-align:right;min-width:3em"
+
+
+def input_tile(values: np.ndarray, change: Change) -> str:
+    """Show what the network sees, values (H, W, 3) from 0 to 1, and say what was done to it."""
+    said = f"**The network's input**{', unaltered' if change == Change() else ''}."
+    if change.degrees or change.cover:
+        said += " Grey corners and squares are 0 for the network."
+    return _steady(tile(photo_uri(values), f"The network's input: {change}", said))
+
+
+def pale(values: np.ndarray) -> str:
+    """Encode the input in light grey, to lay a map over it."""
+    return photo_uri(0.35 + 0.5 * values.mean(axis=2, keepdims=True).repeat(3, axis=2))
+
+
+def waiting_tile(below: str, name: str) -> str:
+    """Hold the place of the map for a class while it is computed."""
+    return _steady(tile(below, "", f"Computing what speaks for **{name}** ..."))
+
+
+def map_tile(below: str, values: np.ndarray, name: str, method: Method) -> str:
+    """Lay a map of what speaks for a class over the input; the legend is in words."""
+    strongest = float(np.quantile(np.abs(values), 0.99))
+    over = map_uri(values, "PuOr_r", low=-strongest, high=strongest, clear=True, side=56)
+    highest = float(values.max())
+    called = "Grad-CAM" if method == "grad_cam" else "Occlusion"
+    if highest <= 0:
+        said = alt = f"{called} finds nothing that speaks for {name}."
+    else:
+        said = f"{called}: **orange** speaks for **{name}**"
+        if method == "grad_cam":
+            said += "; what speaks against it is not shown."
+        else:
+            said += f", **purple** against it. Covering lowers its logit by up to {highest:.1f}."
+        alt = f"{called}: what speaks most for {name} is at the {place(values)}."
+    return _steady(tile(below, alt, said, over=over))
+
+
+def class_table(classes: tuple[str, ...], now: torch.Tensor, before: torch.Tensor) -> str:
+    """List the most probable classes with bars, and what they have for the unaltered picture.
+
+    Args:
+        classes: Their names.
+        now: Their probabilities (classes,).
+        before: Likewise, for the unaltered picture.
+    """
+    rows = []
+    for index in now.topk(min(_MOST, len(now))).indices.tolist():
+        bar = f"background:{BLUE};height:.9em;width:{100 * now[index]:.1f}%"
+        rows.append(
+            f'<tr><th scope="row" style="text-align:left;font-weight:normal;width:13em">'
+            f'{html.escape(classes[index])}</th><td style="width:8em"><div style="{bar}"></div></td>'
+            f'<td style="{_CELL}">{_percent(now[index])}</td>'
+            f'<td style="{_CELL}">{_percent(before[index])}</td></tr>'
+        )
+    first = int(before.argmax())
+    return (
+        '<div style="line-height:1.5;max-width:32em"><table style="border-collapse:collapse">'
+        '<caption style="text-align:left;font-weight:bold">Most probable classes</caption>'
+        '<thead><tr><th scope="col" style="text-align:left">class</th>'
+        '<th scope="col" colspan="2" style="text-align:right">now</th>'
+        f'<th scope="col" style="{_CELL}">unaltered</th></tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
+        "<p>The first answer for the unaltered picture is "
+        f"<b>{html.escape(classes[first])}</b> with {_percent(before[first])}. "
+        f"Now it has {_percent(now[first])}.</p></div>"
+    )
+
+
+def _steady(figure: str) -> str:
+    """Give a picture with its caption a height that does not change with the caption."""
+    return row([f'<div style="min-height:20.5em">{figure}</div>'])
+
+
+def _percent(probability: torch.Tensor) -> str:
+    return "&lt; 1%" if probability < 0.005 else f"{float(probability):.0%}"
