@@ -178,6 +178,41 @@ class Page:
         found = Axe().run(self.tab, context=".jp-OutputArea-output").response["violations"]
         return [f"{v['id']}: {n['html'][:200]}" for v in found for n in v["nodes"]]
 
+    def pale(self) -> list[str]:
+        """Texts in the widgets whose contrast to what lies behind them is below 4.5 to 1.
+
+        That is the bound of WCAG 2.1, level AA. (axe passes over the inside of notebooks here.)
+        """
+        return self.tab.evaluate(
+            """() => {
+                const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+                const light = ([r, g, b]) => [r, g, b]
+                    .map((v) => v / 255)
+                    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+                    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+                const behind = (el) => {
+                    for (let at = el; at; at = at.parentElement) {
+                        const colour = parse(getComputedStyle(at).backgroundColor);
+                        if ((colour[3] ?? 1) > 0.5) return colour;
+                    }
+                    return [255, 255, 255];
+                };
+                const found = [];
+                for (const el of document.querySelectorAll(".jupyter-widgets *")) {
+                    const own = [...el.childNodes]
+                        .filter((node) => node.nodeType === Node.TEXT_NODE)
+                        .map((node) => node.textContent.trim()).join(" ");
+                    if (!own || el.disabled || el.closest("[disabled]")) continue;
+                    const style = getComputedStyle(el);
+                    const ink = el instanceof SVGElement ? style.fill : style.color;
+                    const [a, b] = [light(parse(ink)), light(behind(el))].sort((x, y) => y - x);
+                    const ratio = (a + 0.05) / (b + 0.05);
+                    if (ratio < 4.5) found.push(`${ratio.toFixed(1)}: ${own.slice(0, 60)}`);
+                }
+                return found;
+            }"""
+        )
+
     def failures(self) -> list[str]:
         """Errors in outputs, widgets that did not render, errors of the console."""
         outputs = self.tab.evaluate(

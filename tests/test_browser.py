@@ -105,6 +105,7 @@ def looks_right(page, screenshots, name):
     assert page.failures() == []
     assert page.too_wide() == []
     assert page.inaccessible() == []
+    assert page.pale() == []
 
 
 def test_the_layer_explorer_follows_mouse_and_keyboard(show, screenshots):
@@ -182,14 +183,17 @@ def test_a_training_is_stopped_while_it_runs_and_another_one_ends(show, screensh
     page.drag("Frozen up to", 0.0)
     page.drag("Epochs", 1.0)
     train.click()
-    page.tab.locator("progress").wait_for()
+    page.tab.get_by_role("progressbar").wait_for()
     stop.click()
     page.tab.get_by_text("stopped").first.wait_for(timeout=10_000)
     assert train.is_enabled()
     page.drag("Epochs", 0.0)
     train.click()
+    ended = page.tab.locator(".jupyter-widgets tbody tr").nth(2).get_by_text("(epoch 1)")
+    ended.wait_for(timeout=90_000)
     page.tab.wait_for_function(
-        "() => document.querySelectorAll('.jupyter-widgets tbody tr').length === 3", timeout=90_000
+        "() => [...document.querySelectorAll('.tlcourse-widget button')].some((button) =>"
+        " button.textContent === 'Train' && !button.disabled)"
     )
     page.settle()
     looks_right(page, screenshots, "training_explorer")

@@ -3,6 +3,7 @@
 import math
 import random
 import re
+import threading
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -23,10 +24,11 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 import tlcourse as tl
-from tlcourse import _training_data
+from tlcourse import _training_data, features
 from tlcourse._account import forward_account, training_account
 from tlcourse._batches import shuffled
 from tlcourse._fast import fast_batch_size
+from tlcourse._notes import notes_to, say
 from tlcourse._steps import Stepper
 from tlcourse._training_data import default_batch_size
 from tlcourse.errors import CourseError
@@ -303,6 +305,15 @@ def test_a_curve_is_drawn_after_each_epoch_if_asked(network, task, monkeypatch):
     assert drawn == []
 
 
+def test_a_function_gets_the_epochs_so_far_instead(network, task, monkeypatch):
+    import IPython.display
+
+    monkeypatch.setattr(IPython.display, "display", lambda *_, **__: 1 / 0)
+    got = []
+    history = tl.fit(network, task, live=got.append, **QUICK)
+    assert got == [history.epochs[:1], history.epochs[:2]]
+
+
 # --- interruptions ---
 
 
@@ -356,19 +367,23 @@ def test_an_error_of_the_network_leaves_the_best_weights_and_the_mode(network, t
     assert not network.training
 
 
-@pytest.mark.parametrize("cached_until", [None, "embedding"])
-def test_on_step_is_called_once_after_each_step(network, task, cached_until):
-    freeze(network, cached_until)
+@pytest.mark.parametrize(
+    ("until", "prepared"),
+    [(None, 0), ("stage2", 5 + 2), ("embedding", 9)],  # of 18 and 6 pictures, or of all 33
+)
+def test_on_step_is_called_after_each_step_and_each_batch_without_one(
+    network, task, until, prepared, monkeypatch
+):
+    monkeypatch.setattr(features, "fast_batch_size", lambda _: 4)
+    freeze(network, until)
     called = []
-    history = tl.fit(network, task, on_step=lambda: called.append(1), **QUICK)
-    assert history.cached_until == cached_until
-    assert len(called) == 2 * 3
+    options = QUICK | {"batch_size": 2}  # so 4 validation pictures at once: two batches
+    history = tl.fit(network, task, on_step=lambda: called.append(network.training), **options)
+    assert history.cached_until == until
+    assert called == [False] * prepared + ([True] * 9 + [False] * 2) * 2
 
 
 def test_an_error_of_on_step_passes_through_and_the_best_weights_are_back(network, task):
-    class Enough(Exception):  # noqa: N818
-        pass
-
     calls, kept = [], {}
 
     def stop():
@@ -391,6 +406,119 @@ def test_an_error_of_on_step_in_the_first_epoch_puts_the_start_back(network, tas
     with pytest.raises(ZeroDivisionError):
         tl.fit(network, task, on_step=lambda: 1 // 0, **QUICK)
     assert not moved(start, network)
+
+
+class Enough(Exception):  # noqa: N818
+    """Somebody has waited long enough."""
+
+
+def after(calls):
+    """Something for `on_step` that raises in its so-many-th call."""
+    made = []
+
+    def stop():
+        made.append(1)
+        if len(made) == calls:
+            raise Enough
+
+    return stop
+
+
+def test_an_error_in_the_preparation_changes_nothing_and_loses_nothing(task, monkeypatch):
+    monkeypatch.setattr(features, "fast_batch_size", lambda _: 4)
+    network = tl.Network(tiny_backbone(), 3)
+    start, counts = state(network), count_pictures(network)
+    freeze(network, "stage2")
+    with pytest.raises(Enough):
+        tl.fit(network, task, on_step=after(2), **QUICK)
+    assert not moved(start, network)
+    assert not network.training
+    assert looked_at(counts, network.backbone, task.train[:8]) == {1}
+    assert looked_at(counts, network.backbone, task.train[8:]) == {0}
+    tl.fit(network, task, **QUICK)  # it goes on where it was
+    assert looked_at(counts, network.backbone, task.train) == {1}
+
+
+def test_what_was_stored_before_an_error_is_right(task, monkeypatch):
+    monkeypatch.setattr(features, "fast_batch_size", lambda _: 4)
+    backbone = tiny_backbone()
+    expected = tl.extract_features(backbone, task, "stage2", cache=False, progress=False)
+    for calls in (1, 3, 2, 2, 1):  # 9 batches: after the last one all is written, but not finished
+        with pytest.raises(Enough):
+            tl.extract_features(backbone, task, "stage2", progress=False, on_batch=after(calls))
+    called = []
+    found = tl.extract_features(
+        backbone, task, "stage2", progress=False, on_batch=lambda: called.append(1)
+    )
+    assert not called
+    np.testing.assert_array_equal(found.x["stage2"], expected.x["stage2"])
+
+
+def test_an_error_while_validating_puts_the_best_weights_back(network, task):
+    start, modes = state(network), []
+
+    def stop():
+        modes.append(network.training)
+        if not network.training:
+            raise Enough
+
+    with pytest.raises(Enough):
+        tl.fit(network, task, on_step=stop, **QUICK)
+    assert modes == [True] * 3 + [False]
+    assert not moved(start, network)
+    assert not network.training
+
+
+def test_an_error_while_looking_at_the_start_leaves_the_mode(network, task):
+    network.train()
+    with pytest.raises(Enough):
+        tl.fit(network, task, start_counts=True, on_step=after(1), **QUICK)
+    assert network.training
+
+
+# --- in a thread ---
+
+
+def in_thread(call):
+    """Call something in a thread of its own and return what it returns."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(call()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def test_a_training_in_a_thread_is_the_same(task):
+    def train():
+        return tl.fit(tl.Network(tiny_backbone(), 3), task, augment=True, **QUICK)
+
+    here, there = train(), in_thread(train)
+    assert [(e.train_loss, e.val_loss) for e in here.epochs] == [
+        (e.train_loss, e.val_loss) for e in there.epochs
+    ]
+
+
+def test_a_training_without_progress_says_nothing(network, task, capfd):
+    freeze(network, "stage2")
+    in_thread(lambda: tl.fit(network, task, **QUICK))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_listener_gets_the_notes_of_its_thread_instead_of_the_screen(network, task, capsys):
+    at_step(network, 2, lambda logits: logits * math.nan)
+    heard, heard_here = [], []
+
+    def train():
+        with notes_to(heard.append):
+            tl.fit(network, task, **QUICK)
+        say("not heard")
+
+    with notes_to(heard_here.append):
+        in_thread(train)
+    assert len(heard) == 1
+    assert "nan at step 2. Try a learning rate ten times smaller" in heard[0]
+    assert heard_here == []
+    assert capsys.readouterr().out == "not heard\n"
 
 
 # --- a loss that is no number ---

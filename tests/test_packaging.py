@@ -128,7 +128,7 @@ def test_the_wheel_holds_notebooks_and_data(tmp_path):
     subprocess.run([*pip, *options, ROOT], check=True)
     (wheel,) = tmp_path.glob("*.whl")
     held = set(zipfile.ZipFile(wheel).namelist())
-    for folder in ("notebooks", "tlcourse/data"):
+    for folder in ("notebooks", "tlcourse/data", "tlcourse/static"):
         tracked = [
             path.relative_to(ROOT).as_posix()
             for path in (ROOT / folder).rglob("*")

@@ -132,7 +132,7 @@ class _Shown:
 
 def panel() -> widgets.HTML:
     """Make an empty place for pictures and text."""
-    return widgets.HTML(layout={"width": "100%"})
+    return widgets.HTML(layout={"width": "auto"})
 
 
 def on_change(call: Callable[..., None], *controls: widgets.Widget) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +50,7 @@ class Run:
     pool: Pool
     batch_size: int
     progress: bool
+    on_batch: Callable[[], None] | None = None
 
     def in_memory(self, names: list[str]) -> dict[str, tuple[np.ndarray, float]]:
         pieces: dict[str, list[np.ndarray]] = {name: [] for name in names}
@@ -141,6 +142,8 @@ class Run:
                 yield rows, now - clock
                 clock = now
                 bar.update(len(batch))
+                if self.on_batch:  # by now the rows are on the disk
+                    self.on_batch()
 
 
 def _example() -> Image.Image:

@@ -16,7 +16,7 @@ from tlcourse.features import extract_features
 from tlcourse.network import Network
 from tlcourse.tasks import Task
 
-_WORTH_KEEPING = 0.25  # of the operations: a shallower part is computed faster than read
+WORTH_KEEPING = 0.25  # of the operations: a shallower part is computed faster than read
 _LARGEST_KEPT = 2**31  # bytes on the disk
 _MOST = {"cpu": 16, "mps": 32, "cuda": 64}  # pictures per step
 
@@ -47,12 +47,18 @@ class TrainingData:
     prepare_seconds: float = 0.0
     waited: float = 0.0
 
-    @torch.no_grad()
-    def val_logits(self, batch_size: int) -> torch.Tensor:
+    def val_logits(
+        self, batch_size: int, on_batch: Callable[[], None] | None = None
+    ) -> torch.Tensor:
         """Logits of the validation pictures (N, classes); the caller sets the mode."""
-        places = np.arange(len(self.val_labels))
-        parts = [places[i : i + batch_size] for i in range(0, len(places), batch_size)]
-        return torch.cat([self.val_network(self.val_inputs(p)).float() for p in parts])
+        places, parts = np.arange(len(self.val_labels)), []
+        for start in range(0, len(places), batch_size):
+            with torch.no_grad():
+                inputs = self.val_inputs(places[start : start + batch_size])
+                parts.append(self.val_network(inputs).float())
+            if on_batch:
+                on_batch()
+        return torch.cat(parts)
 
 
 def training_data(
@@ -63,6 +69,7 @@ def training_data(
     augment: bool,
     cache_frozen: bool = True,
     progress: bool = True,
+    on_batch: Callable[[], None] | None = None,
 ) -> TrainingData:
     """Decide from where a training begins: from pictures, or from a frozen part's stored output.
 
@@ -74,6 +81,7 @@ def training_data(
             the validation pictures stay the same, so for them its output is stored all the same.
         cache_frozen: Whether to compute the output of a frozen part once per picture.
         progress: Show a progress bar while the output of the frozen part is computed.
+        on_batch: Called after each batch of it.
     """
     device = network.backbone.device
     started = time.perf_counter()
@@ -88,7 +96,12 @@ def training_data(
             if not len(split):
                 continue
             found = extract_features(
-                network.backbone, task if whole else split, layer, pool=pool, progress=progress
+                network.backbone,
+                task if whole else split,
+                layer,
+                pool=pool,
+                progress=progress,
+                on_batch=on_batch,
             )
             values, _ = found.of(name if whole else "all", layer)
             data.prepare_seconds += found.seconds * (len(split) / len(found.y))
@@ -175,7 +188,7 @@ def _rest(network: Network, layer: str, task: Task) -> Rest | None:
     shape = trace[path].output_shape or ()
     size = 4 * int(np.prod(shape)) * (len(task.train) + len(task.val))
     share = up_to(trace, path)[1] / max(up_to(trace, cut)[1], 1)
-    if share < _WORTH_KEEPING or size > _LARGEST_KEPT:
+    if share < WORTH_KEEPING or size > _LARGEST_KEPT:
         return None
     found = rest_behind(network, layer)
     return found[0] if found else None

@@ -5,7 +5,7 @@ ants and bees photographs, which come with the course: the photographs themselve
 licence and are not included; numbers computed from them are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from typing import Literal, get_args
@@ -86,6 +86,7 @@ def extract_features(
     refresh: bool = False,
     batch_size: int | None = None,
     progress: bool = True,
+    on_batch: Callable[[], None] | None = None,
 ) -> Features:
     """Run each picture once through a frozen network and keep what some layers give.
 
@@ -106,6 +107,8 @@ def extract_features(
         refresh: Compute again what is stored.
         batch_size: Pictures per pass; by default what fits the processor's cache.
         progress: Show a progress bar.
+        on_batch: Called after each batch. If it raises, the work ends with that error; what was
+            stored by then stays.
 
     Returns:
         `x[layer]` float32 (N, C) and labels, on the CPU. From the cache, rows are read from the
@@ -128,7 +131,8 @@ def extract_features(
     pictures = Joined([split for _, split in splits])
     if not len(pictures):
         raise CourseError("There is no picture to extract features from.")
-    run = Run(backbone, pictures, pool, batch_size or fast_batch_size(backbone), progress)
+    batch_size = batch_size or fast_batch_size(backbone)
+    run = Run(backbone, pictures, pool, batch_size, progress, on_batch)
     about = {"task": getattr(task, "name", "pictures"), "backbone": backbone.name, "pool": pool}
     found = run.cached(names, about, refresh) if cache else run.in_memory(names)
     give_memory_back()

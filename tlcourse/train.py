@@ -1,24 +1,17 @@
 """One training, the same for every pattern: `fit` (notebooks 04 and 05)."""
 
-import math
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
-
-import torch
-from torch import nn
+from collections.abc import Callable, Mapping, Sequence
 
 from tlcourse._account import forward_account, training_account
-from tlcourse._batches import shuffled
 from tlcourse._device import own_random_numbers
 from tlcourse._fast import fast_batch_size
 from tlcourse._machine import give_memory_back
-from tlcourse._notes import say
-from tlcourse._steps import Stepper
 from tlcourse._task_checks import check_task
-from tlcourse._training_data import TrainingData, default_batch_size, training_data
+from tlcourse._training_data import default_batch_size, training_data
+from tlcourse._training_run import TrainingRun
 from tlcourse.errors import CourseError
-from tlcourse.finetune import freeze, parameter_groups
+from tlcourse.finetune import parameter_groups
 from tlcourse.history import Epoch, History
 from tlcourse.network import Network
 from tlcourse.tasks import Task
@@ -42,7 +35,7 @@ def fit(
     cache_frozen: bool = True,
     start_counts: bool = False,
     seed: int = 0,
-    live: bool | None = None,
+    live: bool | Callable[[Sequence[Epoch]], None] | None = None,
     progress: bool = True,
     on_step: Callable[[], None] | None = None,
 ) -> History:
@@ -56,6 +49,10 @@ def fit(
     Frozen parts are in evaluation mode all the time. Without augmentation their output is computed
     once per picture and kept on disk, and the epochs begin from there. On a CUDA GPU it computes
     in mixed precision; if its memory is not enough, batches are cut in halves.
+
+    It may run in a thread of its own. PyTorch's random numbers are one for the whole process: those
+    that other threads draw meanwhile cannot be repeated, and at the end they are where they were at
+    the beginning.
 
     Args:
         network: What to train; it is changed. `tlcourse.finetune.freeze` says what may move.
@@ -76,10 +73,12 @@ def fit(
         start_counts: Look at the validation pictures before the first epoch too, and keep the
             weights of the start if no epoch is better: for a head that was fitted beforehand.
         seed: Decides the order of the pictures and the augmentation.
-        live: Draw the curves while it runs; by default in a notebook.
+        live: Draw the curves while it runs; by default in a notebook. A function is called after
+            each epoch instead, with the finished ones.
         progress: Show a progress bar.
-        on_step: Called after each step. If it raises, the training ends with that error, and the
-            best weights so far are put back.
+        on_step: Called after each step, and after each batch of the preparation and of the looks at
+            the validation pictures: whoever waits is heard within one batch. If it raises, the
+            training ends with that error, and the best weights so far are put back.
 
     Raises:
         CourseError: A task or an option that nothing can be trained with; see the sentence.
@@ -103,12 +102,19 @@ def fit(
     with own_random_numbers(seed, network.backbone.device):
         frozen = [network.frozen_until, *plan.values()] if 1 not in plan else [*plan.values()]
         data = training_data(
-            network, task, frozen, augment=augment, cache_frozen=cache_frozen, progress=progress
+            network,
+            task,
+            frozen,
+            augment=augment,
+            cache_frozen=cache_frozen,
+            progress=progress,
+            on_batch=on_step,
         )
-        run = _Fit(network, data, groups, epochs, batch_size, label_smoothing, warmup, seed)
+        options = (epochs, batch_size, label_smoothing, warmup, seed, on_step)
+        run = TrainingRun(network, data, groups, *options)
         if start_counts:
             run.look_at_start()
-        run.go(plan, patience, live, progress, on_step)
+        run.go(plan, patience, _shown_by(live), progress)
     seconds = time.perf_counter() - started - data.waited + data.prepare_seconds
     peak_bytes = _largest_step(network, batch_size, data.cached_until)
     give_memory_back()
@@ -124,6 +130,17 @@ def fit(
     )
 
 
+def _shown_by(
+    live: bool | Callable[[Sequence[Epoch]], None] | None,
+) -> Callable[[Sequence[Epoch]], None] | None:
+    """Return what is called after each epoch."""
+    if callable(live):
+        return live
+    from tlcourse._plots_training import LiveCurve, in_notebook
+
+    return LiveCurve().update if live or (live is None and in_notebook()) else None
+
+
 def _largest_step(network: Network, batch_size: int, cached_until: str | None) -> int:
     """Bytes that a step of the training needs, or a look at other pictures between the epochs."""
     at_once = fast_batch_size(network.backbone) if cached_until else 2 * batch_size
@@ -135,134 +152,6 @@ def _largest_step(network: Network, batch_size: int, cached_until: str | None) -
     look = forward_account(network, shape, at_once).bytes.total
     network.train(mode)
     return max(step, look)
-
-
-class _Fit:
-    """A training on its way."""
-
-    def __init__(
-        self,
-        network: Network,
-        data: TrainingData,
-        groups: list[dict[str, Any]],
-        epochs: int,
-        batch_size: int,
-        label_smoothing: float,
-        warmup: float,
-        seed: int,
-    ) -> None:
-        self.network, self.data, self.n_epochs, self.seed = network, data, epochs, seed
-        self.batch_size = batch_size
-        n_steps = epochs * len(shuffled(len(data.train_labels), batch_size, seed, 0))
-        self.stepper = Stepper(
-            groups,
-            nn.CrossEntropyLoss(label_smoothing=label_smoothing),
-            network.backbone.device,
-            n_steps=n_steps,
-            warmup=warmup,
-        )
-        self.n_steps = n_steps
-        self.epochs: list[Epoch] = []
-        self.best_epoch, self.stopped = 0, ""
-        self.best: dict[str, torch.Tensor] = {}
-        self.best_score = (-math.inf, -math.inf)
-
-    def look_at_start(self) -> None:
-        """Let the weights as they are compete with those of the epochs."""
-        mode = self.network.training
-        val_loss, val_accuracy = self._validate()
-        if not math.isnan(val_accuracy):
-            self.best_score = (val_accuracy, -val_loss)
-        self.network.train(mode)
-
-    def go(
-        self,
-        plan: Mapping[int, str | None],
-        patience: int | None,
-        live: bool | None,
-        progress: bool,
-        on_step: Callable[[], None] | None = None,
-    ) -> None:
-        """Run the epochs, and put the best weights back."""
-        from tqdm.auto import tqdm
-
-        from tlcourse._plots_training import LiveCurve, in_notebook
-
-        curve = LiveCurve() if live or (live is None and in_notebook()) else None
-        mode = self.network.training
-        self._keep(0)
-        bar = tqdm(
-            total=self.n_steps, desc="training", unit="step", leave=False, disable=not progress
-        )
-        try:
-            for epoch in range(1, self.n_epochs + 1):
-                if epoch in plan:
-                    freeze(self.network, plan[epoch])
-                self._one_epoch(epoch, bar, on_step)
-                if self.stopped:
-                    break
-                if curve:
-                    curve.update(self.epochs)
-                if patience is not None and epoch - self.best_epoch >= patience:
-                    self.stopped = f"no better epoch in {patience}, so it ended after {epoch}"
-                    break
-        except KeyboardInterrupt:
-            self.stopped = f"interrupted in epoch {len(self.epochs) + 1}"
-            say(f"Training was {self.stopped}; the best weights so far are kept.")
-        finally:
-            bar.close()
-            nothing_yet = not self.best_epoch and self.best_score[0] == -math.inf
-            if not (nothing_yet and self.stopped.startswith("interrupted")):
-                self.network.load_state_dict(self.best)
-            self.network.train(mode)
-
-    def _one_epoch(self, epoch: int, bar: Any, on_step: Callable[[], None] | None) -> None:
-        started = time.perf_counter()
-        self.network.train()
-        total, seen = 0.0, 0
-        for places in shuffled(len(self.data.train_labels), self.batch_size, self.seed, epoch):
-            inputs, labels = self.data.train_batch(places)
-            loss = self.stepper.step(self.data.train_network, inputs, labels)
-            if not math.isfinite(loss):
-                self._stop(f"the loss was {loss} at step {self.stepper.steps}")
-                return
-            total, seen = total + loss * len(labels), seen + len(labels)
-            bar.update()
-            if on_step:
-                on_step()
-        val_loss, val_accuracy = self._validate()
-        if len(self.data.val_labels) and not math.isfinite(val_loss):
-            self._stop(f"the validation loss was {val_loss} after step {self.stepper.steps}")
-            return
-        seconds = time.perf_counter() - started
-        self.epochs.append(
-            Epoch(epoch, total / seen, val_loss, val_accuracy, seconds, self.network.frozen_until)
-        )
-        bar.set_postfix_str(f"validation accuracy {val_accuracy:.2f}")
-        score = (val_accuracy, -val_loss)
-        if math.isnan(val_accuracy) or score > self.best_score:
-            self.best_score = score
-            self._keep(epoch)
-
-    def _stop(self, why: str) -> None:
-        self.stopped = why
-        say(
-            f"Training stopped: {why}. Try a learning rate ten times smaller. "
-            "The best weights so far are kept."
-        )
-
-    def _validate(self) -> tuple[float, float]:
-        labels = self.data.val_labels
-        if not len(labels):
-            return math.nan, math.nan
-        self.network.eval()
-        logits = self.data.val_logits(2 * self.batch_size)
-        loss = nn.functional.cross_entropy(logits, labels).item()
-        return loss, (logits.argmax(dim=1) == labels).float().mean().item()
-
-    def _keep(self, epoch: int) -> None:
-        self.best_epoch = epoch
-        self.best = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
 
 
 def _check(

@@ -1,128 +1,21 @@
 """Interactive parts of the notebooks (ipywidgets)."""
 
-import shutil
-import tempfile
-import weakref
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import ipywidgets as widgets
-from IPython.display import display
-
-from tlcourse import plots
-from tlcourse._archive import unpack
-from tlcourse._pictures import open_picture
+from tlcourse._explore_layers import LayerExplorer
+from tlcourse._explore_neighbours import NeighbourExplorer
+from tlcourse._explore_predictions import PredictionExplorer
+from tlcourse._explore_training import TrainingExplorer
+from tlcourse._own_pictures import OwnFolder, OwnPicture
 from tlcourse.backbones import Backbone
-from tlcourse.comparison import Comparison, compare
-from tlcourse.errors import CourseError
-from tlcourse.tasks import load_task
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
-class OwnPicture(widgets.VBox):
-    """An upload button, and below it what the network says of the picture.
-
-    The picture stays in memory: nothing is written to disk. Where no kernel runs, the notebook
-    shows the sentence of `__repr__`.
-    """
-
-    def __init__(self, backbone: Backbone) -> None:
-        self.backbone = backbone
-        self.button = widgets.FileUpload(
-            accept="image/*",
-            multiple=False,
-            description="Choose a picture",
-            layout=widgets.Layout(width="16em"),
-            tooltip="Choose a picture file of your own; it stays on your machine",
-        )
-        self.answer = widgets.Output()
-        self.button.observe(self._show, names="value")
-        super().__init__([self.button, self.answer])
-
-    def _show(self, change: dict[str, Any]) -> None:
-        if not change["new"]:
-            return
-        upload = change["new"][0]
-        self.answer.clear_output(wait=True)
-        with self.answer:
-            try:
-                picture = open_picture(bytes(upload["content"]), max_side=1024)
-                display(plots.predictions(self.backbone, picture))
-            except CourseError as error:
-                display(_Sentence(f"{upload['name']}: {error}"))
-
-    def __repr__(self) -> str:
-        return "[Upload button: run this notebook to use it.]"
-
-
-class OwnFolder(widgets.VBox):
-    """A form that compares the patterns on the learner's own pictures.
-
-    Attributes:
-        comparison: What came out last; None before.
-    """
-
-    def __init__(self, backbone: Backbone) -> None:
-        self.backbone = backbone
-        self.comparison: Comparison | None = None
-        wide = widgets.Layout(width="32em")
-        self.path = widgets.Text(
-            description="Folder",
-            placeholder="path of a folder with one folder per class",
-            layout=wide,
-        )
-        self.upload = widgets.FileUpload(
-            accept=".zip", multiple=False, description="or a ZIP file", layout={"width": "12em"}
-        )
-        self.budget = widgets.Dropdown(
-            options=["1m", "2m", "5m", "10m"], value="2m", description="Time"
-        )
-        self.button = widgets.Button(description="Compare", button_style="primary")
-        self.answer = widgets.Output()
-        self.button.on_click(self._run)
-        first = widgets.HBox([self.path, self.upload])
-        super().__init__([first, widgets.HBox([self.budget, self.button]), self.answer])
-
-    def _run(self, _: Any) -> None:
-        self.button.disabled = True
-        self.answer.clear_output()
-        with self.answer:
-            try:
-                self._compare()
-            except CourseError as error:
-                display(_Sentence(str(error)))
-            finally:
-                self.button.disabled = False
-
-    def _compare(self) -> None:
-        task = load_task(self._folder(), max_side=1024)
-        for skipped in task.skipped[:20]:
-            display(_Sentence(f"left out: {skipped.name}: {skipped.reason}"))
-        if len(task.skipped) > 20:
-            display(_Sentence(f"and {len(task.skipped) - 20} more; see task.skipped"))
-        self.comparison = compare(self.backbone, task, budget=self.budget.value)
-        display(plots.tradeoffs(self.comparison), self.comparison)
-
-    def _folder(self) -> Path:
-        if self.path.value.strip():
-            return Path(self.path.value.strip())
-        if not self.upload.value:
-            raise CourseError("Write the path of a folder, or choose a ZIP file with it.")
-        place = tempfile.mkdtemp(prefix="tlcourse-")
-        weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)  # it stays with the form
-        return unpack(bytes(self.upload.value[0]["content"]), Path(place))
-
-    def __repr__(self) -> str:
-        return "[Form for your own folder: run this notebook to use it.]"
-
-
-class _Sentence:
-    """A sentence that a notebook shows as it is."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __repr__(self) -> str:
-        return self.text
+    from tlcourse.excitation import Excitation
+    from tlcourse.history import History
+    from tlcourse.tasks import Task
 
 
 def own_picture(backbone: Backbone) -> OwnPicture:
@@ -147,3 +40,95 @@ def own_folder(backbone: Backbone) -> OwnFolder:
         The widget; its `comparison` is what `tlcourse.compare` returned.
     """
     return OwnFolder(backbone)
+
+
+def explore_layers(
+    backbone: Backbone,
+    pictures: "Mapping[str, Image]",
+    reference: Sequence[Any],
+    *,
+    found: "Mapping[str, Excitation] | None" = None,
+) -> LayerExplorer:
+    """Move through a network: a picture, a layer, a channel; its map, and what excites it most.
+
+    The activations of all layers are computed once for each picture.
+
+    Args:
+        backbone: The network.
+        pictures: Name -> picture to choose from; one of your own can be uploaded.
+        reference: Pictures, or (picture, label) pairs such as a `Split`, among which are looked
+            for those that excite a channel most.
+        found: What `tlcourse.excitation.excitations` gave for them, to save time; its layers are
+            those that can be chosen. By default all that give maps.
+
+    Raises:
+        CourseError: There is no picture, or a layer gives no maps.
+    """
+    return LayerExplorer(backbone, pictures, reference, found)
+
+
+def explore_predictions(backbone: Backbone, pictures: "Mapping[str, Image]") -> PredictionExplorer:
+    """Crop, blur, turn or cover a picture; the five first classes and what speaks for them follow.
+
+    Args:
+        backbone: The network.
+        pictures: Name -> picture to choose from; one of your own can be uploaded.
+
+    Raises:
+        CourseError: There is no picture.
+    """
+    return PredictionExplorer(backbone, pictures)
+
+
+def explore_neighbours(
+    features: Mapping[str, Any],
+    pictures: Sequence[Any],
+    *,
+    labels: Sequence[int] | None = None,
+    classes: Sequence[str] | None = None,
+    credit: str = "",
+) -> NeighbourExplorer:
+    """See the neighbours of a picture at two layers, and a map of all pictures at a third.
+
+    Args:
+        features: Layer name -> (N, C), from shallow to deep.
+        pictures: The N pictures, or (picture, label) pairs such as a `Split`.
+        labels: The N class numbers; by default those of the `Split`.
+        classes: Class names.
+        credit: Who made the pictures; shown below them.
+
+    Raises:
+        CourseError: Shapes and numbers do not fit together.
+    """
+    return NeighbourExplorer(features, pictures, labels=labels, classes=classes, credit=credit)
+
+
+def explore_training(
+    backbone: Backbone,
+    task: "Task",
+    *,
+    runs: "Mapping[str, History | Sequence[float]] | None" = None,
+    batch_size: int = 8,
+    reference: tuple[str, float] | None = None,
+    seed: int = 0,
+) -> TrainingExplorer:
+    """Fine-tune with settings of your choice, beside the curves of earlier trainings.
+
+    The training runs in a thread and works on a copy of the network; the button "Stop" ends it
+    within one batch.
+
+    Args:
+        backbone: The network to start from.
+        task: Its train split is learned; after each epoch its val split is looked at.
+        runs: Name -> what `fit` returned, or validation accuracies, one for each epoch: the curves
+            that are there from the beginning.
+        batch_size: Pictures per step.
+        reference: Name and validation accuracy of something to compare with, drawn as a line.
+        seed: Decides the head's first weights and the order of the pictures.
+
+    Raises:
+        CourseError: The task has no training or no validation pictures, or a number is wrong.
+    """
+    return TrainingExplorer(
+        backbone, task, runs=runs, batch_size=batch_size, reference=reference, seed=seed
+    )

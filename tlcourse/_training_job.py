@@ -1,0 +1,101 @@
+"""A training that somebody asked for and may stop, in a thread of its own."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from tlcourse._latest import Stale
+from tlcourse._notes import notes_to
+from tlcourse._training_progress import Progress, Work
+from tlcourse._training_runs import Run
+from tlcourse._training_setting import Setting
+from tlcourse.history import Epoch
+from tlcourse.network import Network
+from tlcourse.tasks import Task
+from tlcourse.train import fit
+
+
+class _StoppedError(Exception):
+    """Nobody wants the training any more."""
+
+
+@dataclass(eq=False)
+class Job:
+    """A training that was asked for.
+
+    Attributes:
+        run: What is known of it so far.
+        setting: What was set.
+        task: Its pictures.
+        work: How much there is to do.
+        network: What is trained; it is given away when the training begins.
+        batch_size: Pictures per step.
+        seed: Decides the order of the pictures.
+        stop: Set it to end the training within one batch.
+    """
+
+    run: Run
+    setting: Setting
+    task: Task
+    work: Work
+    network: Network | None
+    batch_size: int
+    seed: int
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def go(
+        self,
+        progress: Progress,
+        stale: Stale,
+        show: Callable[[str], None],
+        keep: Callable[[Run], None],
+    ) -> list[str]:
+        """Train, and return what there is to be told about it.
+
+        Args:
+            progress: Counts the batches.
+            stale: Tells whether the answer is not wanted any more.
+            show: Called after each batch.
+            keep: Called when there is something new of the run.
+        """
+        network, self.network = self.network, None
+        assert network is not None  # a job is done once
+        notes: list[str] = []
+        began, note = time.monotonic(), "an error"
+
+        def listen() -> None:
+            progress.count(network.training)
+            if self.stop.is_set() or stale():
+                raise _StoppedError
+            show(progress.html(self.run.name))
+
+        def finished(epochs: Sequence[Epoch]) -> None:
+            self.run = replace(self.run, accuracies=tuple(e.val_accuracy for e in epochs))
+            keep(self.run)
+
+        try:
+            with notes_to(notes.append):
+                history = fit(
+                    network,
+                    self.task,
+                    epochs=self.setting.epochs,
+                    learning_rate=self.setting.rate,
+                    body_rate=self.setting.body_rate,
+                    batch_size=self.batch_size,
+                    seed=self.seed,
+                    live=finished,
+                    progress=False,
+                    on_step=listen,
+                )
+            note = history.stopped
+        except _StoppedError:
+            note = (
+                f"stopped in epoch {progress.epoch}"
+                if progress.epoch
+                else "stopped before the first step"
+            )
+        finally:
+            self.run = replace(self.run, seconds=time.monotonic() - began, note=note)
+            keep(self.run)
+        return notes

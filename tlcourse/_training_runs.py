@@ -1,0 +1,136 @@
+"""The trainings that an explorer shows beside each other: what was set, and what came out."""
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tlcourse._curve_svg import Curve, curve_svg, marker_svg
+from tlcourse._durations import in_words
+from tlcourse.errors import CourseError
+from tlcourse.history import History
+
+_COLUMNS = ("Run", "Frozen up to", "Rate of the head", "Epochs", "Pictures per class", "Weights")
+_RESULTS = ("Best validation accuracy", "Time")
+_UNKNOWN = "-"
+
+
+@dataclass(frozen=True)
+class Run(Curve):
+    """A training, what was set for it, and what became of it.
+
+    Attributes:
+        settings: One word for each column of the table after the name.
+        seconds: What it took; None while it runs, or where nobody has measured it.
+        note: Why it ended early, or that it still runs.
+    """
+
+    settings: tuple[str, ...] = (_UNKNOWN,) * 5
+    seconds: float | None = None
+    note: str = ""
+
+    @property
+    def best_epoch(self) -> int:
+        """Epoch with the highest accuracy, the first of equal ones; 0 without an epoch."""
+        return 1 + int(np.argmax(self.accuracies)) if self.accuracies else 0
+
+    @property
+    def in_words(self) -> str:
+        """What one sees of its curve."""
+        if not self.accuracies:
+            return f"{self.name}: no epoch finished"
+        first, last, n = self.accuracies[0], self.accuracies[-1], len(self.accuracies)
+        if n == 1:
+            return f"{self.name}: {last:.2f} after 1 epoch"
+        return f"{self.name}: from {first:.2f} to {last:.2f} in {n} epochs"
+
+    @property
+    def ending(self) -> str:
+        """Its curve in words, and what became of it."""
+        note = "done" if not self.note and self.seconds is not None else self.note
+        return f"{self.in_words}; {note}." if note else f"{self.in_words}."
+
+
+def runs_of(given: Mapping[str, History | Sequence[float]]) -> tuple[Run, ...]:
+    """Take over trainings that were made elsewhere: name -> history, or accuracy of each epoch.
+
+    Raises:
+        CourseError: An accuracy is no number from 0 to 1.
+    """
+    found = []
+    for look, (name, run) in enumerate(given.items()):
+        if isinstance(run, History):
+            frozen = {epoch.frozen_until or "nothing" for epoch in run.epochs}
+            until = frozen.pop() if len(frozen) == 1 else _UNKNOWN
+            accuracies = [epoch.val_accuracy for epoch in run.epochs]
+            how = {"seconds": run.seconds, "note": run.stopped}
+        else:
+            accuracies, until, how = list(run), _UNKNOWN, {}
+        if not all(isinstance(a, int | float | np.number) and 0 <= a <= 1 for a in accuracies):
+            raise CourseError(
+                f"The run {name!r} needs the validation accuracy of each epoch, numbers from 0 to "
+                "1: pass the history that tl.fit returned, or a list of them."
+            )
+        settings = (until, _UNKNOWN, str(len(accuracies)), _UNKNOWN, _UNKNOWN)
+        values = tuple(float(a) for a in accuracies)
+        found.append(Run(str(name), values, look, settings=settings, **how))
+    return tuple(found)
+
+
+def runs_in_words(runs: Sequence[Run], reference: tuple[str, float] | None) -> str:
+    """Say what the curves show."""
+    said = "; ".join(run.in_words for run in runs) or "no run yet"
+    line = f" A dashed line marks {reference[0]} at {reference[1]:.2f}." if reference else ""
+    return f"Validation accuracy by epoch. {said}.{line}"
+
+
+def runs_figure(
+    runs: Sequence[Run], n_epochs: int, newest: str, reference: tuple[str, float] | None
+) -> str:
+    """Draw the curves of all runs."""
+    alt = runs_in_words(runs, reference)
+    return curve_svg(runs, alt, n_epochs=n_epochs, newest=newest, reference=reference)
+
+
+def runs_table(runs: Sequence[Run], newest: str, dropped: int) -> str:
+    """Write a table with a line for each run; it is the key to the curves, too.
+
+    Args:
+        runs: From top to bottom.
+        newest: Name of the one that stands out.
+        dropped: How many older ones are not kept any more.
+    """
+    if not runs:
+        return "<p>No run yet.</p>"
+    head = "".join(_cell("th", html.escape(c), ' scope="col"') for c in (*_COLUMNS, *_RESULTS))
+    rows = "".join(_row(run, run.name == newest) for run in runs)
+    said = f"<p>{dropped} older run{'s' * (dropped != 1)} dropped.</p>" if dropped else ""
+    return (
+        '<div tabindex="0" role="region" aria-label="Table of the runs" '
+        'style="overflow-x:auto;line-height:1.4">'
+        '<table style="border-collapse:collapse">'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{said}</div>"
+    )
+
+
+def _row(run: Run, strong: bool) -> str:
+    name = f"{marker_svg(run.look)} {html.escape(run.name)}"
+    best = run.best_epoch
+    result = f"{run.accuracies[best - 1]:.3f} (epoch {best})" if best else ""
+    seconds = run.seconds
+    took = _UNKNOWN if seconds is None or math.isnan(seconds) else in_words(seconds)
+    took = took.replace(" ", "\N{NO-BREAK SPACE}")
+    came_out = "; ".join(filter(None, (result, run.note))) or _UNKNOWN
+    cells = [*run.settings, came_out, took]
+    style = ' style="font-weight:bold"' if strong else ""
+    inside = "".join(_cell("td", html.escape(cell)) for cell in cells)
+    first = _cell("th", name, ' scope="row"')
+    return f"<tr{style}>{first}{inside}</tr>"
+
+
+def _cell(kind: str, content: str, more: str = "") -> str:
+    look = "padding:.25em .8em .25em 0;text-align:left;vertical-align:top;font-weight:inherit"
+    line = "border-bottom:1px solid color-mix(in srgb, currentColor 25%, transparent)"
+    return f'<{kind}{more} style="{look};{line}">{content}</{kind}>'
