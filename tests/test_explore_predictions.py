@@ -18,6 +18,7 @@ import tlcourse as tl
 from tlcourse import _explore_predictions as module
 from tlcourse._alter import Change, alter, grey
 from tlcourse._explore_predictions import PredictionExplorer
+from tlcourse._figures import place
 from tlcourse._prediction_tiles import class_table
 from tlcourse._tiles import map_uri, photo_uri
 
@@ -270,13 +271,14 @@ def test_a_transformer_gets_occlusion_and_a_sentence_instead_of_grad_cam():
     assert explorer.pixels.value == ""
     put(explorer, why="occlusion")
     assert "Occlusion" in explorer.pixels.value
+    assert "Grad-CAM" not in explorer._static().alt
     explorer.close()
 
 
 def test_a_network_of_two_classes_shows_two():
     explorer = PredictionExplorer(made_backbone(), {"one": noise(1)})
     assert sorted(row[0] for row in table(explorer)) == ["a", "b"]
-    assert "2 most probable" in explorer._static().alt
+    assert "unaltered: " in explorer._static().alt
     explorer.close()
 
 
@@ -321,6 +323,8 @@ def test_where_no_kernel_runs_a_figure_shows_the_same_story(backbone, explorer):
     turned = alter(noise(1), backbone.preprocess, Change(degrees=90))
     best = tl.top_k(backbone, turned, 1)["class"][0]
     assert f"rotated 90° to the right: {best} (" in alt
+    heat = tl.attribute(backbone, turned, best)
+    assert f"most speaks at the {place(heat)};" in alt.partition("rotated")[2].partition("half")[0]
 
 
 def test_what_is_no_picture_is_refused(backbone):

@@ -1,6 +1,10 @@
 """What all explorers share: the newest request wins, errors are seen, nothing is kept."""
 
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import ipywidgets as widgets
 import pytest
@@ -235,6 +239,36 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_sent(monkeypatch):
     answers = upload(button, "huge.png", bytes(2**20 + 1), piece=10)
     assert answers == [{"done": True}]
     assert "huge.png is too large" in failed[0]
+
+
+WATCHED = """
+import io, os, sys
+from PIL import Image
+import tlcourse as tl
+from tiny_uploads import upload
+
+widget = tl.widgets.own_picture(tl.load_backbone(device="cpu"))
+packed = io.BytesIO()
+tl.photographs("coffee")["coffee"].save(packed, "PNG")
+upload(widget.button, "warm.png", packed.getvalue())  # libraries may fill their own caches once
+written = []
+writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+sys.addaudithook(
+    lambda event, args: event == "open" and args[2] & writing and written.append(args[0])
+)
+upload(widget.button, "cup.png", packed.getvalue())
+upload(widget.button, "bad.png", b"no picture")
+open(os.devnull, "w").close()  # the hook does hear
+print(written == [os.devnull], "bad.png" in widget.problem.value)
+"""
+
+
+def test_an_upload_writes_nothing_to_disk():
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    ran = subprocess.run(
+        [sys.executable, "-c", WATCHED], env=environment, capture_output=True, text=True
+    )
+    assert ran.stdout == "True True\n", ran.stdout + ran.stderr
 
 
 def decoded(uri):

@@ -1,4 +1,4 @@
-"""Alter a picture by hand and see what the network answers, and why (notebook 01)."""
+"""Alter a picture by hand and see what the network answers, and why (notebook 02)."""
 
 import copy
 from collections.abc import Iterator, Mapping
@@ -18,8 +18,14 @@ from tlcourse._fast import fast_copy
 from tlcourse._figures import Figure
 from tlcourse._latest import Stale
 from tlcourse._pictures import to_rgb
-from tlcourse._plots_pictures import predictions
-from tlcourse._prediction_tiles import class_table, input_tile, map_tile, pale, waiting_tile
+from tlcourse._prediction_tiles import (
+    altered_figure,
+    class_table,
+    input_tile,
+    map_tile,
+    pale,
+    waiting_tile,
+)
 from tlcourse.attributions import attribute, deepest_map
 from tlcourse.backbones import Backbone
 from tlcourse.errors import CourseError
@@ -182,17 +188,15 @@ class PredictionExplorer(Explorer):
         if self._held is None:
             return None
         name, picture = self._held.first  # never one that was uploaded
-        preprocess = self.backbone.preprocess
-        altered = {
-            what: preprocess(alter(picture, preprocess, change))
-            for what, change in _EXAMPLES.items()
-        }
-        name = name.replace("_", " ")
-        k = min(3, len(self.backbone.classes))
-        title = f"{name}: what the network answers when the picture is altered"
-        figure = predictions(self.backbone, altered, k=k, title=title)
-        figure.alt = f"The picture {name!r}, altered in several ways. {figure.alt}"
-        return figure
+        network, versions = self._held.network, {}
+        for what, change in _EXAMPLES.items():
+            batch = network.preprocess(alter(picture, network.preprocess, change))[None]
+            values = network.preprocess.undo(batch)[0].permute(1, 2, 0).numpy()
+            logits = activations(network, batch, "logits")["logits"][0]
+            probability, first = logits.softmax(dim=0).cpu().max(dim=0)
+            heat = attribute(network, batch, int(first)) if _has_maps(network) else None
+            versions[what] = values, heat, network.classes[first], float(probability)
+        return altered_figure(name.replace("_", " "), versions)
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 """What the prediction explorer shows: the input, which pixels speak for the answer, the answer."""
 
 import html
+import textwrap
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 
 from tlcourse._alter import Change
-from tlcourse._figures import BLUE, place
+from tlcourse._figures import BLUE, Figure, draw_picture, drawing, new_figure, place
 from tlcourse._tiles import map_uri, photo_uri, row, tile
 from tlcourse.attributions import Method
 
@@ -79,6 +81,46 @@ def class_table(classes: tuple[str, ...], now: torch.Tensor, before: torch.Tenso
         f"<b>{html.escape(classes[first])}</b> with {_percent(before[first])}. "
         f"Now it has {_percent(now[first])}.</p></div>"
     )
+
+
+@drawing
+def altered_figure(
+    name: str, versions: Mapping[str, tuple[np.ndarray, np.ndarray | None, str, float]]
+) -> Figure:
+    """Draw several versions of a picture, what is answered, and what speaks for the answer.
+
+    Args:
+        name: Name of the picture.
+        versions: What was done -> the input (H, W, 3), the Grad-CAM map (H, W) or None, the first
+            class and its probability.
+    """
+    rows = 1 if any(map_ is None for _, map_, _, _ in versions.values()) else 2
+    figure = new_figure(
+        2.0 + 1.6 * (rows - 1), title=f"{name}: the first answer when it is altered"
+    )
+    grid = figure.subplots(rows, len(versions), squeeze=False)
+    said = []
+    for column, (what, (values, heat, answer, probability)) in enumerate(versions.items()):
+        share = "< 1%" if probability < 0.005 else f"{probability:.0%}"
+        draw_picture(grid[0, column], values, textwrap.fill(what, 14), frame=True)
+        grid[0, column].set_xlabel(f"{textwrap.fill(answer, 16)}\n{share}", size=10)
+        said.append(f"{what}: {answer} ({share})")
+        if heat is None:
+            continue
+        scaled = np.clip(heat / (np.quantile(np.abs(heat), 0.99) or 1.0), -1, 1)
+        light = 0.35 + 0.5 * values.mean(axis=2, keepdims=True).repeat(3, axis=2)
+        draw_picture(grid[1, column], light)
+        weight = 0.1 + 0.75 * np.abs(scaled)
+        grid[1, column].imshow(scaled, cmap="PuOr_r", vmin=-1, vmax=1, alpha=weight)
+        said[-1] += f", for which most speaks at the {place(heat)}"
+    for line, label in zip(grid, ("input", "what speaks\nfor it")[:rows], strict=True):
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center")
+    figure.alt = (
+        f"The picture {name!r}, altered in several ways, with the first answer"
+        + (" and, below each, Grad-CAM for it" if rows > 1 else "")
+        + f". {'; '.join(said)}."
+    )
+    return figure
 
 
 def _steady(figure: str) -> str:
