@@ -6,6 +6,7 @@ Prints the median and the largest of several moves for each explorer, and how mu
 kernel takes after 100 more moves than before them.
 """
 
+import json
 import statistics
 import sys
 import tempfile
@@ -13,11 +14,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+import psutil
 from browser import Lab, Page, chromium
 from playwright.sync_api import sync_playwright
 
 START = """
-import os, psutil, tlcourse as tl
+import tlcourse as tl
 backbone = tl.load_backbone(device="cpu")
 photographs = tl.photographs("chelsea", "coffee", "rocket")
 task = tl.load_task("emoji")
@@ -30,47 +32,60 @@ layers = ["stage1", "stage2", "stage3", "stage4", "stage5", "stage6", "stage7", 
 features = tl.extract_features(backbone, drawings, layers, progress=False)
 tl.widgets.explore_neighbours(features.x, drawings, classes=task.classes)
 """
-# Explorer, what it is made with, slider, picture that changes (its place), option chosen before.
+# What is measured, explorer, slider, the picture that changes, and what is chosen before.
 CASES = [
-    ("layer: layer", LAYERS, "Layer", 1, None),
-    ("layer: channel", LAYERS, "Channel", 1, None),
-    ("neighbours: picture", NEIGHBOURS, "Picture", 0, None),
-    ("neighbours: shallow layer", NEIGHBOURS, "Shallow layer", 1, None),
-    ("neighbours: map", NEIGHBOURS, "Map at layer", -1, None),
-    ("predictions: blur, Grad-CAM", PREDICTIONS, "Blur", 1, "Grad-CAM"),
-    ("predictions: blur, occlusion", PREDICTIONS, "Blur", 1, "occlusion"),
+    ("layer: layer", LAYERS, "Layer", "img[alt^='Map of channel']", None),
+    ("layer: channel", LAYERS, "Channel", "img[alt^='Map of channel']", None),
+    ("neighbours: picture", NEIGHBOURS, "Picture", "img", None),
+    ("neighbours: shallow layer", NEIGHBOURS, "Shallow layer", "figure ~ figure img", None),
+    ("neighbours: map", NEIGHBOURS, "Map at layer", "img[alt^='Map by']", None),
+    ("predictions: answer", PREDICTIONS, "Blur", "img", "do not show"),
+    ("predictions: Grad-CAM", PREDICTIONS, "Blur", "img[alt^='Grad-CAM']", "Grad-CAM"),
+    ("predictions: occlusion", PREDICTIONS, "Blur", "img[alt^='Occlusion']", "occlusion"),
 ]
 # Resolves with the milliseconds until the picture at a place has another source.
 WAIT = """([place]) => new Promise((resolve) => {
-    const find = () => [...document.querySelectorAll(".jupyter-widgets img")].at(place)?.src;
+    const find = () => document.querySelector(`.tlcourse-widget ${place}`)?.src;
     const before = find(), begun = performance.now();
     const look = () => {
-        const now = find();
-        if (now && now !== before) resolve(performance.now() - begun);
+        const now = find(), spent = performance.now() - begun;
+        if ((now && now !== before) || spent > 10000) resolve(spent);
         else requestAnimationFrame(look);
     };
     look();
 })"""
 
 
-def moves(page: Page, slider: str, place: int, keys: list[str]) -> list[float]:
+def moves(page: Page, slider: str, place: str, keys: list[str]) -> list[float]:
     """Seconds of each move."""
     handle = page.tab.get_by_role("slider", name=slider, exact=True)
     handle.focus()
     seconds = []
     for key in keys:
         page.settle()
-        page.tab.evaluate(f"window.waiting = ({WAIT})([{place}])")
+        page.tab.evaluate(f"void (window.waiting = ({WAIT})([{json.dumps(place)}]))")
         page.tab.keyboard.press(key)
         seconds.append(page.tab.evaluate("window.waiting") / 1000)
     return seconds
 
 
-def resident(page: Page) -> float:
-    """MiB of the kernel, as the second cell prints it."""
-    page.tab.evaluate("window.jupyterapp.commands.execute('notebook:run-cell')")
-    page.tab.wait_for_timeout(2000)
-    return float(page.tab.locator(".jp-OutputArea-output pre").last.inner_text())
+def press(page: Page, slider: str, keys: list[str]) -> None:
+    """Press keys, each when the explorer had time to answer the one before."""
+    page.tab.get_by_role("slider", name=slider, exact=True).focus()
+    for key in keys:
+        page.tab.keyboard.press(key)
+        page.tab.wait_for_timeout(150)
+    page.settle()
+
+
+def resident(lab: Lab) -> float:
+    """MiB of the kernel."""
+    (kernel,) = (
+        process
+        for process in psutil.Process(lab.process.pid).children(recursive=True)
+        if "ipykernel_launcher" in process.cmdline()
+    )
+    return kernel.memory_info().rss / 2**20
 
 
 def main() -> None:
@@ -80,17 +95,15 @@ def main() -> None:
         browser = play.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         try:
             for name, cell, slider, where, option in CASES:
-                memory = "print(psutil.Process().memory_info().rss / 2**20)"
-                page = Page(browser, lab, lab.write("case.ipynb", START + cell, memory))
+                page = Page(browser, lab, lab.write("case.ipynb", START + cell))
                 page.run_all(300)
                 if option:
                     page.tab.get_by_role("combobox").last.select_option(label=option)
-                keys = ["Home", *["ArrowRight", "ArrowRight", "ArrowLeft"] * 5]
-                moves(page, slider, where, keys[:3])  # the first ones warm up
-                seconds = moves(page, slider, where, keys[1:])
-                before = resident(page)
-                moves(page, slider, where, ["ArrowRight", "ArrowLeft"] * 50)
-                grown = resident(page) - before
+                moves(page, slider, where, ["Home", "ArrowRight"])  # the first ones warm up
+                seconds = moves(page, slider, where, ["ArrowRight", "ArrowLeft"] * 8)
+                before = resident(lab)
+                press(page, slider, ["ArrowRight", "ArrowLeft"] * 50)
+                grown = resident(lab) - before
                 print(
                     f"{name:30} median {statistics.median(seconds):.2f} s, largest "
                     f"{max(seconds):.2f} s, {grown:+.0f} MiB in 100 moves",

@@ -147,6 +147,7 @@ def close_parts(box: widgets.Box) -> None:
         if isinstance(part, widgets.Box):
             close_parts(part)
         part.close()
+        part.unobserve_all()
         if isinstance(part, widgets.HTML):
             part.value = ""
 
