@@ -93,7 +93,7 @@ class Page:
 
     def __init__(self, browser, lab: Lab, notebook: str, **options) -> None:
         self.errors: list[str] = []
-        options = {"viewport": {"width": 1200, "height": 900}} | options
+        options = {"viewport": {"width": 1200, "height": 1500}} | options
         self.context = browser.new_context(**options)
         self.tab = self.context.new_page()
         self.tab.on("console", self._hear)

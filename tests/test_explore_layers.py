@@ -70,7 +70,7 @@ def test_strongest_first_begins_with_what_stands_out_from_the_reference_pictures
     for position in (0, 1, len(order) - 1):
         said = moved(explorer, channel=position)
         assert f"channel {order[position]} of" in said
-        assert f"Number {position + 1} of" in said
+        assert f"it is number {position + 1} of {len(order)}" in said
     numbers = re.findall(r"<figcaption[^>]*>(\d+)</figcaption>", explorer.overview.value)
     assert [int(n) for n in numbers] == order[: len(numbers)].tolist()
 
@@ -124,7 +124,7 @@ def test_an_uploaded_picture_is_looked_at(explorer):
 
 def test_where_no_kernel_runs_a_figure_stands_in(explorer):
     bundle = explorer._repr_mimebundle_()
-    assert re.match('<img alt="One picture in four layers.*stem', bundle["text/html"])
+    assert re.match('<img alt="One picture in 3 layers.*stem.*stage2', bundle["text/html"])
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert "stem" in bundle["text/plain"]
 
@@ -141,3 +141,34 @@ def test_nothing_is_kept_after_it_is_closed(explorer):
 def test_without_a_picture_there_is_one_sentence():
     with pytest.raises(tl.CourseError, match="no picture"):
         tl.widgets.explore_layers(tiny_backbone(), {}, make_task().train)
+
+
+def test_the_notebooks_own_network_is_not_touched_in_the_thread(explorer):
+    backbone = tiny_backbone()
+    assert explorer.backbone.model is not backbone.model
+    used = []
+    handle = backbone.model.register_forward_pre_hook(lambda *_: used.append(1))
+    explorer.choice.names.value = "second"
+    moved(explorer)
+    handle.remove()
+    assert used == []
+
+
+def test_one_reference_picture_is_enough_also_for_the_static_figure():
+    task = make_task()
+    explorer = tl.widgets.explore_layers(
+        tiny_backbone(), {"a": task.val[0][0]}, task.train.take([0])
+    )
+    assert "<img" in explorer._repr_mimebundle_()["text/html"]
+    explorer.close()
+
+
+def test_what_was_found_for_another_network_or_other_pictures_is_refused():
+    backbone, task = tiny_backbone(), make_task()
+    pictures = {"a": task.val[0][0]}
+    found = excitations(backbone, task.train, LAYERS)
+    cases = [(task.val, found), (task.train, {}), (task.train, found["stem"]), (task.train, [1])]
+    other = excitations(tiny_backbone("resnet"), task.train, ["stem"])
+    for reference, given in [*cases, (task.train, other)]:
+        with pytest.raises(tl.CourseError, match="found"):
+            tl.widgets.explore_layers(backbone, pictures, reference, found=given)

@@ -4,9 +4,12 @@ import gc
 import re
 import threading
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from scipy.spatial.distance import cdist, pdist
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
@@ -23,6 +26,7 @@ from tlcourse._task_map import (
     chance,
     draw_map,
     laid_on,
+    marked_thumbnails,
     nearest_on_map,
     own_class_share,
     places,
@@ -276,21 +280,76 @@ def test_a_map_has_each_thumbnail_at_its_place_upright_and_to_scale():
     assert (np.asarray(picture)[:40] == 255).all()
 
 
-def test_marked_pictures_lie_on_top_outlined_and_the_first_is_large():
-    small = thumbnails([SPLIT[0][0].resize((30, 30))] * 3, np.array([0, 1, 2]), 30)
+def rings(picture, row):
+    """Colours from the left edge of a picture to what it shows, each with its width in pixels."""
+    colours = [tuple(colour) for colour in np.asarray(picture)[row]]
+    found = []
+    for colour in colours[: len(colours) // 2]:
+        if not found or found[-1][0] != colour:
+            found.append([colour, 0])
+        found[-1][1] += 1
+    return [tuple(ring) for ring in found[:5]]
+
+
+def test_marked_pictures_have_a_double_frame_also_where_their_class_is_black(explorer):
+    white, black = (255, 255, 255), (0, 0, 0)
+    labels = SPLIT.labels.copy()
+    labels[[3, 4]] = 6
+    seventh = replace(explorer._known, labels=labels)
+    assert COLOURS[6] == "#000000"
+    plain = thumbnails([seventh.pictures[3]], labels[[3]], 40)[0]
+    assert rings(plain, plain.height // 2)[:2] == [(white, 1), (black, 3)]
+    marked = marked_thumbnails(seventh, [3, 4], 40)
+    for picture, own in ((marked[3], 5), (marked[4], 3)):
+        expected = [(white, 2), (black, 5), (white, 3 + 1), (black, own)]
+        assert rings(picture, picture.height // 2)[:4] == expected
+
+
+def test_the_chosen_picture_is_the_largest_on_the_map(explorer):
+    for side in (30, 39, 60):
+        plain = thumbnails(explorer._known.pictures[:1], SPLIT.labels[:1], side)[0]
+        marked = marked_thumbnails(explorer._known, [5, 2, 9], side)
+        assert list(marked) == [5, 2, 9]
+        assert marked[5].width >= marked[2].width + 20
+        assert marked[2].width == marked[9].width == plain.width + 20
+        assert marked[5].width / 2 <= MARGIN  # so it is not cut off at the edge
+
+
+def test_marked_pictures_lie_on_top_the_first_above_all():
+    small = [Image.new("RGB", (30, 30), "red")] * 3
     where = np.array([[0.25, 0.5], [0.75, 0.5], [0.75, 0.5]])
+    green, blue = (Image.new("RGB", (20, 20), name) for name in ("lime", "blue"))
+    at = (300, 100)
+    assert draw_map(where, small, (400, 200)).getpixel(at) == (255, 0, 0)
+    assert draw_map(where, small, (400, 200), {2: green, 1: blue}).getpixel(at) == (0, 255, 0)
+    assert draw_map(where, small, (400, 200), {1: blue, 2: green}).getpixel(at) == (0, 0, 255)
 
-    def widths_of_black(marked):
-        picture = np.asarray(draw_map(where, small, (400, 200), marked))
-        black = (picture == 0).all(axis=2)
-        return [int(half.any(axis=0).sum()) for half in (black[:, :200], black[:, 200:])]
 
-    thumbnail, outline = 30, 2 * (3 + 5)
-    assert widths_of_black(()) == [0, 0]
-    assert widths_of_black((0,)) == [1.5 * thumbnail + outline, 0]
-    assert widths_of_black((0, 2)) == [1.5 * thumbnail + outline, thumbnail + outline]
-    on_top = np.asarray(draw_map(where, small, (400, 200), (0, 1)))
-    assert on_top[100, 300 - 15 + 2].tolist() == [0xD5, 0x5E, 0x00]  # the frame of label 1
+def test_each_thumbnail_has_the_number_of_its_class():
+    grey = Image.new("RGB", (48, 48), "#808080")
+    for side in (30, 60):
+        pictures = [
+            np.asarray(p).astype(int) for p in thumbnails([grey] * 2, np.array([0, 1]), side)
+        ]
+        for picture in pictures:
+            badge = picture[:10, :7]
+            assert (badge.max(axis=2) < 60).any()
+            assert (badge == 255).all(axis=2).any()
+            assert (picture[side // 2, side // 2] == 0x80).all()
+        digits = [(picture[1:10, 1:6].max(axis=2) < 60).sum() for picture in pictures]
+        assert digits[0] != digits[1]  # a zero is not a one
+
+
+def test_the_map_and_the_static_figure_say_how_pictures_are_marked(explorer):
+    assert "In a double frame: the chosen picture, large, and its 6 nearest" in words(
+        explorer.words
+    )
+    figure = explorer._static()
+    assert "In a double frame: a picture of the class ants and its 6 nearest" in figure.alt
+    labels = [axes.xaxis.label.get_text() for axes in figure.axes]
+    assert labels[0].startswith("In a double frame: a picture, large, and its 6 nearest by deep")
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named == [f"{i} {name}" for i, name in enumerate(CLASSES)]
 
 
 def test_beyond_seven_classes_numbers_tell_equal_colours_apart():
@@ -300,18 +359,52 @@ def test_beyond_seven_classes_numbers_tell_equal_colours_apart():
     said = " ".join(words(explorer.legend).split())
     assert "0 kind0" in said
     assert "8 kind8" in said
-    assert "Colours repeat" in said
+    assert "Colours repeat, numbers do not" in said
     first, eighth = thumbnails([SPLIT[0][0]] * 2, np.array([0, 7]), 40)
     assert first.getpixel((20, 2)) == eighth.getpixel((20, 2))
     assert np.any(np.asarray(first) != np.asarray(eighth))
     explorer.close()
 
 
-def test_the_legend_says_which_class_has_which_colour(explorer):
+def test_the_legend_says_which_class_has_which_colour_and_number(explorer):
     legend = explorer.legend.value
     found = re.findall(r"background:(#\w+)\"></span> ([^<]*)<", legend)
-    assert found == list(zip(COLOURS, CLASSES, strict=False))
+    numbered = [f"{i} {name}" for i, name in enumerate(CLASSES)]
+    assert found == list(zip(COLOURS, numbered, strict=False))
     assert "Colours repeat" not in legend
+
+
+def test_long_names_do_not_make_the_legend_of_the_figure_too_wide():
+    names = [f"plants and {'animals ' * (i % 3)}{i}" for i in range(9)]
+    explorer = NeighbourExplorer(made_features(), SPLIT, labels=np.arange(N) % 9, classes=names)
+    figure = explorer._static()
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+    explorer.close()
+
+
+def test_the_status_line_says_what_was_found_below_the_controls_of_the_map(explorer):
+    at = explorer.children.index(explorer.way)
+    assert explorer.children[at + 1 : at + 3] == (explorer.status, explorer.problem)
+    move(explorer, kind=1, number=5)
+
+    def counted(panel):
+        return [SPLIT.labels[i] for i in pictures_in(panel)].count(1)
+
+    deep, shallow = counted(explorer.near_deep), counted(explorer.near_shallow)
+    assert deep != shallow
+    said = f"{deep} of 6 nearest by deep, {shallow} of 6 by shallow are of the same class."
+    assert explorer.status.value == said
+    move(explorer, shallow=2)
+    assert explorer.status.value == f"{deep} of 6 nearest by deep are of the same class."
+    move(explorer, depth=0)
+    share = re.search("On this map it is for (.*?%)", explorer.words.value)[1]
+    said = (
+        f"Map by PCA of shallow: for {share} of the pictures the nearest one is of the same class."
+    )
+    assert explorer.status.value == said
 
 
 def test_where_no_kernel_runs_the_two_maps_stand_in(explorer):
@@ -329,7 +422,7 @@ def test_where_no_kernel_runs_the_two_maps_stand_in(explorer):
 
 
 def test_the_credit_stands_below_the_map_and_is_text(explorer):
-    assert explorer.children[10].value == "<small>By &lt;us&gt;</small>"
+    assert explorer.children[-1].value == "<small>By &lt;us&gt;</small>"
     assert any("By <us>" in axes.xaxis.label.get_text() for axes in explorer._static().axes)
 
 
@@ -374,11 +467,63 @@ def test_many_moves_keep_nothing(explorer):
         ({"labels": [-1] * N}, "whole numbers from 0"),
         ({"labels": [3] * N}, "Label 3 has no name: there are 3"),
         ({"pictures": SPLIT.take([0, 1])}, "needs 4 to 1000 pictures, got 2"),
+        ({"features": np.ones((N, 4))}, "must be a dict: .* got ndarray"),
+        ({"features": None}, "must be a dict: .* got NoneType"),
+        ({"features": {"a": 3}}, r"features of a must be numbers of shape \(N, C\).* got int"),
+        ({"features": {"a": None}}, "features of a must be numbers .* got NoneType"),
+        ({"features": {"a": ["x"] * N}}, "features of a must be numbers .* got list"),
+        (
+            {"features": {"a": [[1, 2], [3]] * (N // 2)}},
+            "features of a must be numbers .* got list with rows of different lengths",
+        ),
+        ({"features": {"a": np.array(3.0)}}, r"features of a .* shape \(N, C\).* got ndarray"),
+        ({"pictures": {i: SPLIT[i][0] for i in range(N)}}, "list of pictures, .* got dict"),
+        ({"pictures": "a folder"}, "list of pictures, .* got str"),
+        ({"pictures": SPLIT[0][0]}, "list of pictures, .* got Image"),
+        ({"pictures": make_task()}, "list of pictures, .* got Task"),
+        ({"pictures": (SPLIT[i][0] for i in range(N))}, "list of pictures, .* got generator"),
+        ({"pictures": ["a.png"] * N, "labels": SPLIT.labels}, "Picture 0 is none but a str"),
+        (
+            {"pictures": np.zeros((N, 8, 8, 3), np.uint8), "labels": SPLIT.labels},
+            "Picture 0 is none but a ndarray",
+        ),
+        ({"labels": 3}, "class of each .* got 3"),
+        ({"labels": "ants"}, "class of each .* got 'ants'"),
+        ({"labels": [[0], [1, 2]] * (N // 2)}, "whole numbers from 0"),
+        ({"labels": [[0, 1]] * N}, "whole numbers from 0"),
+        ({"labels": [0.5] * N}, "whole numbers from 0"),
+        ({"labels": [20_240_101] * N}, "whole numbers from 0 to 9999"),
+        ({"classes": CLASSES[:2]}, "Label 2 has no name: there are 2 class names"),
+        ({"classes": []}, "Label 2 has no name: there are 0 class names"),
+        ({"classes": "ants"}, "Class names must be a list, .* got str"),
+        ({"classes": 3}, "Class names must be a list, .* got int"),
+        ({"classes": {0: "ants", 1: "bees", 2: "goldfishes"}}, "must be a list, .* got dict"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(options, sentence):
-    right = {"features": made_features(), "pictures": SPLIT, "labels": None}
+    right = {"features": made_features(), "pictures": SPLIT, "labels": None, "classes": CLASSES}
     options = right | options
     features, pictures = options.pop("features"), options.pop("pictures")
     with pytest.raises(tl.CourseError, match=sentence):
-        NeighbourExplorer(features, pictures, classes=CLASSES, **options)
+        NeighbourExplorer(features, pictures, **options)
+
+
+def test_the_features_themselves_will_do_as_well_as_their_x(explorer):
+    x = made_features()
+    features = tl.Features(
+        x, SPLIT.labels, np.full(N, "train"), CLASSES, tuple(SPLIT.names), None, "made up"
+    )
+    other = NeighbourExplorer(features, SPLIT, classes=CLASSES)
+    assert other.deep.labels == list(LAYERS)
+    assert other.near_deep.value == explorer.near_deep.value
+    other.close()
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_features_may_be_tensors_and_layers_numbers(kind):
+    x = {i: torch.tensor(values).to(kind) for i, values in enumerate(made_features().values())}
+    explorer = NeighbourExplorer(x, SPLIT, labels=torch.tensor(SPLIT.labels), classes=CLASSES)
+    assert explorer.deep.labels == ["0", "1", "2"]
+    expected = nearest(x[2].double(), [0], 6)[0][0].tolist()
+    assert pictures_in(explorer.near_deep) == expected
+    explorer.close()

@@ -328,7 +328,7 @@ def test_where_no_kernel_runs_a_figure_shows_the_same_story(backbone, explorer):
 
 
 def test_what_is_no_picture_is_refused(backbone):
-    with pytest.raises(tl.CourseError, match="'two' is a ndarray"):
+    with pytest.raises(tl.CourseError, match="'two' -> ndarray is not a name with a PIL picture"):
         PredictionExplorer(backbone, {"one": noise(1), "two": np.zeros((4, 4, 3))})
     with pytest.raises(tl.CourseError, match="no picture"):
         PredictionExplorer(backbone, {})

@@ -15,7 +15,7 @@ import tlcourse as tl
 from tlcourse import _training_job, features
 from tlcourse._curve_svg import curve_svg, marker_svg
 from tlcourse._explore_training import TrainingExplorer
-from tlcourse._training_progress import Progress, work_of
+from tlcourse._training_progress import Foresight, Progress, work_of
 from tlcourse._training_runs import Run
 from tlcourse._training_setting import Setting, few_of_each
 from tlcourse.errors import CourseError
@@ -102,6 +102,12 @@ def done(explorer):
 
 def choose(steps, label):
     steps.value = steps.labels.index(label)
+
+
+def ready(explorer):
+    """Whether Train is what one can press now."""
+    styles = (explorer.train.button_style, explorer.stop.button_style)
+    return explorer._running is None and styles == ("primary", "")
 
 
 def labels(explorer):
@@ -236,8 +242,7 @@ def test_stop_is_heard_within_one_batch(task, monkeypatch, phase):
     run = done(explorer)
     assert (passes[-1], passes.count(phase)) == (phase, 2)
     assert run.note.startswith("stopped")
-    assert not explorer.train.disabled
-    assert explorer.stop.disabled
+    assert ready(explorer)
     assert explorer.problem.value == ""
     explorer.close()
 
@@ -249,7 +254,8 @@ def test_what_a_stopped_run_reached_stays_and_the_next_one_works(explorer, calls
     press(explorer)
     assert calls.reached.wait(30)
     press(explorer, "stop")
-    assert explorer.stop.disabled
+    press(explorer)  # too early
+    assert explorer.status.value == "Stopping ..."
     calls.go.set()
     assert explorer.wait(30)
     run = explorer.runs[-1]
@@ -261,17 +267,45 @@ def test_what_a_stopped_run_reached_stays_and_the_next_one_works(explorer, calls
     assert 'value="100"' in explorer.progress.value
 
 
-def test_while_it_runs_only_stop_can_be_pressed(explorer, calls):
-    assert (explorer.train.disabled, explorer.stop.disabled) == (False, True)
+def test_a_press_that_makes_no_sense_changes_nothing_and_is_answered(explorer, calls):
+    assert ready(explorer)
+    press(explorer, "stop")
+    assert explorer.status.value == "No training is running."
     calls.at(1)
     press(explorer)
-    assert (explorer.train.disabled, explorer.stop.disabled) == (True, False)
     assert calls.reached.wait(30)
-    press(explorer)  # a second click was on its way
+    assert (explorer.train.button_style, explorer.stop.button_style) == ("", "primary")
+    press(explorer)  # a second click, for example
+    assert explorer.status.value == "A training is running; press Stop first."
     calls.go.set()
     assert explorer.wait(30)
     assert len(calls) == 1
-    assert (explorer.train.disabled, explorer.stop.disabled) == (False, True)
+    assert ready(explorer)
+    assert explorer.status.value == explorer.runs[-1].ending
+    press(explorer, "stop")
+    assert explorer.status.value == "No training is running."
+
+
+def test_a_press_at_the_very_end_does_not_hide_how_the_run_ended(explorer, monkeypatch):
+    monkeypatch.setattr(Progress, "pace", property(lambda _: press(explorer) or 0.01))
+    run = done(explorer)
+    assert explorer.status.value == run.ending
+
+
+def test_no_button_that_has_the_focus_is_ever_disabled(explorer, calls):
+    seen = []
+    for button in (explorer.train, explorer.stop, explorer.forget):
+        button.observe(seen.append, names="disabled")
+    calls.at(1)
+    press(explorer)
+    assert calls.reached.wait(30)
+    press(explorer, "stop")
+    calls.go.set()
+    assert explorer.wait(30)
+    press(explorer, "stop")
+    assert seen == []
+    assert not explorer.train.disabled
+    assert not explorer.stop.disabled
 
 
 def test_a_newer_request_ends_the_run(explorer, calls):
@@ -284,7 +318,7 @@ def test_a_newer_request_ends_the_run(explorer, calls):
     calls.go.set()
     assert explorer.wait(30)
     assert [run.note for run in explorer.runs] == ["stopped before the first step", ""]
-    assert not explorer.train.disabled
+    assert ready(explorer)
 
 
 @pytest.mark.parametrize("batch", [1, 5])
@@ -329,7 +363,7 @@ def test_an_error_is_shown_and_the_next_run_works(explorer, monkeypatch):
     run = done(explorer)
     assert "ZeroDivisionError" in explorer.problem.value
     assert run.note == "an error"
-    assert not explorer.train.disabled
+    assert ready(explorer)
     monkeypatch.undo()
     assert len(done(explorer).accuracies) == 1
     assert explorer.problem.value == ""
@@ -341,7 +375,28 @@ def test_an_error_before_the_run_is_shown_too(explorer, monkeypatch):
     monkeypatch.setattr(_explore_training, "Network", lambda *_, **__: 1 / 0)
     press(explorer)
     assert "ZeroDivisionError" in explorer.problem.value
-    assert (explorer.train.disabled, explorer.stop.disabled) == (False, True)
+    assert ready(explorer)
+    monkeypatch.undo()
+    assert len(done(explorer).accuracies) == 1
+
+
+def test_an_error_after_the_run_is_shown_and_the_next_run_works(explorer, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr(Foresight, "html", lambda *_: 1 / 0)
+        done(explorer)
+    assert "ZeroDivisionError" in explorer.problem.value
+    assert ready(explorer)
+    assert len(done(explorer).accuracies) == 1
+    assert explorer.problem.value == ""
+
+
+def test_an_error_on_moving_a_control_is_shown_and_hides_nothing_otherwise(explorer, monkeypatch):
+    explorer.show_problem("of the last run")
+    choose(explorer.rate, "0.1")
+    assert "of the last run" in explorer.problem.value
+    monkeypatch.setattr("tlcourse._explore_training.foresee", lambda *_, **__: 1 / 0)
+    choose(explorer.rate, "0.01")
+    assert "ZeroDivisionError" in explorer.problem.value
 
 
 def test_a_loss_that_is_no_number_is_told_in_the_widget_only(explorer, monkeypatch, capfd):
@@ -441,6 +496,41 @@ def test_the_next_estimate_follows_from_the_last_run(explorer, monkeypatch):
     monkeypatch.setattr(Progress, "pace", property(lambda _: 10.0))
     done(explorer)
     assert "About 16 min" in explorer.about.value  # 18 x 5.05 + 6 looks
+
+
+def test_the_thread_reads_no_control_and_leaves_the_text_of_the_newest_setting(
+    explorer, monkeypatch
+):
+    readers, real = set(), TrainingExplorer._setting
+    slow, moved_on = threading.Event(), threading.Event()
+
+    def setting(self):
+        readers.add(threading.current_thread())
+        return real(self)
+
+    def ends():  # the last thing before the text is written
+        slow.set()
+        assert moved_on.wait(30)
+
+    monkeypatch.setattr(TrainingExplorer, "_setting", setting)
+    monkeypatch.setattr("tlcourse._explore_training.give_memory_back", ends)
+    press(explorer)
+    assert slow.wait(30)
+    explorer.pretrained.value = False
+    choose(explorer.rate, "0.1")
+    newest = explorer.about.value
+    moved_on.set()
+    assert explorer.wait(30)
+    assert readers == {threading.main_thread()}
+    assert explorer.about.value == newest
+    assert "head's rate, 0.1." in newest
+
+
+def test_state_and_error_stand_right_below_the_buttons(explorer):
+    parts = list(explorer.children)
+    at = parts.index(explorer.progress)
+    assert parts[at - 2 : at] == [explorer.status, explorer.problem]
+    assert explorer.train in parts[at - 3].children
 
 
 # --- what is shown ---
@@ -549,13 +639,39 @@ def test_the_axis_has_whole_epochs(n_epochs):
         ({"runs": {"a": [0.5, 1.5]}}, "The run 'a' needs the validation accuracy"),
         ({"runs": {"a": ["x"]}}, "numbers from 0 to 1"),
         ({"runs": {"a": [float("nan")]}}, "numbers from 0 to 1"),
+        ({"runs": {"a": 0.4}}, "The run 'a' needs the validation accuracy"),
+        ({"runs": {"a": None}}, "The run 'a' needs the validation accuracy"),
+        ({"runs": {"a": "0.4"}}, "The run 'a' needs the validation accuracy"),
+        ({"runs": [[0.4, 0.5]]}, "runs is of the type list"),
+        ({"runs": []}, "runs is of the type list"),
         ({"batch_size": 1}, "batch_size is 1"),
+        ({"batch_size": "8"}, "batch_size is '8'"),
         ({"reference": ("a", 90)}, "reference is"),
+        ({"reference": ("a",)}, "reference is"),
+        ({"reference": (0.5, 0.5)}, "reference is"),
+        ({"reference": 0.5}, "reference is 0.5"),
+        ({"reference": "ab"}, "reference is 'ab'"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**64}, "seed is"),
+        ({"seed": "x"}, "seed is 'x'"),
+        ({"seed": 0.5}, "seed is 0.5"),
     ],
 )
 def test_what_makes_no_sense_is_refused(task, options, said):
     with pytest.raises(CourseError, match=said):
         TrainingExplorer(tiny_backbone(), task, **options)
+
+
+def test_what_is_no_backbone_or_no_task_is_refused(task):
+    with pytest.raises(CourseError, match="A backbone is needed, not str"):
+        TrainingExplorer("resnet18", task)
+    with pytest.raises(CourseError, match="A task is needed, not str"):
+        TrainingExplorer(tiny_backbone(), "emoji")
+
+
+def test_numbers_of_numpy_are_taken(make):
+    explorer = make(seed=np.int64(3), reference=("probe", np.float32(0.5)))
+    assert len(done(explorer).accuracies) == 1
 
 
 def test_a_task_without_validation_pictures_is_refused(task):

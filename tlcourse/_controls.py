@@ -57,6 +57,20 @@ class Steps(anywidget.AnyWidget):
         return min(max(proposal["value"], 0), max(len(self.labels) - 1, 0))
 
 
+class Status(anywidget.AnyWidget):
+    """A line of text that a screen reader reads out when it changes.
+
+    The element stays and only its text is new, as such a reader needs it; `widgets.HTML` makes a
+    new element each time.
+
+    Attributes:
+        value: The text.
+    """
+
+    _esm = _script("status.js")
+    value = traitlets.Unicode().tag(sync=True)
+
+
 class Upload(anywidget.AnyWidget):
     """A button that asks for one file and hands its content over.
 
@@ -85,10 +99,14 @@ class Upload(anywidget.AnyWidget):
     ) -> None:
         super().__init__(description=description, accept=accept)
         self._taken, self._failed = taken, failed
-        self._content = bytearray()
+        self._content, self._comes = bytearray(), ("", 0)
         self.on_msg(self._receive)
 
     def _receive(self, _: Any, said: dict[str, Any], pieces: Sequence[Any]) -> None:
+        if "failed" in said:
+            self._content.clear()
+            self._failed(f"{said['name']} could not be read: {said['failed']}. Choose it again.")
+            return
         if said["size"] > LARGEST_FILE:
             self.send({"done": True})
             most = LARGEST_FILE // 2**20
@@ -96,6 +114,12 @@ class Upload(anywidget.AnyWidget):
             return
         if said["offset"] == 0:
             self._content.clear()
+            self._comes = said["name"], said["size"]
+        due = (*self._comes, len(self._content))
+        if (said["name"], said["size"], said["offset"]) != due:  # another view sends one, too
+            self.send({"done": True})
+            self._failed(f"{said['name']} came in disorder. Choose it again.")
+            return
         self._content += bytes(pieces[0])
         if len(self._content) < said["size"]:
             self.send({"next": len(self._content)})
@@ -127,9 +151,8 @@ class PictureChoice(widgets.HBox):
         changed: Callable[[], None],
         failed: Callable[[str], None],
     ) -> None:
+        check_pictures(pictures)
         self._pictures = dict(pictures)
-        if not pictures:
-            raise CourseError("There is no picture. Pass at least one: name -> picture.")
         self._changed, self._silent = changed, False
         self.names = widgets.Dropdown(
             options=[(name.replace("_", " "), name) for name in pictures],
@@ -153,7 +176,7 @@ class PictureChoice(widgets.HBox):
 
     def close(self) -> None:
         """Forget the pictures, too."""
-        self._pictures.clear()
+        self._pictures = {}
         super().close()
 
     def _chosen(self, _: Any) -> None:
@@ -171,6 +194,27 @@ class PictureChoice(widgets.HBox):
         self.names.options = [(n.replace("_", " "), n) for n in kept] + [(own, own)]
         self._silent = False
         self.names.value = own
+
+
+def check_pictures(pictures: Any) -> None:
+    """Refuse what is not name -> PIL picture.
+
+    Raises:
+        CourseError: It is something else, or empty.
+    """
+    if not isinstance(pictures, Mapping):
+        raise CourseError(
+            f"The pictures are a {type(pictures).__name__}. Pass a dictionary, name -> PIL picture, "
+            'as tl.photographs("chelsea", "coffee") gives it.'
+        )
+    if not pictures:
+        raise CourseError("There is no picture. Pass at least one: name -> PIL picture.")
+    for name, picture in pictures.items():
+        if not isinstance(name, str) or not isinstance(picture, Image):
+            raise CourseError(
+                f"{name!r} -> {type(picture).__name__} is not a name with a PIL picture. Open a "
+                'file with tl.open_picture("cup.jpg").'
+            )
 
 
 def picture_upload(taken: Callable[[str, Image], None], failed: Callable[[str], None]) -> Upload:

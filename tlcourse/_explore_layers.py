@@ -1,7 +1,8 @@
 """Move through a network by hand: one picture, each layer, each channel (notebook 01)."""
 
+import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -9,14 +10,14 @@ import ipywidgets as widgets
 import numpy as np
 from PIL.Image import Image
 
-from tlcourse._controls import PictureChoice, Steps
+from tlcourse._controls import PictureChoice, Steps, check_pictures
 from tlcourse._explorer import Explorer, on_change, panel
-from tlcourse._figures import Figure, draw_picture, drawing, new_figure
-from tlcourse._figures import place as place_of
+from tlcourse._figures import Figure, draw_picture, drawing, new_figure, where
 from tlcourse._latest import Stale
 from tlcourse._plots_layers import map_layers
 from tlcourse._tiles import map_uri, photo_uri, row, tile
 from tlcourse.backbones import Backbone
+from tlcourse.errors import CourseError
 from tlcourse.excitation import Excitation, check_maps, excitations, only_picture
 from tlcourse.tap import activations
 
@@ -55,10 +56,13 @@ class LayerExplorer(Explorer):
         reference: Sequence[Any],
         found: Mapping[str, Excitation] | None,
     ) -> None:
-        self.backbone = backbone
-        self.layers = list(found) if found else map_layers(backbone)
+        check_pictures(pictures)
         if found is None:
-            found = excitations(backbone, reference, self.layers)
+            found = excitations(backbone, reference, map_layers(backbone))
+        _check_found(backbone, reference, found)
+        # A copy: the thread must not meet hooks that the notebook sets on its network.
+        self.backbone = replace(backbone, model=copy.deepcopy(backbone.model))
+        self.layers = list(found)
         self._found, self._reference = dict(found), reference
         self._as_seen = lru_cache(64)(self._look_at_reference)
         self._seen: _Seen | None = None
@@ -74,7 +78,8 @@ class LayerExplorer(Explorer):
         self.channel = Steps("Channel", self._channel_labels())
         self.detail, self.patches, self.overview = panel(), panel(), panel()
         parts = [self.choice, self.depth, self.order, self.channel]
-        super().__init__([*parts, self.detail, self.patches, self.overview], "Layer explorer")
+        panels = [self.detail, self.patches, self.overview]
+        super().__init__([*parts, *panels], "Layer explorer", at=len(parts))
         self.depth.observe(self._other_layer, names="value")
         on_change(self.ask, self.order, self.channel)
         self.answer_now()
@@ -82,7 +87,7 @@ class LayerExplorer(Explorer):
 
     def close(self) -> None:
         """Forget the picture and what was computed for it, too."""
-        self._seen = self._first = None
+        self._seen = self._first = self.backbone = None
         self._reference, self._found = (), {}
         self._as_seen.cache_clear()
         super().close()
@@ -108,6 +113,7 @@ class LayerExplorer(Explorer):
             self._seen = seen = self._look_at(picture)
         rank = seen.order[layer].tolist()
         channel = rank[position] if by_strength else position
+        self._tell(f"{layer}, channel {channel}.")
         self.detail.value = self._detail(seen, layer, channel, rank.index(channel) + 1)
         self.patches.value = self._best_patches(layer, channel)
         maps = seen.maps[layer]
@@ -142,15 +148,20 @@ class LayerExplorer(Explorer):
         said = (
             f"Map of **channel {channel}** of **{layer}** ({size}). "
             f"Largest value {values.max():.2f}; in a typical reference picture {usual:.2f}. "
-            f"Number {rank} of those that stand out."
+            f"By how far it stands out it is number {rank} of {len(seen.maps[layer])}."
         )
         over = map_uri(values, clear=True)
-        where = f"Light is where channel {channel} is strong."
+        said_over = f"Yellow covers the places where channel {channel} is strong."
         return row(
             [
                 tile(seen.uri, "The picture as it goes into the network", "The network's input"),
                 tile(map_uri(values), _says(layer, channel, values), said, squares=True),
-                tile(seen.uri, f"The picture with that map over it. {where}", where, over=over),
+                tile(
+                    seen.uri,
+                    f"The picture with that map over it. {said_over}",
+                    said_over,
+                    over=over,
+                ),
             ]
         )
 
@@ -166,8 +177,8 @@ class LayerExplorer(Explorer):
         side = found.patch
         return row(
             tiles,
-            f"What excites channel {channel} most, among {len(found.strongest)} reference pictures "
-            f"({side} x {side} pixels)",
+            f"What excites channel {channel} most: patches of {side} x {side} pixels, "
+            f"from {len(found.strongest)} reference pictures",
         )
 
     def _look_at_reference(self, index: int) -> np.ndarray:
@@ -175,10 +186,12 @@ class LayerExplorer(Explorer):
         values = self.backbone.preprocess.undo(seen).permute(1, 2, 0).numpy()
         return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
 
-    def _static(self) -> Figure:
-        shown = self.layers[:: max(len(self.layers) // 4, 1)][:4]
-        channels = [int(self._first.order[layer][0]) for layer in shown]
-        return self._draw(shown, channels)
+    def _static(self) -> Figure | None:
+        if self._first is None:
+            return None
+        places = np.linspace(0, len(self.layers) - 1, min(4, len(self.layers))).round().astype(int)
+        shown = [self.layers[i] for i in places]
+        return self._draw(shown, [int(self._first.order[layer][0]) for layer in shown])
 
     @drawing
     def _draw(self, layers: Sequence[str], channels: Sequence[int]) -> Figure:
@@ -187,7 +200,7 @@ class LayerExplorer(Explorer):
         n = _PATCHES - 1
         figure = new_figure(
             1.3 * len(layers) + 0.7,
-            title="In four layers, the channel that stands out most in this picture,\n"
+            title="In each layer, the channel that stands out most in this picture,\n"
             "and the patches of other pictures that excite it most",
         )
         grid = figure.add_gridspec(len(layers), n + 4, width_ratios=[1, 1, 1, 0.1, *[1] * n])
@@ -197,14 +210,15 @@ class LayerExplorer(Explorer):
             label.set_axis_off()
             label.text(0.95, 0.5, f"{layer}\n", ha="right", va="center", weight="bold")
             label.text(0.95, 0.5, f"\nchannel {channel}", ha="right", va="center", size=10)
-            axes = [figure.add_subplot(grid[line, i]) for i in (1, 2, *range(4, n + 4))]
+            there = min(n, len(found.strongest))
+            axes = [figure.add_subplot(grid[line, i]) for i in (1, 2, *range(4, there + 4))]
             draw_picture(axes[0], values, cmap="viridis")
             draw_picture(axes[1], inside)
             height, width = inside.shape[:2]
             share = (values - values.min()) / ((values.max() - values.min()) or 1.0)
             edges = (-0.5, width - 0.5, height - 0.5, -0.5)
             axes[1].imshow(values, cmap="viridis", alpha=0.8 * share, extent=edges)
-            for one, index in zip(axes[2:], found.top(channel, n), strict=True):
+            for one, index in zip(axes[2:], found.top(channel, there), strict=True):
                 whole = self._as_seen(int(index))
                 draw_picture(one, whole[found.box(index, channel, whole.shape)], frame=True)
             if line == 0:
@@ -212,11 +226,11 @@ class LayerExplorer(Explorer):
                 axes[1].set_title("over the picture", size=10)
                 axes[2].set_title("patches", size=10, loc="left")
         figure.alt = (
-            "One picture in four layers: the map of the channel that stands out most, the map over "
+            f"One picture in {len(layers)} layers: the map of the channel that stands out most, the map over "
             "the picture, and the patches of other pictures that excite this channel most. "
             + " ".join(
-                f"{layer}, channel {channel}: strongest at the "
-                f"{place_of(self._first.maps[layer][channel])}; patches of {self._found[layer].patch} pixels."
+                f"{layer}, channel {channel}: strongest "
+                f"{where(self._first.maps[layer][channel])}; patches of {self._found[layer].patch} pixels."
                 for layer, channel in zip(layers, channels, strict=True)
             )
         )
@@ -225,4 +239,23 @@ class LayerExplorer(Explorer):
 
 def _says(layer: str, channel: int, values: np.ndarray) -> str:
     size = f"{values.shape[0]} x {values.shape[1]}"
-    return f"Map of channel {channel} of {layer}, {size}, strongest at the {place_of(values)}"
+    return f"Map of channel {channel} of {layer}, {size}, strongest {where(values)}"
+
+
+def _check_found(backbone: Backbone, reference: Sequence[Any], found: Any) -> None:
+    """Refuse what does not come from `excitations` for this network and these pictures."""
+    fits = isinstance(found, Mapping) and all(isinstance(e, Excitation) for e in found.values())
+    if not fits or not found:
+        raise CourseError(
+            "found must be what excitations(backbone, reference, layers) gave, with at least one "
+            "layer: layer name -> Excitation. Leave it out to have it computed."
+        )
+    for layer, excitation in found.items():
+        n, channels = excitation.strongest.shape
+        shape = backbone.trace[backbone.layer(layer).path].output_shape
+        if n != len(reference) or shape[:1] != (channels,):
+            raise CourseError(
+                f"found[{layer!r}] is of {n} pictures and {channels} channels, but there are "
+                f"{len(reference)} reference pictures, and {backbone.name} has {shape[0]} channels "
+                "there. Pass the network and the pictures that it was made with."
+            )

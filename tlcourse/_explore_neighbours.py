@@ -19,17 +19,19 @@ from tlcourse._task_map import (
     draw_map,
     map_text,
     maps_figure,
+    marked_thumbnails,
     nearest_on_map,
     own_class_share,
     places,
     repeated,
+    thumbnail_side,
 )
 from tlcourse._tiles import row, tile, webp_uri
+from tlcourse.features import Features
 
 _SHOWN = 6  # neighbours by each layer
 _WIDTH = SIZE[0] * 3 // 4  # of the map on the page, in its pixels
-_MOST_BYTES = 70_000  # of the map: a slider may ask for ten in a second, Jupyter carries 1 MB
-_LARGE = 7.5  # width of the chosen picture on the map, in % of its width
+_MOST_BYTES = 70_000  # of the map, which a slider may ask for ten times in a second
 
 
 class NeighbourExplorer(Explorer):
@@ -39,7 +41,7 @@ class NeighbourExplorer(Explorer):
     The map is sent only when it is another one; the chosen picture lies over it.
 
     Args:
-        features: Layer -> (N, C), from shallow to deep.
+        features: Layer -> (N, C), from shallow to deep; or the `Features` that hold them.
         pictures: The N pictures, or (picture, label) pairs such as a `Split`.
         labels: The N class numbers; by default those of the `Split`.
         classes: Class names; by default the numbers.
@@ -51,7 +53,7 @@ class NeighbourExplorer(Explorer):
 
     def __init__(
         self,
-        features: Mapping[str, Any],
+        features: Mapping[str, Any] | Features,
         pictures: Sequence[Any],
         *,
         labels: Sequence[int] | None = None,
@@ -63,7 +65,7 @@ class NeighbourExplorer(Explorer):
         self._credit = credit
         self._counts = {kind: len(members) for kind, members in known.members.items()}
         self._on_page: tuple[str, str] | None = None  # layer and way of the map that is there
-        names = list(features)
+        names = list(known.layers)
         self.kind = _dropdown("Class", [(known.classes[i], i) for i in known.members])
         self.number = Steps("Picture", self._numbers())
         self.shallow = Steps("Shallow layer", names)
@@ -86,7 +88,7 @@ class NeighbourExplorer(Explorer):
             widgets.GridBox([self.map, self.marks], layout={"max_width": f"{_WIDTH}px"}),
             *(self.words, widgets.HTML(f"<small>{html.escape(credit)}</small>")),
         ]
-        super().__init__(parts, "Neighbour explorer")
+        super().__init__(parts, "Neighbour explorer", at=parts.index(self.legend))
         self.kind.observe(self._other_class, names="value")
         on_change(self.ask, self.number, self.shallow, self.deep, self.depth, self.way)
         self.answer_now()
@@ -131,6 +133,9 @@ class NeighbourExplorer(Explorer):
         if self._on_page != (layer, way):
             self.map.value = _map(known, points, where, layer, way)
             self._on_page = layer, way
+            self._tell(_about_map(known, points, layer, way))
+        else:
+            self._tell(_about_neighbours(known, index, deep, shallow))
         self.marks.value = _marks(known, where, index, deep)
         self.words.value = _words(known, points, deep, layer, way)
 
@@ -159,15 +164,34 @@ def _nearest(known: KnownTask, index: int, layer: str) -> list[int]:
     return known.layers[layer].nearest([index], n)[0][0].tolist()
 
 
+def _same(known: KnownTask, index: int, layer: str) -> str:
+    alike = known.labels[_nearest(known, index, layer)] == known.labels[index]
+    return f"{alike.sum()} of {len(alike)}"
+
+
+def _about_neighbours(known: KnownTask, index: int, deep: str, shallow: str) -> str:
+    said = f"{_same(known, index, deep)} nearest by {deep}"
+    if shallow != deep:
+        said += f", {_same(known, index, shallow)} by {shallow}"
+    return f"{said} are of the same class."
+
+
+def _about_map(known: KnownTask, points: np.ndarray, layer: str, way: str) -> str:
+    flat = own_class_share(nearest_on_map(points), known.labels)
+    return (
+        f"Map by {way} of {layer}: for {flat:.0%} of the pictures the nearest one is of the same "
+        "class."
+    )
+
+
 def _neighbours(known: KnownTask, index: int, layer: str) -> str:
-    tiles, same = [], 0
+    tiles = []
     for i in _nearest(known, index, layer):
         name = known.class_of(i)
         alike = known.labels[i] == known.labels[index]
-        same += int(alike)
         said = f"{name}, the same class" if alike else name
         tiles.append(tile(known.uris[i], said, f"**✓\u00a0{name}**" if alike else name, width=6.2))
-    return row(tiles, f"Nearest by {layer}: {same} of {len(tiles)} of the same class")
+    return row(tiles, f"Nearest by {layer}: {_same(known, index, layer)} of the same class")
 
 
 def _map(known: KnownTask, points: np.ndarray, where: np.ndarray, layer: str, way: str) -> str:
@@ -183,20 +207,16 @@ def _map(known: KnownTask, points: np.ndarray, where: np.ndarray, layer: str, wa
 
 def _marks(known: KnownTask, where: np.ndarray, index: int, layer: str) -> str:
     """The chosen picture, large, and its neighbours, to lie over the map."""
-
-    def mark(i: int, uri: str, alt: str, width: float, line: int, border: str) -> str:
-        x, y = 100 * where[i]
-        place = f"left:{x:.2f}%;top:{y:.2f}%;width:{width:.2f}%;transform:translate(-50%,-50%)"
-        edge = f"outline:{line}px solid #000;outline-offset:2px;box-shadow:0 0 0 2px #fff;{border}"
-        style = f"position:absolute;box-sizing:border-box;{place};{edge}"
-        return f'<img src="{uri}" alt="{html.escape(alt)}" decoding="sync" style="{style}">'
-
+    marked = [index, *_nearest(known, index, layer)]
+    small = marked_thumbnails(known, marked, thumbnail_side(len(known.labels)))
     marks = []
-    for i in reversed(_nearest(known, index, layer)):
-        picture = known.small[i]
-        marks.append(mark(i, webp_uri(picture), "", 100 * picture.width / SIZE[0], 2, ""))
-    border = f"border:4px solid {colour_of(known.labels[index])}"
-    marks.append(mark(index, known.uris[index], "The chosen picture", _LARGE, 3, border))
+    for i, picture in reversed(small.items()):
+        x, y = 100 * where[i]
+        place = f"position:absolute;left:{x:.2f}%;top:{y:.2f}%;transform:translate(-50%,-50%)"
+        style = f"{place};width:{100 * picture.width / SIZE[0]:.2f}%"
+        alt = "The chosen picture" if i == index else ""
+        uri = webp_uri(picture)
+        marks.append(f'<img src="{uri}" alt="{alt}" decoding="sync" style="{style}">')
     style = f"position:relative;width:100%;aspect-ratio:{SIZE[0]}/{SIZE[1]}"
     return f'<div style="{style}">{"".join(marks)}</div>'
 
@@ -213,8 +233,8 @@ def _words(known: KnownTask, points: np.ndarray, deep: str, layer: str, way: str
         "groups lie, and how large they are, says little."
     )
     return (
-        '<div style="line-height:1.4;max-width:55em">Outlined in black: the chosen picture, large, and its '
-        f"{count} nearest by {html.escape(deep)}.<br>By all {size} numbers of "
+        '<div style="line-height:1.4;max-width:55em">In a double frame: the chosen picture, large, '
+        f"and its {count} nearest by {html.escape(deep)}.<br>By all {size} numbers of "
         f"<b>{html.escape(layer)}</b>, the nearest picture is of the same class for "
         f"<b>{known.shares[layer]:.0%}</b> of the pictures; by chance it would be "
         f"{chance(known.labels):.0%}. On this map it is for {flat:.0%}. {limits}</div>"
@@ -229,9 +249,9 @@ def _legend(known: KnownTask) -> str:
         f"</span> {html.escape(name)}</span>"
         for kind, name in known.legend().items()
     )
-    more = "Colours repeat; the number on a picture tells its class."
+    more = "Colours repeat, numbers do not."
     return (
-        f'<div style="line-height:1.5"><b>Map of all {len(known.labels)} pictures</b>, framed in '
-        'the colour of their class:<div style="display:flex;flex-wrap:wrap;gap:0 1.2em">'
+        f'<div style="line-height:1.5"><b>Map of all {len(known.labels)} pictures</b>, each '
+        'with the colour and the number of its class:<div style="display:flex;flex-wrap:wrap;gap:0 1.2em">'
         f"{items}</div>{more if repeated(known.labels) else ''}</div>"
     )

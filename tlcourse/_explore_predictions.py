@@ -12,7 +12,7 @@ from PIL.Image import Image
 from torch import nn
 
 from tlcourse._alter import Change, alter
-from tlcourse._controls import LARGEST_SIDE, PictureChoice, Steps
+from tlcourse._controls import LARGEST_SIDE, PictureChoice, Steps, check_pictures
 from tlcourse._explorer import Explorer, on_change, panel
 from tlcourse._fast import fast_copy
 from tlcourse._figures import Figure
@@ -86,8 +86,14 @@ class PredictionExplorer(Explorer):
     """
 
     def __init__(self, backbone: Backbone, pictures: Mapping[str, Image]) -> None:
+        check_pictures(pictures)
+        if not backbone.classes:
+            raise CourseError(
+                f"{backbone.name} has no classes, so it predicts nothing. Load a classifier, such "
+                "as tl.load_backbone()."
+            )
         self.backbone = backbone
-        small = {name: _small(name, picture) for name, picture in pictures.items()}
+        small = {name: _small(picture) for name, picture in pictures.items()}
         self.choice = PictureChoice(small, self.ask, self.show_problem)
         own = replace(backbone, model=copy.deepcopy(backbone.model))
         fast = fast_copy(backbone, ["logits"])
@@ -109,12 +115,10 @@ class PredictionExplorer(Explorer):
             style={"description_width": "auto"},
             layout={"width": "30em", "max_width": "100%"},
         )
-        self.seen, self.pixels, self.answer = self._panels = panel(), panel(), panel()
-        for part in self._panels:
-            part.layout.width = "auto"
+        self.seen, self.pixels, self.answer = panels = panel(), panel(), panel()
         columns = widgets.VBox(self._sliders[:3]), widgets.VBox(self._sliders[3:])
-        parts = [self.choice, _row(*columns), _row(self.back, self.why), _row(*self._panels)]
-        super().__init__(parts, "Prediction explorer")
+        parts = [self.choice, _row(*columns), _row(self.back, self.why)]
+        super().__init__([*parts, _row(*panels)], "Prediction explorer", at=len(parts))
         on_change(self._moved, *self._sliders)
         on_change(self.ask, self.why)
         self.back.on_click(self._back)
@@ -124,8 +128,6 @@ class PredictionExplorer(Explorer):
         """Forget the pictures, the answers and the copies of the network, too."""
         self._held = None
         super().close()
-        for part in self._panels:
-            part.value = ""
 
     def _moved(self, _: Any) -> None:
         self.across.disabled = self.down.disabled = not self.cover.value
@@ -167,6 +169,7 @@ class PredictionExplorer(Explorer):
         self.pixels.value = waiting_tile(below, name) if method else ""  # first: it is of before
         self.seen.value = input_tile(shown, change)
         self.answer.value = class_table(self.backbone.classes, now, held.before)
+        self._tell(f"First answer: {name}, {float(now[best]):.0%}.")
         if stale() or not method:
             return
         network = held.fast if method == "occlusion" else held.network
@@ -214,11 +217,7 @@ def _given_up_when(stale: Stale, model: nn.Module) -> Iterator[None]:
         handle.remove()
 
 
-def _small(name: str, picture: Any) -> Image:
-    if not isinstance(picture, Image):
-        raise CourseError(
-            f"{name!r} is a {type(picture).__name__}, not a picture. Pass name -> PIL image."
-        )
+def _small(picture: Image) -> Image:
     rgb = to_rgb(picture)
     rgb.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
     return rgb

@@ -3,8 +3,8 @@
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
-from numbers import Real
 from typing import Any
 
 import ipywidgets as widgets
@@ -12,18 +12,22 @@ import numpy as np
 
 from tlcourse import cost
 from tlcourse._controls import Steps
-from tlcourse._explorer import Explorer, on_change, panel
+from tlcourse._explorer import Explorer, close_parts, on_change, panel
 from tlcourse._figures import Figure
 from tlcourse._latest import Stale
 from tlcourse._machine import give_memory_back
-from tlcourse._plots_numbers import lines
-from tlcourse._task_checks import check_task
-from tlcourse._training_job import Job
-from tlcourse._training_progress import Progress, bar, roughly, work_of
-from tlcourse._training_runs import Run, runs_figure, runs_in_words, runs_of, runs_table
+from tlcourse._training_job import Job, check_training
+from tlcourse._training_progress import Foresight, Progress, bar, foresee, work_of
+from tlcourse._training_runs import (
+    Run,
+    check_reference,
+    runs_figure,
+    runs_of,
+    runs_static,
+    runs_table,
+)
 from tlcourse._training_setting import Setting, few_of_each
 from tlcourse.backbones import Backbone
-from tlcourse.errors import CourseError
 from tlcourse.finetune import freeze
 from tlcourse.history import History
 from tlcourse.network import Network
@@ -35,12 +39,14 @@ _COUNTS = (2, 5, 10, 20)
 _MOST, _FEWEST = 8, 2  # runs that are shown, those of the lesson included; of one's own at least
 _EVERY = 0.2  # seconds between two messages about the progress
 _TIMED = 8  # pictures
+_STOPPING = "Stopping ..."
 
 
 class TrainingExplorer(Explorer):
     """Set a training, run it, stop it, and see its curve beside those of earlier runs.
 
-    Each run trains a copy of its own, in a thread, and leaves nothing but numbers.
+    Each run trains a copy of its own, in a thread, and leaves nothing but numbers. No button is
+    ever disabled: one that is pressed by keyboard would lose the focus.
     """
 
     def __init__(
@@ -53,14 +59,16 @@ class TrainingExplorer(Explorer):
         reference: tuple[str, float] | None = None,
         seed: int = 0,
     ) -> None:
-        _check(task, batch_size, reference)
+        check_training(backbone, task, batch_size, seed)
+        check_reference(reference)
         cut = backbone.layers.index(backbone.layer(_CUT).name)
         self._backbone: Backbone | None = backbone
         self._task: Task | None = task
-        self._batch_size, self._reference, self._seed = batch_size, reference, seed
-        self._lesson = runs_of(runs or {})
+        self._batch_size, self._reference, self._seed = batch_size, reference, int(seed)
+        self._lesson = runs_of({} if runs is None else runs)
         self._own: tuple[Run, ...] = ()
-        self._lock = threading.Lock()  # of the runs, and of what is drawn of them
+        self._lock = threading.Lock()  # of what both threads show
+        self._foreseen: Foresight | None = None
         self._job: Job | None = None
         self._made = self._dropped = 0
         timed = cost.forward(backbone, batch=_TIMED, layer=_CUT, repeats=2)
@@ -74,15 +82,15 @@ class TrainingExplorer(Explorer):
         self.per_class = Steps("Pictures per class", [*counts, "all"], len(counts))
         self.pretrained = widgets.Checkbox(value=True, description="Pre-trained weights")
         self.train = widgets.Button(description="Train", button_style="primary")
-        self.stop = widgets.Button(description="Stop", disabled=True)
+        self.stop = widgets.Button(description="Stop")
         self.forget = widgets.Button(description="Forget earlier runs", layout={"width": "14em"})
         self.about, self.progress, self.curves, self.table = (panel() for _ in range(4))
         controls = [self.until, self.rate, self.epochs, self.per_class, self.pretrained]
         buttons = [self.train, self.stop, self.forget]
         wrapped = widgets.HBox(buttons, layout={"flex_flow": "row wrap"})
         parts = [*controls, self.about, wrapped, self.progress, self.curves, self.table]
-        super().__init__(parts, "Fine-tuning explorer")
-        on_change(self._foresee, *controls)
+        super().__init__(parts, "Fine-tuning explorer", at=parts.index(self.progress))
+        on_change(self._moved, *controls)
         self.train.on_click(self._start)
         self.stop.on_click(self._stop)
         self.forget.on_click(self._forget)
@@ -101,13 +109,20 @@ class TrainingExplorer(Explorer):
         super().close()
 
     def _start(self, _: Any) -> None:
-        if not self.train.disabled:  # a second click may have been on its way
+        with self._lock:
+            job = self._running
+            if job:
+                stopping = job.stop.is_set()
+                self._say(_STOPPING if stopping else "A training is running; press Stop first.")
+        if not job:
             self.ask()
 
     def _stop(self, _: Any) -> None:
-        if self._job:
-            self._job.stop.set()
-        self.stop.disabled = True
+        with self._lock:
+            job = self._running
+            if job:
+                job.stop.set()
+            self._say(_STOPPING if job else "No training is running.")
 
     def _forget(self, _: Any) -> None:
         with self._lock:
@@ -125,25 +140,32 @@ class TrainingExplorer(Explorer):
             pretrained=self.pretrained.value,
         )
 
-    def _foresee(self, _: Any = None) -> None:
-        """Say what the controls mean, and how long it would take."""
+    @property
+    def _running(self) -> Job | None:
+        job = self._job
+        return None if job is None or job.over else job
+
+    def _moved(self, _: Any) -> None:
+        with self._adding_problems():
+            self._foresee()
+
+    def _foresee(self) -> None:
+        """Say what the controls mean; only the main thread reads them."""
         backbone, task = self._backbone, self._task
         if backbone is None or task is None:
             return
         setting = self._setting()
         task = few_of_each(task, setting.per_class, self._seed)
-        work = work_of(backbone, task, setting, self._batch_size)
-        if setting.until == _CUT:
-            rates = "Only the head learns."
-        elif setting.pretrained:
-            rates = f"The body learns at a tenth of the head's rate: {setting.body_rate:g}."
-        else:
-            rates = f"Random weights: the body learns at the head's rate, {setting.body_rate:g}."
-        steps = f"{work.steps} step{'s' * (work.steps != 1)}"
-        self.about.value = (
-            f'<div style="line-height:1.4">{rates} {len(task.train)} training pictures, {steps} '
-            f"in each epoch. About {roughly(work.seconds(self._look))}.</div>"
-        )
+        foreseen = foresee(backbone, task, setting, self._batch_size, cut=_CUT)
+        with self._lock:
+            self._foreseen = foreseen
+        self._show_foreseen()
+
+    def _show_foreseen(self) -> None:
+        """Show what the newest setting means, and how long it would take; for both threads."""
+        with self._lock:
+            if self._foreseen:
+                self.about.value = self._foreseen.html(self._look)
 
     def _request(self) -> Job:
         backbone, setting = self._backbone, self._setting()
@@ -163,25 +185,35 @@ class TrainingExplorer(Explorer):
         run = Run(f"run {self._made}", (), 0, settings=settings, note="running")
         work = work_of(backbone, task, setting, self._batch_size)
         self._job = Job(run, setting, task, work, network, self._batch_size, self._seed)
-        self.train.disabled, self.stop.disabled = True, False
+        self._mark_buttons()
         return self._job
 
     def _work(self, job: Job, stale: Stale) -> None:
-        with self.showing_problems():
-            self._answer(job, stale)
-        give_memory_back()
-        if not stale():
-            self._show_progress("" if job.run.note else bar(job.run.name, 1.0, "Done"))
-            self._foresee()
-            self.train.disabled, self.stop.disabled = False, True
+        try:
+            with self.showing_problems():
+                self._answer(job, stale)
+        finally:
+            with self._lock:
+                job.over = True  # first of all: from here on Train is heard again
+                if not stale():
+                    self._say(job.run.ending)
+        with self._adding_problems():
+            give_memory_back()
+            self._mark_buttons()
+            if not stale():
+                self._show_progress("" if job.run.note else bar(job.run.name, 1.0, "Done"))
+                self._show_foreseen()
+        if self._latest.closed:  # meanwhile, and the panels were filled after that
+            close_parts(self)
 
     def _answer(self, job: Job, stale: Stale) -> None:
         with self._lock:
             used = {run.look for run in self.runs}
         look = next(i for i in range(len(used) + 1) if i not in used)
         job.run = replace(job.run, look=look)
+        progress = Progress(job.work, self._look)
         self._keep(job.run)
-        progress, last = Progress(job.work, self._look), 0.0
+        last = 0.0
 
         def show(content: str) -> None:
             nonlocal last
@@ -215,38 +247,21 @@ class TrainingExplorer(Explorer):
             self.curves.value = runs_figure(self.runs, n_epochs, newest, self._reference)
             self.table.value = runs_table(self.runs, newest, self._dropped)
 
+    def _mark_buttons(self) -> None:
+        """Let the button stand out that does something just now."""
+        with self._lock:
+            running = self._running is not None
+            self.train.button_style = "" if running else "primary"
+            self.stop.button_style = "primary" if running else ""
+
+    def _adding_problems(self) -> ExitStack:
+        """A block whose errors are shown; an older one that is shown stays."""
+        stack = ExitStack()
+        stack.push(self.showing_problems())  # which is not entered
+        return stack
+
     def _show_progress(self, content: str) -> None:
         self.progress.value = f'<div style="min-height:1.5em;line-height:1.5">{content}</div>'
 
     def _static(self) -> Figure | None:
-        shown = [run for run in self.runs if run.accuracies]
-        if not shown:
-            return None
-        longest = max(len(run.accuracies) for run in shown)
-        return lines(
-            [str(epoch) for epoch in range(1, longest + 1)],
-            {
-                run.name: (*run.accuracies, *[np.nan] * (longest - len(run.accuracies)))
-                for run in shown
-            },
-            xlabel="epoch",
-            ylabel="validation accuracy",
-            reference=self._reference,
-            alt=runs_in_words(shown, self._reference),
-        )
-
-
-def _check(task: Task, batch_size: int, reference: tuple[str, float] | None) -> None:
-    check_task(task)
-    if not len(task.val):
-        raise CourseError(
-            f"Task {task.name!r} has no validation pictures, so there is nothing to draw. Load it "
-            "with val_fraction=0.2."
-        )
-    if not isinstance(batch_size, int) or batch_size < 2:
-        raise CourseError(f"batch_size is {batch_size!r}, but must be a whole number from 2 on.")
-    if reference is not None and not (isinstance(reference[1], Real) and 0 <= reference[1] <= 1):
-        raise CourseError(
-            f"reference is {reference!r}, but must be a name and an accuracy from 0 to 1, such as "
-            '("frozen body, probe", 0.9).'
-        )
+        return runs_static(self.runs, self._reference)

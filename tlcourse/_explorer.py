@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
+from IPython import get_ipython
 
+from tlcourse._controls import Status
 from tlcourse._figures import Figure, mime_bundle
 from tlcourse._latest import Latest, Stale
 from tlcourse._machine import give_memory_back
 from tlcourse.errors import CourseError
 
-_open: dict[str, tuple[str, list[widgets.Widget]]] = {}  # cell -> execution, what it made
+_made: dict[str, list[widgets.Widget]] = {}  # cell -> what its last run made
 
 
 class Explorer(widgets.VBox):
@@ -23,16 +25,20 @@ class Explorer(widgets.VBox):
 
     Args:
         parts: Controls and panels, from top to bottom.
-        name: What it is, for screen readers and where no kernel runs.
+        name: What it is, where no kernel runs.
+        at: Before which part the line stands that tells the state, and below it what went wrong;
+            by default at the end.
     """
 
-    def __init__(self, parts: Sequence[widgets.Widget], name: str) -> None:
-        self.status = widgets.HTML()
+    def __init__(
+        self, parts: Sequence[widgets.Widget], name: str, *, at: int | None = None
+    ) -> None:
+        self.status = Status()
         self.problem = widgets.HTML()
-        self._name = name
+        self._name, self._summary = name, ""
         self._latest = Latest(self._work)
-        super().__init__([*parts, self.status, self.problem])
-        self._say("")
+        at = len(parts) if at is None else at
+        super().__init__([*parts[:at], self.status, self.problem, *parts[at:]])
         announce(self)
 
     def ask(self, *_: Any) -> None:
@@ -57,7 +63,8 @@ class Explorer(widgets.VBox):
         """Show what went wrong; an empty sentence takes it away."""
         more = f"<details><summary>Details</summary><pre>{html.escape(details)}</pre></details>"
         self.problem.value = sentence and (
-            '<div role="alert" style="border-left:5px solid #D55E00;padding:.3em .8em">'
+            '<div role="alert" style="border-left:5px solid #D55E00;padding:.3em .8em;'
+            'overflow-wrap:anywhere;line-height:1.4">'
             f"{html.escape(sentence)}{more if details else ''}</div>"
         )
 
@@ -70,6 +77,7 @@ class Explorer(widgets.VBox):
         self._latest.close()
         close_parts(self)
         super().close()
+        _forget(self)
 
     def __del__(self) -> None:
         # ipywidgets would close it, also one whose making failed half-way. Jupyter holds each one
@@ -90,14 +98,20 @@ class Explorer(widgets.VBox):
 
     def _work(self, request: Any, stale: Stale) -> None:
         self._say("Computing ...")
+        self._summary = ""
         with self.showing_problems():
             self._answer(request, stale)
-        if not stale():
-            self._say("")
+        if self._latest.closed:  # meanwhile, and the panels were filled after that
+            close_parts(self)
+        elif not stale():
+            self._say(self._summary)
+
+    def _tell(self, sentence: str) -> None:
+        """Decide, in `_answer`, what the status line says afterwards; a screen reader reads it."""
+        self._summary = sentence
 
     def _say(self, text: str) -> None:
-        # The line keeps its height, so nothing jumps when it empties.
-        self.status.value = f'<div role="status" style="min-height:1.5em">{html.escape(text)}</div>'
+        self.status.value = text
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         found = super()._repr_mimebundle_(**options)
@@ -153,20 +167,24 @@ def close_parts(box: widgets.Box) -> None:
 
 
 def announce(widget: widgets.DOMWidget) -> None:
-    """Give a new widget its keys (`keys.js`), and close what an earlier run of its cell made."""
+    """Give a new widget its keys (`keys.js`), and have it closed when its cell is run again."""
     widget.add_class("tlcourse-widget")
-    from IPython import get_ipython
-
     shell = get_ipython()
     if shell is None or not hasattr(shell, "get_parent"):
         return
     parent = shell.get_parent() or {}
-    content = parent.get("content", {}).get("code", "")
-    cell = parent.get("metadata", {}).get("cellId") or content
-    run = parent.get("header", {}).get("msg_id", "")
-    before, made = _open.get(cell, ("", []))
-    if before != run:
-        for old in made:
-            old.close()
-        made = []
-    _open[cell] = (run, [*made, widget])
+    code = parent.get("content", {}).get("code", "")
+    _made.setdefault(parent.get("metadata", {}).get("cellId") or code, []).append(widget)
+    if _close_what_it_made not in shell.events.callbacks["pre_run_cell"]:
+        shell.events.register("pre_run_cell", _close_what_it_made)
+
+
+def _close_what_it_made(info: Any) -> None:
+    """Close what the last run of a cell made, before the cell runs again."""
+    for widget in _made.pop(getattr(info, "cell_id", None) or info.raw_cell, []):
+        widget.close()
+
+
+def _forget(widget: widgets.DOMWidget) -> None:
+    for cell in [cell for cell, made in _made.items() if widget in made]:
+        _made[cell].remove(widget)

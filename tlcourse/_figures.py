@@ -207,6 +207,12 @@ def place(values: np.ndarray) -> str:
     return "centre" if vertical == horizontal else f"{vertical} {horizontal}"
 
 
+def where(values: np.ndarray) -> str:
+    """The same with its preposition, such as "at the upper left"."""
+    found = place(values)
+    return found if found.startswith("nowhere") else f"at the {found}"
+
+
 def _has_photograph(figure: MatplotlibFigure) -> bool:
     return any(image.get_array().ndim == 3 for axes in figure.axes for image in axes.images)
 

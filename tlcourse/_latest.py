@@ -13,7 +13,10 @@ class Latest:
     """Work in a thread of its own, one request at a time; of those that wait only the newest counts.
 
     So a slider that is dragged piles nothing up, and the kernel stays free to receive a click.
-    Between two requests it pauses, since Jupyter cuts off a kernel that sends much at a time.
+    Where requests wait it pauses between two of them, so that a slow connection is not flooded.
+
+    Attributes:
+        closed: Whether it was closed.
 
     Args:
         work: Called in the thread with a request and a function that tells whether a newer one has
@@ -24,13 +27,13 @@ class Latest:
         self._work = work
         self._condition = threading.Condition()
         self._waiting: list[Any] = []  # none or one
-        self._working = self._closed = False
+        self._working = self.closed = False
         self._thread: threading.Thread | None = None
 
     def ask(self, request: Any) -> None:
         """Put a request in the place of the one that waits."""
         with self._condition:
-            if self._closed:
+            if self.closed:
                 return
             self._waiting = [request]
             if self._thread is None:
@@ -52,19 +55,19 @@ class Latest:
     def close(self) -> None:
         """Drop what waits and let the thread end; what it works on is stale from now on."""
         with self._condition:
-            self._closed = True
+            self.closed = True
             self._waiting = []
             self._condition.notify_all()
 
     def _stale(self) -> bool:
-        return self._closed or bool(self._waiting)
+        return self.closed or bool(self._waiting)
 
     def _run(self) -> None:
         while True:
             with self._condition:
-                while not self._waiting and not self._closed:
+                while not self._waiting and not self.closed:
                     self._condition.wait()
-                if self._closed:
+                if self.closed:
                     return
                 request = self._waiting.pop()
                 self._working = True

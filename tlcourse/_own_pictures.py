@@ -34,10 +34,12 @@ class OwnPicture(Explorer):
 
     def _show(self, _: str, picture: Image) -> None:
         self._say("Computing ...")
-        with self.showing_problems():
-            figure = plots.predictions(self.backbone, picture)
-            self.answer.value = mime_bundle(figure, figure.alt)["text/html"]
-        self._say("")
+        try:
+            with self.showing_problems():
+                figure = plots.predictions(self.backbone, picture)
+                self.answer.value = mime_bundle(figure, figure.alt)["text/html"]
+        finally:
+            self._say("")
 
     def _refuse(self, sentence: str) -> None:
         self.answer.value = ""

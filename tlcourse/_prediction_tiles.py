@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from tlcourse._alter import Change
-from tlcourse._figures import BLUE, Figure, draw_picture, drawing, new_figure, place
+from tlcourse._figures import BLUE, Figure, draw_picture, drawing, new_figure, where
 from tlcourse._tiles import map_uri, photo_uri, row, tile
 from tlcourse.attributions import Method
 
@@ -48,7 +48,7 @@ def map_tile(below: str, values: np.ndarray, name: str, method: Method) -> str:
             said += "; what speaks against it is not shown."
         else:
             said += f", **purple** against it. Covering lowers its logit by up to {highest:.1f}."
-        alt = f"{called}: what speaks most for {name} is at the {place(values)}."
+        alt = f"{called}: what speaks most for {name} is {where(values)}."
     return _steady(tile(below, alt, said, over=over))
 
 
@@ -112,7 +112,7 @@ def altered_figure(
         draw_picture(grid[1, column], light)
         weight = 0.1 + 0.75 * np.abs(scaled)
         grid[1, column].imshow(scaled, cmap="PuOr_r", vmin=-1, vmax=1, alpha=weight)
-        said[-1] += f", for which most speaks at the {place(heat)}"
+        said[-1] += f", for which most speaks {where(heat)}"
     for line, label in zip(grid, ("input", "what speaks\nfor it")[:rows], strict=True):
         line[0].set_ylabel(label, rotation=0, ha="right", va="center")
     figure.alt = (

@@ -1,6 +1,7 @@
 """A flat map of a whole task: each picture as a thumbnail where its features put it."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +13,11 @@ if TYPE_CHECKING:
     from tlcourse._known_task import KnownTask
 
 SIZE = (960, 720)  # pixels of a map; it is shown smaller, so it stays sharp on a fine screen
-MARGIN = 48  # pixels that stay free around the places
+MARGIN = 56  # pixels that stay free around the places
 _SHARE = 0.35  # of the map that its thumbnails would cover if none overlapped
 _SIDES = (30, 60)  # pixels of a thumbnail, least and most
+_LETTERS = 105  # of the legend of a figure beside each other; a colour takes the room of 6
+_LARGE = (64, 88)  # the same of the first of the marked ones
 
 
 class FlatMaps:
@@ -102,19 +105,32 @@ def thumbnail_side(n: int, size: tuple[int, int] = SIZE) -> int:
 
 
 def thumbnails(pictures: Sequence[Image.Image], labels: np.ndarray, side: int) -> list[Image.Image]:
-    """Shrink RGB pictures and frame each in the colour of its label.
-
-    Colours repeat after the seventh label; then each picture has the number of its label, too.
-    """
+    """Shrink RGB pictures, frame each in the colour of its label and write its number on it."""
     width = max(2, side // 12)
-    numbered = repeated(labels)
     made = []
     for picture, label in zip(pictures, labels, strict=True):
         small = ImageOps.contain(picture, (side - 2 * width - 2,) * 2)
         small = ImageOps.expand(ImageOps.expand(small, width, colour_of(label)), 1, "white")
-        if numbered:
-            _write_number(small, int(label), side)
+        _write_number(small, int(label), side)
         made.append(small)
+    return made
+
+
+def marked_thumbnails(
+    known: "KnownTask", marked: Sequence[int], side: int
+) -> dict[int, Image.Image]:
+    """Make the thumbnails of some pictures in a double frame; the first of them is large.
+
+    Around the frame in the colour of the class is a gap, and around that a black frame. So a
+    picture of a class whose own colour is black looks different, too.
+    """
+    made = {}
+    for i in marked:
+        wide = int(np.clip(1.6 * side, *_LARGE)) if i == marked[0] else side
+        picture = thumbnails([known.pictures[i]], known.labels[[i]], wide)[0]
+        for width, colour in ((3, "white"), (5, "black"), (2, "white")):
+            picture = ImageOps.expand(picture, width, colour)
+        made[i] = picture
     return made
 
 
@@ -132,7 +148,7 @@ def draw_map(
     where: np.ndarray,
     small: Sequence[Image.Image],
     size: tuple[int, int] = SIZE,
-    marked: Sequence[int] = (),
+    on_top: Mapping[int, Image.Image] | None = None,
 ) -> Image.Image:
     """Put each thumbnail at its place.
 
@@ -140,7 +156,7 @@ def draw_map(
         where: Places (N, 2), as shares of the map's width and height.
         small: The N thumbnails.
         size: Width and height in pixels.
-        marked: Pictures to lie on top, outlined in black; the first of them is enlarged.
+        on_top: Index -> what lies on top at the place of this picture; the first one above all.
     """
     canvas = Image.new("RGB", size, "white")
 
@@ -151,10 +167,7 @@ def draw_map(
     # In an order drawn once, so that no class lies on top of the others.
     for i in np.random.default_rng(0).permutation(len(small)):
         put(i, small[i])
-    for i in reversed(marked):
-        picture = ImageOps.scale(small[i], 1.5) if i == marked[0] else small[i]
-        for width, colour in ((3, "white"), (5, "black"), (2, "white")):
-            picture = ImageOps.expand(picture, width, colour)
+    for i, picture in reversed((on_top or {}).items()):
         put(i, picture)
     return canvas
 
@@ -177,7 +190,7 @@ def maps_figure(
     Args:
         known: The task.
         layers: One or two of its layers.
-        marked: Pictures to outline in black, the first one large.
+        marked: Pictures to show in a double frame, the first one large.
         credit: A line below the figure.
     """
     from matplotlib.patches import Patch
@@ -185,6 +198,7 @@ def maps_figure(
     size = (1760 // len(layers), 800)  # twice what is shown
     side = int(1.2 * thumbnail_side(len(known.labels), size))
     small = thumbnails(known.pictures, known.labels, side)
+    on_top = marked_thumbnails(known, marked, side)
     figure = new_figure(
         6.2,
         title=f"All {len(small)} pictures, placed by the features of a layer (PCA). In percent: "
@@ -194,9 +208,9 @@ def maps_figure(
     grid = figure.subplots(1, len(layers), squeeze=False)[0]
     for axes, layer in zip(grid, layers, strict=True):
         where = places(known.maps.points(layer, "PCA"), size)
-        picture = np.asarray(draw_map(where, small, size, marked))
+        picture = np.asarray(draw_map(where, small, size, on_top))
         draw_picture(axes, picture, f"{layer}: {known.shares[layer]:.0%}", frame=True)
-    said = f"Outlined: a picture, large, and its {len(marked) - 1} nearest by {layers[-1]}"
+    said = f"In a double frame: a picture, large, and its {len(marked) - 1} nearest by {layers[-1]}"
     grid[0].set_xlabel(said, size=9, loc="left")
     if credit:
         grid[-1].set_xlabel(credit if len(layers) > 1 else f"{said}. {credit}", size=9, loc="right")
@@ -204,14 +218,19 @@ def maps_figure(
         Patch(facecolor="white", edgecolor=colour_of(kind), linewidth=3, label=name)
         for kind, name in known.legend().items()
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 7))
+    longest = max(len(handle.get_label()) for handle in handles)
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(len(handles), max(1, _LETTERS // (longest + 6))),
+    )
     texts = [
         f"{map_text(known.labels, known.maps.points(layer, 'PCA'), layer)}; by all features it is "
         f"{known.shares[layer]:.0%}"
         for layer in layers
     ]
     figure.alt = (
-        f"Maps by PCA. {'. '.join(texts)}. Outlined: a picture of the class "
+        f"Maps by PCA. {'. '.join(texts)}. In a double frame: a picture of the class "
         f"{known.class_of(marked[0])} and its {len(marked) - 1} nearest by {layers[-1]}."
     )
     return figure
@@ -225,9 +244,14 @@ def _tsne(x: np.ndarray) -> np.ndarray:
     return tsne.fit_transform(x).astype(np.float64)
 
 
+@cache
+def _font(size: float) -> Any:
+    return ImageFont.load_default(size)
+
+
 def _write_number(picture: Image.Image, number: int, side: int) -> None:
     draw: Any = ImageDraw.Draw(picture)
-    font = ImageFont.load_default(side * 0.38)
+    font = _font(min(max(0.45 * side, 15), 24))
     box = draw.textbbox((1, 1), str(number), font=font, anchor="lt")
     draw.rectangle((0, 0, box[2] + 1, box[3] + 1), fill="white")
     draw.text((1, 1), str(number), fill="black", font=font, anchor="lt")

@@ -5,11 +5,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from tlcourse._latest import Stale
 from tlcourse._notes import notes_to
+from tlcourse._task_checks import check_task
 from tlcourse._training_progress import Progress, Work
 from tlcourse._training_runs import Run
 from tlcourse._training_setting import Setting
+from tlcourse.backbones import Backbone
+from tlcourse.errors import CourseError
 from tlcourse.history import Epoch
 from tlcourse.network import Network
 from tlcourse.tasks import Task
@@ -33,6 +38,7 @@ class Job:
         batch_size: Pictures per step.
         seed: Decides the order of the pictures.
         stop: Set it to end the training within one batch.
+        over: Whether it has ended, in whatever way.
     """
 
     run: Run
@@ -43,6 +49,7 @@ class Job:
     batch_size: int
     seed: int
     stop: threading.Event = field(default_factory=threading.Event)
+    over: bool = False
 
     def go(
         self,
@@ -99,3 +106,27 @@ class Job:
             self.run = replace(self.run, seconds=time.monotonic() - began, note=note)
             keep(self.run)
         return notes
+
+
+def check_training(backbone: Backbone, task: Task, batch_size: int, seed: int) -> None:
+    """Refuse what no training can be made of.
+
+    Raises:
+        CourseError: It is no backbone or no task, there are no pictures to train with or to look
+            at, or a number is wrong.
+    """
+    if not isinstance(backbone, Backbone):
+        raise CourseError(
+            f"A backbone is needed, not {type(backbone).__name__}. Load one with "
+            "tl.load_backbone()."
+        )
+    check_task(task)
+    if not len(task.val):
+        raise CourseError(
+            f"Task {task.name!r} has no validation pictures, so there is nothing to draw. Load it "
+            "with val_fraction=0.2."
+        )
+    if not isinstance(batch_size, int) or batch_size < 2:
+        raise CourseError(f"batch_size is {batch_size!r}, but must be a whole number from 2 on.")
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
+        raise CourseError(f"seed is {seed!r}, but must be a whole number from 0 to 2**64 - 1.")

@@ -53,6 +53,48 @@ class Work:
         return _EACH + self.total * look
 
 
+@dataclass(frozen=True)
+class Foresight:
+    """What a setting means.
+
+    Attributes:
+        sentence: In words, without the time.
+        work: What there is to do.
+    """
+
+    sentence: str
+    work: Work
+
+    def html(self, look: float) -> str:
+        """Write it, with the time that it takes where a look at a picture takes so long."""
+        took = roughly(self.work.seconds(look))
+        return f'<div style="line-height:1.4">{self.sentence} About {took}.</div>'
+
+
+def foresee(
+    backbone: Backbone, task: Task, setting: Setting, batch_size: int, *, cut: str
+) -> Foresight:
+    """Say what a setting means.
+
+    Args:
+        backbone: The network to start from.
+        task: Its pictures, already as few as set.
+        setting: What is set.
+        batch_size: Pictures per step.
+        cut: The layer in front of the head; frozen up to it, only the head learns.
+    """
+    work = work_of(backbone, task, setting, batch_size)
+    if setting.until == cut:
+        rates = "Only the head learns."
+    elif setting.pretrained:
+        rates = f"The body learns at a tenth of the head's rate: {setting.body_rate:g}."
+    else:
+        rates = f"Random weights: the body learns at the head's rate, {setting.body_rate:g}."
+    steps = f"{work.steps} step{'s' * (work.steps != 1)}"
+    pictures = f"{len(task.train)} training pictures"
+    return Foresight(f"{rates} {pictures}, {steps} in each epoch.", work)
+
+
 def work_of(backbone: Backbone, task: Task, setting: Setting, batch_size: int) -> Work:
     """Foresee what `tlcourse.fit` does, from the operations before and behind the frozen part."""
     frozen, whole = 0.0, False

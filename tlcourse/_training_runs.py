@@ -2,13 +2,16 @@
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
 from tlcourse._curve_svg import Curve, curve_svg, marker_svg
 from tlcourse._durations import in_words
+from tlcourse._figures import Figure
+from tlcourse._plots_numbers import lines
 from tlcourse.errors import CourseError
 from tlcourse.history import History
 
@@ -57,8 +60,13 @@ def runs_of(given: Mapping[str, History | Sequence[float]]) -> tuple[Run, ...]:
     """Take over trainings that were made elsewhere: name -> history, or accuracy of each epoch.
 
     Raises:
-        CourseError: An accuracy is no number from 0 to 1.
+        CourseError: It is no mapping, or an accuracy is no number from 0 to 1.
     """
+    if not isinstance(given, Mapping):
+        raise CourseError(
+            f"runs is of the type {type(given).__name__}, but must be a dict of names and "
+            'histories, such as {"by hand": history}.'
+        )
     found = []
     for look, (name, run) in enumerate(given.items()):
         if isinstance(run, History):
@@ -67,8 +75,9 @@ def runs_of(given: Mapping[str, History | Sequence[float]]) -> tuple[Run, ...]:
             accuracies = [epoch.val_accuracy for epoch in run.epochs]
             how = {"seconds": run.seconds, "note": run.stopped}
         else:
-            accuracies, until, how = list(run), _UNKNOWN, {}
-        if not all(isinstance(a, int | float | np.number) and 0 <= a <= 1 for a in accuracies):
+            accuracies = list(run) if isinstance(run, Iterable) else [None]
+            until, how = _UNKNOWN, {}
+        if not all(isinstance(a, Real) and 0 <= a <= 1 for a in accuracies):
             raise CourseError(
                 f"The run {name!r} needs the validation accuracy of each epoch, numbers from 0 to "
                 "1: pass the history that tl.fit returned, or a list of them."
@@ -77,6 +86,23 @@ def runs_of(given: Mapping[str, History | Sequence[float]]) -> tuple[Run, ...]:
         values = tuple(float(a) for a in accuracies)
         found.append(Run(str(name), values, look, settings=settings, **how))
     return tuple(found)
+
+
+def check_reference(reference: tuple[str, float] | None) -> None:
+    """Refuse a line to compare with that has no name or no height.
+
+    Raises:
+        CourseError: It is no pair of a name and a number from 0 to 1.
+    """
+    match reference:
+        case None:
+            return
+        case (str(), Real() as accuracy) if 0 <= accuracy <= 1:
+            return
+    raise CourseError(
+        f"reference is {reference!r}, but must be a name and an accuracy from 0 to 1, such as "
+        '("frozen body, probe", 0.9).'
+    )
 
 
 def runs_in_words(runs: Sequence[Run], reference: tuple[str, float] | None) -> str:
@@ -92,6 +118,22 @@ def runs_figure(
     """Draw the curves of all runs."""
     alt = runs_in_words(runs, reference)
     return curve_svg(runs, alt, n_epochs=n_epochs, newest=newest, reference=reference)
+
+
+def runs_static(runs: Sequence[Run], reference: tuple[str, float] | None) -> Figure | None:
+    """Draw the curves as they stand where no kernel runs; None where there is none."""
+    shown = [run for run in runs if run.accuracies]
+    if not shown:
+        return None
+    longest = max(len(run.accuracies) for run in shown)
+    return lines(
+        [str(epoch) for epoch in range(1, longest + 1)],
+        {run.name: (*run.accuracies, *[np.nan] * (longest - len(run.accuracies))) for run in shown},
+        xlabel="epoch",
+        ylabel="validation accuracy",
+        reference=reference,
+        alt=runs_in_words(shown, reference),
+    )
 
 
 def runs_table(runs: Sequence[Run], newest: str, dropped: int) -> str:

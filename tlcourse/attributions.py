@@ -161,7 +161,7 @@ def _integrated_gradients(
     from captum.attr import IntegratedGradients
 
     parts = IntegratedGradients(model).attribute(
-        batch, target=target, n_steps=steps, internal_batch_size=2
+        batch, target=target, n_steps=steps, internal_batch_size=1
     )
     return parts[0].sum(dim=0)
 

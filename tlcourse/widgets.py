@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from tlcourse.excitation import Excitation
+    from tlcourse.features import Features
     from tlcourse.history import History
     from tlcourse.tasks import Task
 
@@ -81,7 +82,7 @@ def explore_predictions(backbone: Backbone, pictures: "Mapping[str, Image]") -> 
 
 
 def explore_neighbours(
-    features: Mapping[str, Any],
+    features: "Mapping[str, Any] | Features",
     pictures: Sequence[Any],
     *,
     labels: Sequence[int] | None = None,
@@ -91,7 +92,7 @@ def explore_neighbours(
     """See the neighbours of a picture at two layers, and a map of all pictures at a third.
 
     Args:
-        features: Layer name -> (N, C), from shallow to deep.
+        features: Layer name -> (N, C), from shallow to deep, or what `extract_features` gave.
         pictures: The N pictures, or (picture, label) pairs such as a `Split`.
         labels: The N class numbers; by default those of the `Split`.
         classes: Class names.
@@ -127,7 +128,8 @@ def explore_training(
         seed: Decides the head's first weights and the order of the pictures.
 
     Raises:
-        CourseError: The task has no training or no validation pictures, or a number is wrong.
+        CourseError: The task has no training or no validation pictures, or an argument is of a wrong
+            kind.
     """
     return TrainingExplorer(
         backbone, task, runs=runs, batch_size=batch_size, reference=reference, seed=seed

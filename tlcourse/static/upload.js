@@ -22,8 +22,15 @@ export default {
     const send = async (offset) => {
       button.textContent = `Reading: ${Math.floor((100 * offset) / (file.size || 1))} %`;
       button.disabled = true;
-      const piece = await file.slice(offset, offset + PIECE).arrayBuffer();
-      model.send({ name: file.name, size: file.size, offset }, undefined, [piece]);
+      const { name, size } = file;
+      try {
+        const piece = await file.slice(offset, offset + PIECE).arrayBuffer();
+        model.send({ name, size, offset }, undefined, [piece]);
+      } catch (error) {
+        file = null; // it was moved or changed meanwhile
+        update();
+        model.send({ name, failed: error.message });
+      }
     };
     const hear = (answer) => {
       if (file === null) return; // another view of this button asked
