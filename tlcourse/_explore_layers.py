@@ -17,8 +17,7 @@ from tlcourse._latest import Stale
 from tlcourse._plots_layers import map_layers
 from tlcourse._tiles import map_uri, photo_uri, row, tile
 from tlcourse.backbones import Backbone
-from tlcourse.errors import CourseError
-from tlcourse.excitation import Excitation, check_maps, excitations, only_picture
+from tlcourse.excitation import Excitation, check_found, check_maps, excitations, only_picture
 from tlcourse.tap import activations
 
 _STRONGEST = 8  # maps in the overview
@@ -59,7 +58,7 @@ class LayerExplorer(Explorer):
         check_pictures(pictures)
         if found is None:
             found = excitations(backbone, reference, map_layers(backbone))
-        _check_found(backbone, reference, found)
+        check_found(backbone, reference, found)
         # A copy: the thread must not meet hooks that the notebook sets on its network.
         self.backbone = replace(backbone, model=copy.deepcopy(backbone.model))
         self.layers = list(found)
@@ -240,22 +239,3 @@ class LayerExplorer(Explorer):
 def _says(layer: str, channel: int, values: np.ndarray) -> str:
     size = f"{values.shape[0]} x {values.shape[1]}"
     return f"Map of channel {channel} of {layer}, {size}, strongest {where(values)}"
-
-
-def _check_found(backbone: Backbone, reference: Sequence[Any], found: Any) -> None:
-    """Refuse what does not come from `excitations` for this network and these pictures."""
-    fits = isinstance(found, Mapping) and all(isinstance(e, Excitation) for e in found.values())
-    if not fits or not found:
-        raise CourseError(
-            "found must be what excitations(backbone, reference, layers) gave, with at least one "
-            "layer: layer name -> Excitation. Leave it out to have it computed."
-        )
-    for layer, excitation in found.items():
-        n, channels = excitation.strongest.shape
-        shape = backbone.trace[backbone.layer(layer).path].output_shape
-        if n != len(reference) or shape[:1] != (channels,):
-            raise CourseError(
-                f"found[{layer!r}] is of {n} pictures and {channels} channels, but there are "
-                f"{len(reference)} reference pictures, and {backbone.name} has {shape[0]} channels "
-                "there. Pass the network and the pictures that it was made with."
-            )

@@ -1,6 +1,6 @@
 """Which pictures, and which parts of them, excite a channel most."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -157,6 +157,29 @@ def check_maps(backbone: Backbone, name: str, maps: torch.Tensor) -> None:
             f"Layer {name!r} of {backbone.name} gives {tuple(maps.shape[1:])} per picture, "
             "no maps (channels, height, width). Choose an earlier layer: tl.layer_table(backbone)."
         )
+
+
+def check_found(backbone: Backbone, reference: Sequence[Any], found: Any) -> None:
+    """Refuse what does not come from `excitations` for this network and these pictures.
+
+    Raises:
+        CourseError: It is something else.
+    """
+    fits = isinstance(found, Mapping) and all(isinstance(e, Excitation) for e in found.values())
+    if not fits or not found:
+        raise CourseError(
+            "found must be what excitations(backbone, reference, layers) gave, with at least one "
+            "layer: layer name -> Excitation. Leave it out to have it computed."
+        )
+    for layer, excitation in found.items():
+        n, channels = excitation.strongest.shape
+        shape = backbone.trace[backbone.layer(layer).path].output_shape
+        if n != len(reference) or shape[:1] != (channels,):
+            raise CourseError(
+                f"found[{layer!r}] is of {n} pictures and {channels} channels, but there are "
+                f"{len(reference)} reference pictures, and {backbone.name} has {shape[0]} channels "
+                "there. Pass the network and the pictures that it was made with."
+            )
 
 
 def only_picture(item: Any) -> "Image":
