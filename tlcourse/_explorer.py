@@ -86,11 +86,9 @@ class Explorer(widgets.VBox):
 
     def _request(self) -> Any:
         """Read what is asked for off the controls; runs in the main thread."""
-        raise NotImplementedError
 
     def _answer(self, request: Any, stale: Stale) -> None:
         """Fill the panels; runs in the explorer's thread. Long work ends early when `stale()`."""
-        raise NotImplementedError
 
     def _static(self) -> Figure | None:
         """Draw what stands in the notebook where no kernel runs; None for a sentence alone."""
