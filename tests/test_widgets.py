@@ -78,7 +78,9 @@ def test_the_form_takes_a_zip_file_with_or_without_the_outer_folder(form, folder
     places = set()
     for outer in ("", "mine/"):
         upload(form.upload, "a.zip", zipped(folder, outer))
-        assert tl.load_task(form._folder).classes == ("green", "red")
+        task = tl.load_task(form._folder)
+        assert task.classes == ("green", "red")
+        assert task.name == (outer.strip("/") or "your pictures")
         places.add(form._folder)
     first, second = sorted(places, key=lambda place: place.exists())
     assert not first.exists()  # the next one takes its place

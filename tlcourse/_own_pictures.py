@@ -87,8 +87,10 @@ class OwnFolder(widgets.VBox):
         self._forget()
         self.path.value = ""
         self._unpacked = tempfile.TemporaryDirectory(prefix="tlcourse-", ignore_cleanup_errors=True)
+        folder = Path(self._unpacked.name) / "your pictures"  # the task is called so
+        folder.mkdir()
         try:
-            self._folder = unpack(content, Path(self._unpacked.name))
+            self._folder = unpack(content, folder)
         except CourseError as error:
             self._forget()
             self._say(f"{name}: {error}")
