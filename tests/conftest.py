@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from pathlib import Path
 
 import matplotlib as mpl
 
@@ -11,6 +12,7 @@ _place = tempfile.TemporaryDirectory(prefix="tlcourse-tests-")
 def pytest_configure():
     for name in ("TLCOURSE_CACHE", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR"):
         os.environ[name] = str(tempfile.mkdtemp(dir=_place.name, prefix=f"{name.lower()}-"))
+    os.environ["TLCOURSE_PROGRESS"] = str(Path(_place.name) / "progress.jsonl")
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as `tlcourse run` does
     os.environ.pop("TLCOURSE_DEVICE", None)

@@ -37,6 +37,9 @@ _HOME = {
     "top_k": "predictions",
     "check": "exercises",
     "hint": "exercises",
+    "guess": "guesses",
+    "reveal": "guesses",
+    "progress": "overview",
     "seed_everything": "_device",
     "resolve_device": "_device",
     "CourseError": "errors",
@@ -60,8 +63,10 @@ if TYPE_CHECKING:
     from tlcourse.errors import CourseError
     from tlcourse.exercises import check, hint
     from tlcourse.features import Features, extract_features, load_features
+    from tlcourse.guesses import guess, reveal
     from tlcourse.layerwise import probe_layers, raw_pixels
     from tlcourse.network import Network
+    from tlcourse.overview import progress
     from tlcourse.predictions import top_k
     from tlcourse.probe import fit_probe
     from tlcourse.rates import find_learning_rate

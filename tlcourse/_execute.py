@@ -1,9 +1,11 @@
 """Execute a notebook without a browser, and measure its kernel."""
 
 import asyncio
+import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -165,7 +167,10 @@ class _Run:
             # What a kernel says on its own terminal, such as a complaint when it is killed, is not
             # part of the notebook.
             quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            asyncio.run(self.client.async_execute(**quiet))
+            with tempfile.TemporaryDirectory(prefix="tlcourse-") as place:
+                # Nobody answers here: what you answered shows in no output, and does not change.
+                env = os.environ | {"TLCOURSE_PROGRESS": str(Path(place) / "progress.jsonl")}
+                asyncio.run(self.client.async_execute(env=env, **quiet))
         except CellExecutionError as error:
             self.error = error
         except BaseException as error:

@@ -195,6 +195,27 @@ def cache(
         print("Deleted.")
 
 
+@app.command()
+def progress(
+    begin_again: Annotated[
+        bool, typer.Option("--begin-again", help="Set the file aside, as if nothing was answered.")
+    ] = False,
+) -> None:
+    """Show which exercises you have solved and what you have guessed, in all notebooks.
+
+    It is kept in one file on this machine, and nothing of it is sent anywhere.
+    """
+    from tlcourse import _progress_file
+    from tlcourse.overview import progress as look_up
+
+    if begin_again:
+        aside = _progress_file.begin_again()
+        print(f"Your progress until now is in {aside}." if aside else "Nothing was answered yet.")
+        return
+    print(look_up())
+    print(f"Kept in {_progress_file.progress_path()}")
+
+
 def _in_package(folder: Path) -> bool:
     return folder.parent == Path(__file__).resolve().parent
 

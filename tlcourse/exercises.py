@@ -1,26 +1,24 @@
 """Checked exercises: an answer is met at once and offline, and hints come in small steps."""
 
 import dis
-import html
-import importlib
-import pkgutil
-import re
 import traceback
 from dataclasses import dataclass
 from functools import cache
 from types import FunctionType
 from typing import Any, Literal
 
+from tlcourse import _progress_file
+from tlcourse._box import BLUE, GREEN, RED, VIOLET, box
 from tlcourse._exercise import Exercise
 from tlcourse.errors import CourseError, UnknownNameError
 
 Status = Literal["right", "not yet", "open"]
 
-# Sign, first word and colour of the border. Each colour stands out from white and from black.
+# Sign, first word and colour of the border.
 _LOOK = {
-    "right": ("✓", "Right.", "#009e73"),
-    "not yet": ("✗", "Not yet.", "#d55e00"),
-    "open": ("…", "Open.", "#3d85c6"),
+    "right": ("✓", "Right.", GREEN),
+    "not yet": ("✗", "Not yet.", RED),
+    "open": ("…", "Open.", BLUE),
 }
 # What a function consists of whose body is still "...": no other bytecode.
 _DOES_NOTHING = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
@@ -45,7 +43,7 @@ class Verdict:
         return f"{_LOOK[self.status][1]} {self.text}"
 
     def _repr_html_(self) -> str:
-        return _box(*_LOOK[self.status], self.text)
+        return box(*_LOOK[self.status], self.text)
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,11 +70,11 @@ class Hint:
         return f"{self.heading} {self.text}"
 
     def _repr_html_(self) -> str:
-        return _box("→", self.heading, "#b07aa1", self.text)
+        return box("→", self.heading, VIOLET, self.text)
 
 
 def check(exercise: str, answer: Any) -> Verdict:
-    """Check an answer, at once and offline.
+    """Check an answer, at once and offline; whether it is solved is kept on this machine.
 
     An answer never raises, whatever it is, so that "Run all" goes on.
 
@@ -91,27 +89,10 @@ def check(exercise: str, answer: Any) -> Verdict:
         UnknownNameError: There is no such exercise.
     """
     asked = _find(exercise)
-    if _is_open(answer):
-        return _open(asked)
-    failure: Exception | None = None
-    try:
-        if bool(asked.right(answer)):
-            return Verdict(True, asked.praise, "right")
-    except Exception as error:  # the checker met a type or shape that it is not made for
-        failure = error
-    for misconception in asked.misconceptions:
-        if _matches(misconception.matches, answer):
-            return Verdict(False, misconception.says, "not yet")
-    if answer is None:
-        return _open(asked)
-    stopped = failure is not None and _stopped_inside(answer, failure)
-    returned = callable(answer) and asked.expects.startswith("a function") and not stopped
-    if failure is None or returned:  # a function is right here, but not what it returned
-        return Verdict(False, asked.otherwise, "not yet")
-    text = f"This exercise expects {asked.expects}, you gave {_kind(answer)}."
-    if stopped:
-        text += f" Running it stopped with {type(failure).__name__}: {failure}"
-    return Verdict(False, text, "not yet")
+    verdict = _open(asked) if _is_open(answer) else _judge(asked, answer)
+    if verdict.status != "open":
+        _progress_file.change(asked.id, lambda entry: _tried(entry, verdict.right))
+    return verdict
 
 
 def hint(exercise: str, level: int | None = None) -> Hint:
@@ -135,17 +116,18 @@ def hint(exercise: str, level: int | None = None) -> Hint:
             f"Exercise {asked.id} has {count} hints, so there is no hint {level!r}. "
             f"Ask for a level from 1 to {count}, or leave it out to get the next one."
         )
+    _progress_file.change(
+        asked.id, lambda entry: entry | {"hints": max(level, entry.get("hints", 0))}
+    )
     return Hint(asked.hints[level - 1], level, count)
 
 
 @cache
 def all_exercises() -> dict[str, Exercise]:
     """Every exercise of the course by its number, in the order of the notebooks."""
-    from tlcourse import lessons
+    from tlcourse.lessons import modules
 
-    names = sorted(m.name for m in pkgutil.iter_modules(lessons.__path__))
-    modules = [importlib.import_module(f"{lessons.__name__}.{name}") for name in names]
-    return {exercise.id: exercise for module in modules for exercise in module.EXERCISES}
+    return {exercise.id: exercise for module in modules() for exercise in module.EXERCISES}
 
 
 def _find(exercise: str) -> Exercise:
@@ -154,6 +136,36 @@ def _find(exercise: str) -> Exercise:
         return known[exercise]
     except (KeyError, TypeError):
         raise UnknownNameError("exercise", exercise, known) from None
+
+
+def _judge(asked: Exercise, answer: Any) -> Verdict:
+    failure: Exception | None = None
+    try:
+        if bool(asked.right(answer)):
+            return Verdict(True, asked.praise, "right")
+    except Exception as error:  # the checker met a type or shape that it is not made for
+        failure = error
+    for misconception in asked.misconceptions:
+        if _matches(misconception.matches, answer):
+            return Verdict(False, misconception.says, "not yet")
+    if answer is None:
+        return _open(asked)
+    stopped = failure is not None and _stopped_inside(answer, failure)
+    returned = callable(answer) and asked.expects.startswith("a function") and not stopped
+    if failure is None or returned:  # a function is right here, but not what it returned
+        return Verdict(False, asked.otherwise, "not yet")
+    text = f"This exercise expects {asked.expects}, you gave {_kind(answer)}."
+    if stopped:
+        text += f" Running it stopped with {type(failure).__name__}: {failure}"
+    return Verdict(False, text, "not yet")
+
+
+def _tried(entry: dict[str, Any], right: bool) -> dict[str, Any]:
+    """Count a try; what was solved once stays solved."""
+    if "solved" in entry:
+        return entry
+    entry["tries"] = entry.get("tries", 0) + 1
+    return entry | {"solved": _progress_file.now()} if right else entry
 
 
 def _is_open(answer: Any) -> bool:
@@ -210,13 +222,3 @@ def _kind(answer: Any) -> str:
         return "a function"
     words = {str: "a text", list: "a list", tuple: "a tuple", dict: "a dictionary", set: "a set"}
     return words.get(type(answer), f"an object of type {type(answer).__name__}")
-
-
-def _box(sign: str, first: str, colour: str, text: str) -> str:
-    """Mark a sentence by a border, a sign and a word; text and ground keep the theme's colours."""
-    body = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
-    return (
-        f'<div role="status" style="border-left: 5px solid {colour}; padding: 0.4em 0.8em; '
-        f'margin: 0.4em 0"><strong><span aria-hidden="true">{sign}</span> {first}</strong> '
-        f"{body}</div>"
-    )

@@ -1,0 +1,66 @@
+"""What a prediction question is made of: asked before a figure, answered by the figure's data."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from tlcourse._exercise import number, same_text
+
+Answer = str | float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One question that a learner answers before a figure shows.
+
+    Attributes:
+        id: Notebook and letter, such as "06.A".
+        question: What is asked, in one sentence.
+        figure: Where the answer is read, such as "Figure 1".
+        look: Where in the figure it is seen; one sentence, true whatever the answer is.
+        options: The answers to choose from; empty where a number is asked for.
+        unit: What a number counts: "seconds", "times".
+        within: A guess of a number counts as right within this factor.
+    """
+
+    id: str
+    question: str
+    figure: str
+    look: str
+    options: tuple[str, ...] = ()
+    unit: str = ""
+    within: float = 2.0
+
+    @property
+    def expects(self) -> str:
+        """What to write in place of the three dots."""
+        if not self.options:
+            of = "" if self.unit in ("", "times") else f" of {self.unit}"
+            return f"a number{of} above 0, such as 2.5"
+        *first, last = (f'"{option}"' for option in self.options)
+        return f"{', '.join(first)} or {last}"
+
+    def read(self, answer: Any) -> Answer | None:
+        """Return the option or the number that is meant; None if it is neither."""
+        try:
+            if self.options:
+                said = answer if isinstance(answer, str) else f"{number(answer):g}"
+                return next((o for o in self.options if same_text(said, o)), None)
+            value = number(answer)
+        except TypeError:
+            return None
+        return value if isfinite(value) and value > 0 else None
+
+    def agrees(self, guess: Answer, answer: Answer, also: Iterable[Answer] = ()) -> bool:
+        """Whether a guess is the answer, cannot be told apart from it, or is near enough."""
+        if self.options or isinstance(answer, str):
+            return guess in (answer, *also)
+        return max(guess, answer) <= self.within * min(guess, answer)
+
+    def told(self, answer: Answer) -> str:
+        """The answer with its unit, for a sentence."""
+        if isinstance(answer, str):
+            return answer
+        digits = f"{answer:,.0f}" if answer >= 100 else f"{answer:.2g}"
+        return f"{digits} {self.unit}".strip()
