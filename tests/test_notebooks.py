@@ -1,5 +1,6 @@
 """The form that every notebook of the course has; nbval runs what is in them."""
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -8,12 +9,12 @@ import nbformat
 import pytest
 from notebook_parts import exercise_cells, solutions, tagged
 
+from tlcourse.guesses import all_predictions
+
 PATHS = sorted((Path(__file__).parents[1] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 MAX_BYTES = 1_000_000
 MAX_LINES = 30
 
-_IMAGE = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
-_ALT = re.compile(r"""\balt\s*=\s*(?:"[^"]*\w[^"]*"|'[^']*\w[^']*')""", re.IGNORECASE)
 _DATA = re.compile(r"data:[\w/+.;=-]+,[\w+/=]*")
 # Two or more folders deep, not inside a word, an address or a closing tag.
 _ABSOLUTE = re.compile(r"(?<![\w.:/<~-])(?:/[\w.@+-]+){2,}|\b[A-Za-z]:\\{1,2}\w+")
@@ -118,29 +119,9 @@ def test_no_output_tells_whose_machine_it_was(code):
             assert len(home) < 2 or home not in text
 
 
-def test_every_picture_has_an_alternative_text(notebook, code):
-    for output in outputs(code):
-        data = output.get("data", {})
-        for kind in data:
-            if kind.startswith("image/"):
-                assert output.metadata.get(kind, {}).get("alt"), "an image output without alt"
-        for tag in _IMAGE.findall(_DATA.sub("", "".join(data.get("text/html", "")))):
-            assert _ALT.search(tag), tag
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            assert not re.search(r"!\[\s*\]\(", cell.source)
-            for tag in _IMAGE.findall(cell.source):
-                assert _ALT.search(tag), tag
-
-
-def test_pictures_and_links_between_files_lead_somewhere(path, notebook):
-    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    links = re.findall(r"\]\((?!https?:|#|mailto:|attachment:)([^)#\s]+)", text)
-    assert [link for link in links if not (path.parent / link).exists()] == []
-
-
 def test_tags_are_those_that_a_tool_reads(code):
-    known = {"setup", "exercise", "nbval-check-output", "raises-exception"}
+    known = {"setup", "exercise", "prediction", "answer", "nbval-check-output", "raises-exception"}
+    known |= {f"idea-{letter}" for letter in "abcdefg"}
     assert not {tag for cell in code for tag in cell.metadata.get("tags", [])} - known
 
 
@@ -158,3 +139,71 @@ def test_it_has_setup_cells_and_at_least_three_exercises_with_solutions(path, no
     assert len(exercises) >= 3
     assert all(name.startswith(path.stem[:2] + ".") for name in exercises)
     assert exercises == list(solutions(notebook))
+
+
+def test_no_exercise_is_solved_and_each_unsolved_cell_is_kind(notebook):
+    for name, cell in exercise_cells(notebook).items():
+        (shown,) = [o.data["text/plain"] for o in cell.outputs]
+        assert shown.startswith("Open. Not answered yet. Replace the three dots"), name
+
+
+def asked(cells, tag):
+    """Question -> place of the cell that is tagged so, and the arguments of its call."""
+    function = {"prediction": "guess", "answer": "reveal"}[tag]
+    found = {}
+    for place, cell in enumerate(cells):
+        if tag in cell.metadata.get("tags", []):
+            for call in ast.walk(ast.parse(cell.source)):
+                if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == function:
+                    name = call.args[0].value
+                    assert name not in found, f"{name} stands in two cells"
+                    found[name] = place, call.args[1]
+    return found
+
+
+def test_predictions_are_asked_before_a_figure_and_answered_after_it(path, notebook):
+    guesses, answers = asked(notebook.cells, "prediction"), asked(notebook.cells, "answer")
+    registered = [name for name in all_predictions() if name.startswith(f"{path.stem[:2]}.")]
+    assert len(registered) >= 2
+    assert sorted(guesses) == sorted(answers) == registered
+    for name, (before, _) in guesses.items():
+        after, found = answers[name]
+        between = notebook.cells[before:after]
+        figure = all_predictions()[name].figure
+        assert any(_shows(cell) for cell in between), f"{name}: no figure before its answer"
+        text = "\n".join(
+            c.source for c in notebook.cells[before + 1 :] if c.cell_type == "markdown"
+        )
+        assert f"**{figure}.**" in text, f"{name}: {figure} does not come after the question"
+        literal = isinstance(found, ast.Constant | ast.List | ast.Tuple)
+        assert not literal, f"{name}: its answer is not read off the figure's data"
+
+
+def test_nobody_has_guessed_and_the_answers_are_those_that_can_be_chosen(notebook):
+    for tag, begins in (("prediction", "No guess yet."), ("answer", "The answer.")):
+        cells = tagged(notebook, tag)
+        shown = [o.data["text/plain"] for o in outputs(cells) if "data" in o]
+        replies = [text for text in shown if text.startswith(begins)]
+        assert len(replies) == len(asked(notebook.cells, tag))
+        if tag == "answer":
+            for name, said in zip(asked(notebook.cells, tag), replies, strict=True):
+                options = all_predictions()[name].options
+                assert not options or re.search(r"says: (.+?)\. ", said).group(1) in options
+
+
+def _shows(cell):
+    kinds = [kind for o in cell.get("outputs", []) for kind in o.get("data", {})]
+    return any(kind == "text/html" or kind.startswith("image/") for kind in kinds)
+
+
+@pytest.mark.parametrize("question", all_predictions().values(), ids=lambda p: p.id)
+def test_a_prediction_question_can_be_answered(question):
+    assert re.fullmatch(r"\d\d\.[A-Z]", question.id)
+    assert question.question.endswith("?")
+    assert question.look.endswith((".", "?"))
+    if question.options:
+        assert 2 <= len(question.options) <= 10
+        assert [question.read(option) for option in question.options] == list(question.options)
+    else:
+        assert question.within > 1
+        assert question.unit
