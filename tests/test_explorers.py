@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -131,8 +132,9 @@ def test_what_is_computed_after_it_was_closed_is_not_kept():
     explorer = Doubling()
     explorer.gate.clear()
     explorer.steps.value = 3
+    limit = time.monotonic() + 30
     while not explorer._latest._working:
-        pass
+        assert time.monotonic() < limit, "the answer was never begun"
     explorer.close()
     explorer.gate.set()
     explorer._latest._thread.join(10)
