@@ -213,3 +213,8 @@ def test_a_trimmed_library_is_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setattr("tlcourse._photographs.files", lambda library: tmp_path)
     with pytest.raises(CourseError, match="missing from the installed skimage"):
         photographs("coffee")
+
+
+def test_what_is_no_picture_is_told_so():
+    with pytest.raises(PictureError, match=r"PIL image, you gave ndarray\. tl\.open_picture"):
+        to_rgb(RAMP)

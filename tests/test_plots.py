@@ -348,7 +348,7 @@ def test_bars_take_a_dictionary_or_a_series():
     assert list(interval.get_xdata()) == [0.6, 0.72]
     assert list(reference.get_xdata()) == [0.25, 0.25]
     assert figure.alt == (
-        "Bars of accuracy: frozen 0.66, fine-tuned 0.7; a line marks chance at 0.25."
+        "Bars of accuracy: frozen 0.66 (0.6 to 0.72), fine-tuned 0.7; a line marks chance at 0.25."
     )
     with pytest.raises(CourseError, match="nothing to compare"):
         plots.bars({})
@@ -366,7 +366,11 @@ def test_curves_differ_by_colour_and_marker():
     assert first.get_marker() != second.get_marker()
     assert list(chance.get_ydata()) == [0.5, 0.5]
     assert len(figure.axes[0].collections) == 1  # one band
-    assert "digits from 0.7 to 0.5, largest 0.7 at stem" in figure.alt
+    assert figure.alt == (
+        "Curves of accuracy by layer, from input to output (stem, embedding): "
+        "photographs 0.6, 0.9; digits 0.7, 0.5; a broken line marks chance at 0.5."
+    )
+
     assert [t.get_text() for t in figure.legends[0].get_texts()] == [
         "photographs",
         "digits",
@@ -374,3 +378,8 @@ def test_curves_differ_by_colour_and_marker():
     ]
     with pytest.raises(CourseError, match="each with 2 numbers"):
         plots.lines([1, 2], {"a": [1.0]})
+
+
+def test_a_curve_of_many_points_is_told_by_its_ends_and_its_top():
+    figure = plots.lines(range(30), {"hill": [*range(20), *range(10)]}, xlabel="step")
+    assert figure.alt == "Curves by step: hill from 0 to 9, largest 19 at 19."

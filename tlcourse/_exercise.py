@@ -84,7 +84,7 @@ def close(
 
 
 def same_text(answer: Any, *accepted: str) -> bool:
-    """Compare texts; case, spaces around and between, quotes and a final full stop do not count.
+    """Compare texts, but not case, spaces, quotes around them, or a final full stop.
 
     Raises:
         TypeError: The answer is not a text.
@@ -128,7 +128,7 @@ def same_sequence(answer: Any, expected: Sequence[Any], rel: float = 0.0) -> boo
 def _plain(text: Any) -> str:
     if not isinstance(text, str):
         raise TypeError("not a text")
-    return " ".join(text.casefold().split()).strip("\"'`. ")
+    return " ".join(text.casefold().replace("%", " %").split()).strip("\"'`. ")
 
 
 def _members(answer: Any) -> list[Any]:

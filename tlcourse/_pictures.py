@@ -72,7 +72,15 @@ def to_rgb(picture: Image.Image) -> Image.Image:
     """Return a picture of any mode as 8-bit "RGB": scaled if deeper, on white if transparent.
 
     It is not turned: only `open_picture` looks at the camera's orientation.
+
+    Raises:
+        PictureError: It is no PIL image.
     """
+    if not isinstance(picture, Image.Image):
+        raise PictureError(
+            f"A picture is needed as a PIL image, you gave {type(picture).__name__}. "
+            "tl.open_picture(path) gives one."
+        )
     if picture.mode == "RGB" and "transparency" not in picture.info:
         return picture.copy()
     if picture.mode == "F" or picture.mode.startswith("I"):

@@ -19,6 +19,7 @@ from tlcourse._figures import (
 from tlcourse.errors import CourseError
 
 Interval = tuple[float, float]
+_FEW = 10  # points of a curve that an alternative text tells one by one
 
 
 @drawing
@@ -83,7 +84,11 @@ def bars(
             va="bottom",
             size=9.5,
         )
-    listed = ", ".join(f"{n} {write(v)}" for n, v in zip(names, numbers, strict=True))
+    said = [f"{n} {write(v)}" for n, v in zip(names, numbers, strict=True)]
+    for row, name in enumerate(names):
+        if intervals and name in intervals:
+            said[row] += " ({} to {})".format(*map(write, intervals[name]))
+    listed = ", ".join(said)
     figure.alt = alt or (
         f"Bars{f' of {xlabel}' if xlabel else ''}: {listed}"
         + (f"; a line marks {reference[0]} at {write(reference[1])}." if reference else ".")
@@ -130,8 +135,7 @@ def lines(
         if bands and name in bands:
             low, high = np.asarray(bands[name], dtype=float).T
             axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
-        best = int(np.nanargmax(y))
-        texts.append(f"{name} from {y[0]:.3g} to {y[-1]:.3g}, largest {y[best]:.3g} at {x[best]}")
+        texts.append(f"{name} {_in_words(x, y)}")
     if reference:
         axes.axhline(reference[1], color="black", linestyle="--", linewidth=1.2, label=reference[0])
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title or "")
@@ -144,9 +148,20 @@ def lines(
     axes.grid(axis="y", alpha=0.3)
     if len(series) > 1 or reference:
         figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    if reference:
+        texts.append(f"a broken line marks {reference[0]} at {reference[1]:.3g}")
     what = f" of {ylabel}" if ylabel else ""
-    figure.alt = alt or f"Curves{what} by {xlabel or 'x'}: {'; '.join(texts)}."
+    points = f" ({', '.join(map(str, x))})" if len(x) <= _FEW else ""
+    figure.alt = alt or f"Curves{what} by {xlabel or 'x'}{points}: {'; '.join(texts)}."
     return figure
+
+
+def _in_words(x: Sequence[Any], y: Sequence[float]) -> str:
+    """Say all numbers of a curve if they are few, else its ends and its top."""
+    if len(x) <= _FEW:
+        return ", ".join("no value" if np.isnan(value) else f"{value:.3g}" for value in y)
+    best = int(np.nanargmax(y))
+    return f"from {y[0]:.3g} to {y[-1]:.3g}, largest {y[best]:.3g} at {x[best]}"
 
 
 def accuracy_by_layer(

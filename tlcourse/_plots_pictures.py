@@ -74,10 +74,10 @@ def predictions(
         axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
         if number >= len(named) - per_row:
             axes.set_xlabel("probability")
-        first = table.iloc[0]
-        texts.append(
-            f"{name or 'the picture'}: {first['class']} ({_percent(first['probability'])})"
-        )
+        told = zip(table["class"], table["probability"], strict=True)
+        answers = [f"{answer} ({_percent(probability)})" for answer, probability in told]
+        told_here = answers if len(named) == 1 else answers[:1]
+        texts.append(f"{name or 'the picture'}: {', '.join(told_here)}")
     figure.alt = alt or (
         f"Pictures beside bars of their {k} most probable classes. Most probable for "
         f"{'; '.join(texts)}."
