@@ -24,7 +24,7 @@ IDEAS = {
     "f": "Each of them can save much time.",
     "g": "It is not obvious beforehand which of them is best, so test.",
 }
-_CAPTION = re.compile(r"\*\*((?:Figure|Explorer|Table) \d+)\.\*\*\s+(.+?[.:?])(?=\s|$)", re.DOTALL)
+_CAPTION = re.compile(r"\*\*((?:Figure|Explorer|Table) \d+)\.\*\*\s+(.+?[.?])(?=\s|$)", re.DOTALL)
 _ASKED = re.compile(r"""\b(?:check|guess)\(\s*["'](\d\d\.\w+)["']""")
 
 
@@ -42,7 +42,7 @@ def caption(cells: list[nbformat.NotebookNode], place: int) -> tuple[str, str]:
     """
     for cell in cells[place + 1 :]:
         if cell.cell_type == "markdown" and (found := _CAPTION.search(cell.source)):
-            return found.group(1), " ".join(found.group(2).split())
+            return found.group(1), re.sub(r"[*`]", "", " ".join(found.group(2).split()))
         if cell.cell_type == "code" and ideas_of(cell):
             break
     raise ValueError(f"no caption follows the tagged cell {cells[place].id!r}")
@@ -100,7 +100,7 @@ def render() -> str:
 
 
 def _cell(texts: list[str]) -> str:
-    return "<br>".join(text.replace("|", "\\|") for text in texts)
+    return "<br>".join(text.replace("|", "\\|") for text in texts) or "-"
 
 
 if __name__ == "__main__":

@@ -65,6 +65,7 @@ def lesson(monkeypatch):
         np.array([0.5]),
         torch.tensor(0.5),
         torch.ones(1, requires_grad=True) / 2,
+        "0.5",
     ],
 )
 def test_a_right_answer_is_right_whatever_kind_of_number_it_is(lesson, answer):
@@ -105,7 +106,7 @@ def test_an_answer_of_another_type_is_told_what_is_expected(lesson, answer, kind
 
 def test_a_learners_function_that_raises_is_quoted(lesson):
     def answer(x):
-        raise ValueError("oh dear")
+        raise ValueError("oh dear\nand a hundred names")
 
     text = tl.check("99.2", answer).text
     assert text == (

@@ -53,12 +53,14 @@ class Exercise:
 
 
 def number(answer: Any) -> float:
-    """Return a Python, NumPy or PyTorch scalar as a float.
+    """Return a Python, NumPy or PyTorch scalar, or a number that is written as a text, as a float.
 
     Raises:
-        TypeError: It is something else: a text, True or False, an array of several numbers.
+        TypeError: It is something else: a word, True or False, an array of several numbers.
     """
     try:
+        if isinstance(answer, str):
+            return float(answer)
         value = answer.item() if hasattr(answer, "item") else answer
     except (RuntimeError, ValueError) as error:
         raise TypeError("not one number") from error

@@ -55,7 +55,8 @@ def tradeoffs(
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     told = "; ".join(
-        f"{name} {row.accuracy:.2f} in {in_words(row.seconds)} with {row.MiB:.0f} MiB"
+        f"{name} {row.accuracy:.2f} ({row.low:.2f} to {row.high:.2f}) in {in_words(row.seconds)} "
+        f"with {row.MiB:.0f} MiB"
         for name, row in table.iterrows()
     )
     figure.alt = alt or f"Accuracy against time and against memory: {told}. Recommended: {chosen}."

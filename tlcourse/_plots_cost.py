@@ -150,7 +150,10 @@ def growth(
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
     texts = [f"{name} from {y[0]:.3g} to {y[-1]:.3g}" for name, y in series.items()]
     if reference:
-        texts.append(f"a line marks {reference[0]} at {reference[1]:.3g}")
+        where = [f"by {name} {_reaches(x, y, reference[1])}" for name, y in series.items()]
+        texts.append(
+            f"a line marks {reference[0]} at {reference[1]:.3g}, reached {', '.join(where)}"
+        )
     figure.alt = alt or (
         f"Curves of {ylabel or 'growth'} by {xlabel or 'x'} from {x[0]:g} to {x[-1]:g}, both axes "
         f"logarithmic: {'; '.join(texts)}."
@@ -261,3 +264,11 @@ def _shares(owned: "Mapping[str, Bytes]") -> list[str]:
 
 def _time(seconds: float) -> str:
     return f"{seconds:.2g} s" if seconds >= 0.1 else f"{1000 * seconds:.2g} ms"
+
+
+def _reaches(x: Sequence[float], y: Sequence[float], level: float) -> str:
+    """Say between which two of the x a growing curve comes to a level."""
+    above = next((i for i, value in enumerate(y) if value >= level), None)
+    if above is None:
+        return f"not up to {x[-1]:g}"
+    return f"at {x[0]:g} or below" if above == 0 else f"between {x[above - 1]:g} and {x[above]:g}"

@@ -113,7 +113,11 @@ def layer_differences(
         axes.grid(axis="x", alpha=0.3)
         axes.locator_params(axis="x", nbins=5)
         near = [layer for layer, pair in pairs.items() if not pair.told_apart]
-        texts.append(f"{name}: best is {found.best}; not told apart from it: {', '.join(near)}")
+        far = [
+            f"{layer} {pair.difference:+.2f}" for layer, pair in pairs.items() if pair.told_apart
+        ]
+        text = f"{name}: best is {found.best}; not told apart from it: {', '.join(near)}"
+        texts.append(text + (f"; told apart: {', '.join(far)}" if far else ""))
     figure.supxlabel("accuracy minus that of the best layer, with its 95 % interval", size=11)
     figure.alt = alt or f"Difference of each layer to the best one. {'. '.join(texts)}."
     return figure
@@ -157,4 +161,7 @@ def _random(axes: "Axes", layers: Sequence[str], starts: Sequence[LayerProbes]) 
         x, [min(v) for v in values], [max(v) for v in values], color=ORANGE, alpha=0.35, linewidth=0
     )
     axes.plot(x, means, color=ORANGE, marker="s", markersize=4, label="random weights")
-    return f"; random weights at most {max(means):.2f} (mean of {len(starts)} starts)"
+    return (
+        f"; random weights {means[0]:.2f} at {names[0]}, {means[-1]:.2f} at {names[-1]}, at most "
+        f"{max(means):.2f} (mean of {len(starts)} starts)"
+    )

@@ -244,8 +244,12 @@ def confusion(
         if off.max()
         else ""
     )
-    figure.alt = (
-        alt
-        or f"Table of true and predicted classes: {np.trace(counts)} of {counts.sum()} right{worst}."
+    each = ", ".join(
+        f"{name} {counts[i, i]} of {counts[i].sum()}" for i, name in enumerate(classes)
+    )
+    figure.alt = alt or (
+        f"Table of true and predicted classes: {np.trace(counts)} of {counts.sum()} right"
+        + (f" ({each})" if n <= _FEW else "")
+        + f"{worst}."
     )
     return figure

@@ -55,6 +55,9 @@ def history(
         if ends[1] != ends[1]:  # there are no validation pictures
             what, ends = "training loss", (first.train_loss, last.train_loss)
         text = f"{what} from {ends[0]:.2f} to {ends[1]:.2f} in {len(epochs)} epochs"
+        if len(runs) == 1 and what != "training loss":
+            text += f", training loss from {first.train_loss:.2f} to {last.train_loss:.2f}"
+            text += f", validation loss from {first.val_loss:.2f} to {last.val_loss:.2f}"
         texts.append(f"{name}: {text}" if name else text)
     left.set(xlabel="epoch", ylabel="validation loss" if len(runs) > 1 else "loss")
     right.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1.03))
@@ -88,9 +91,11 @@ def learning_rates(search: "RateSearch", *, alt: str | None = None) -> Figure:
     axes.set_ylim(min(search.losses) * 0.9, top * 1.1)  # the last steps may be far above
     axes.grid(axis="y", alpha=0.3)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
-    lowest = search.rates[int(np.nanargmin(search.smooth))]
+    low = int(np.nanargmin(search.smooth))
     figure.alt = alt or (
-        f"Training loss against learning rate: lowest near {lowest:.1g}; "
+        f"Training loss against learning rate: {search.smooth[0]:.2g} at the smallest rate, lowest "
+        f"with {search.smooth[low]:.2g} near {search.rates[low]:.1g}, {search.smooth[-1]:.2g} at the "
+        f"largest rate that was tried, {search.rates[-1]:.1g}; "
         f"proposed is {search.suggestion:.1g}."
     )
     return figure

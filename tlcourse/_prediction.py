@@ -1,5 +1,6 @@
 """What a prediction question is made of: asked before a figure, answered by the figure's data."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
@@ -8,6 +9,7 @@ from typing import Any
 from tlcourse._exercise import number, same_text
 
 Answer = str | float
+_UNIT = re.compile(r"\s*[a-z%]*\s*$", re.IGNORECASE)  # "15 points" means 15
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Prediction:
         look: Where in the figure it is seen; one sentence, true whatever the answer is.
         options: The answers to choose from; empty where a number is asked for.
         unit: What a number counts: "seconds", "times".
-        within: A guess of a number counts as right within this factor.
+        within: A guess of a number counts as right within this factor; 1 for a count.
     """
 
     id: str
@@ -36,8 +38,7 @@ class Prediction:
     def expects(self) -> str:
         """What to write in place of the three dots."""
         if not self.options:
-            of = "" if self.unit in ("", "times") else f" of {self.unit}"
-            return f"a number{of} above 0, such as 2.5"
+            return "a number, such as 2.5" if self.unit == "times" else f"a number of {self.unit}"
         *first, last = (f'"{option}"' for option in self.options)
         return f"{', '.join(first)} or {last}"
 
@@ -47,10 +48,10 @@ class Prediction:
             if self.options:
                 said = answer if isinstance(answer, str) else f"{number(answer):g}"
                 return next((o for o in self.options if same_text(said, o)), None)
-            value = number(answer)
+            value = number(_UNIT.sub("", answer) if isinstance(answer, str) else answer)
         except TypeError:
             return None
-        return value if isfinite(value) and value > 0 else None
+        return value if isfinite(value) and value >= 0 else None
 
     def agrees(self, guess: Answer, answer: Answer, also: Iterable[Answer] = ()) -> bool:
         """Whether a guess is the answer, cannot be told apart from it, or is near enough."""
@@ -62,5 +63,6 @@ class Prediction:
         """The answer with its unit, for a sentence."""
         if isinstance(answer, str):
             return answer
-        digits = f"{answer:,.0f}" if answer >= 100 else f"{answer:.2g}"
-        return f"{digits} {self.unit}".strip()
+        digits = f"{answer:,.0f}" if answer >= 100 or answer == round(answer) else f"{answer:.2g}"
+        one = answer == 1 and self.unit != "times"
+        return f"{digits} {self.unit.removesuffix('s') if one else self.unit}".strip()

@@ -108,7 +108,7 @@ def begin_again() -> Path | None:
 
 def now() -> str:
     """This moment, as it is written into the file."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _locked(path: Path) -> Any:

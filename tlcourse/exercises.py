@@ -156,7 +156,8 @@ def _judge(asked: Exercise, answer: Any) -> Verdict:
         return Verdict(False, asked.otherwise, "not yet")
     text = f"This exercise expects {asked.expects}, you gave {_kind(answer)}."
     if stopped:
-        text += f" Running it stopped with {type(failure).__name__}: {failure}"
+        said = str(failure).strip().split("\n")[0]
+        text += f" Running it stopped with {type(failure).__name__}: {said}"
     return Verdict(False, text, "not yet")
 
 

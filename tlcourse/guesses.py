@@ -70,7 +70,7 @@ def guess(question: str, answer: Any) -> Reply:
             return Reply("kept", said, kept)
         return Reply(
             "open",
-            f"Write {asked.expects} in place of the three dots and run the cell again. "
+            f"In place of the three dots write {asked.expects}, and run the cell again. "
             f"You can also go on without: {asked.figure} will tell.",
         )
     said = asked.read(answer)

@@ -1,4 +1,4 @@
-"""Exercises of notebook 02: cats, a baseline, a mended loader, sure and wrong."""
+"""Questions of notebook 02: cats, a baseline, a mended loader, sure and wrong."""
 
 from collections.abc import Callable
 from functools import cache
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tlcourse._exercise import Exercise, Misconception, close, number, same_set
+from tlcourse._prediction import Prediction
 
 ANT, BEE = 310, 309  # their places among the 1000 ImageNet classes
 _CATS = ("tabby", "tiger cat", "Persian cat", "Siamese cat", "Egyptian cat")
@@ -14,30 +15,47 @@ _BIG_CATS = {"cougar", "lynx", "leopard", "snow leopard", "jaguar", "lion", "tig
 
 
 @cache
-def _accuracy(split: str, *, all_classes: bool = False) -> float:
-    """Accuracy on a split of ants and bees, by two scores or by all 1000."""
+def _n_right(split: str, *, all_classes: bool = False) -> int:
+    """Photographs of ants and bees that are right, by two scores or by all 1000."""
     from tlcourse.features import load_features
 
     shipped = load_features()
-    of = shipped.split == split
+    of = np.ones(len(shipped.y), bool) if split == "all" else shipped.split == split
     is_bee = shipped.y[of] == 1
     if all_classes:
         best = shipped.logits[of].argmax(axis=1)
-        return float((best == np.where(is_bee, BEE, ANT)).mean())
-    return float(((shipped.logits[of, BEE] > shipped.logits[of, ANT]) == is_bee).mean())
+        return int((best == np.where(is_bee, BEE, ANT)).sum())
+    return int(((shipped.logits[of, BEE] > shipped.logits[of, ANT]) == is_bee).sum())
 
 
 @cache
-def _sure_of_something_else(*, val_only: bool = True, any_class: bool = False) -> int:
+def _classes() -> frozenset[str]:
+    """Names of the network's classes, in small letters."""
+    from torchvision.models import ResNet18_Weights
+
+    return frozenset(name.lower() for name in ResNet18_Weights.DEFAULT.meta["categories"])
+
+
+def _names(answer: Any) -> set[str]:
+    """The learner's names, in small letters. It raises for other things than texts."""
+    if isinstance(answer, str):
+        raise TypeError("one text is not a list")
+    return {name.strip().lower() for name in answer}
+
+
+@cache
+def _sure_of_something_else(
+    split: str = "val", *, any_class: bool = False, above: float = 0.5
+) -> int:
     from tlcourse.features import load_features
 
     shipped = load_features()
-    of = shipped.split == "val" if val_only else np.ones(len(shipped.y), bool)
+    of = np.ones(len(shipped.y), bool) if split == "all" else shipped.split == split
     scores = np.exp(shipped.logits[of] - shipped.logits[of].max(axis=1, keepdims=True))
     p = scores / scores.sum(axis=1, keepdims=True)
     best = p.argmax(axis=1)
     neither = any_class | ((best != ANT) & (best != BEE))
-    return int(((p.max(axis=1) > 0.5) & neither).sum())
+    return int(((p.max(axis=1) > above) & neither).sum())
 
 
 def _gives(answer: Any, black: float, white: float) -> bool:
@@ -50,7 +68,7 @@ def _gives(answer: Any, black: float, white: float) -> bool:
         mended = answer(torch.full((3, 224, 224), level))
         if tuple(mended.shape) != (3, 224, 224):
             return False
-        if abs(float(mended.mean()) - expected) > 0.02:
+        if not abs(float(mended.mean()) - expected) <= 0.02:  # NaN is not near anything
             return False
     return True
 
@@ -59,12 +77,29 @@ def _without_return(x: Any) -> None:
     x / 255
 
 
-def _returns_nothing(answer: Any) -> bool:
+def _own_statistics(answer: Any) -> bool:
+    """Whether a picture of one grey gives NaN, or 0 whatever the grey."""
     import torch
 
-    if not callable(answer):
-        raise TypeError("not a function")
-    return answer(torch.zeros(3, 224, 224)) is None
+    return bool(answer(torch.full((3, 224, 224), 255.0)).isnan().any()) or _gives(answer, 0.0, 0.0)
+
+
+def _by_preprocess(answer: Any) -> bool:
+    """Whether the function calls `backbone.preprocess`, which is made for pictures."""
+    used = {*answer.__code__.co_names}
+    return "preprocess" in used and not used & {"undo", "mean", "std"}
+
+
+def _on_black(answer: Any) -> Any:
+    import torch
+
+    return answer(torch.zeros(3, 224, 224))
+
+
+def _calls_preprocess(x: Any) -> Any:
+    from tlcourse.backbones import load_backbone
+
+    return load_backbone(device="cpu").preprocess(x)
 
 
 def _linear(divide: float, mean: float, std: float) -> Callable[[Any], Any]:
@@ -86,28 +121,45 @@ EXERCISES = (
             ),
             Misconception(
                 "the word cat",
-                lambda a: any(str(n) in ("polecat", "Madagascar cat", "catamaran") for n in a),
+                lambda a: bool(_names(a) & {"polecat", "madagascar cat", "catamaran"}),
                 "Having `cat` in the name does not make it one. And is one of them missing that "
                 "does not have the word in its name?",
                 ["tiger cat", "Persian cat", "Siamese cat", "Egyptian cat", "polecat"],
             ),
             Misconception(
                 "not a class",
-                lambda a: any(str(n).lower() in ("cat", "house cat", "domestic cat") for n in a),
-                "The network has no class of that name. Look into `backbone.classes`.",
-                ["cat"],
+                lambda a: bool(_names(a) - _classes()),
+                "Your list has a name that is no class of the network. Look into `backbone.classes` "
+                "and copy the names from there.",
+                ["cat", "tabby cat"],
             ),
             Misconception(
                 "places",
-                lambda a: {int(n) for n in a} == {281, 282, 283, 284, 285},
-                "Those are the right places. Give the names.",
+                lambda a: all(int(n) in range(1000) for n in a) and len(list(a)) > 0,
+                "Those are places in the list. Give the names: `backbone.classes[...]`.",
                 [281, 282, 283, 284, 285],
             ),
             Misconception(
                 "some are missing",
-                lambda a: {str(n).lower() for n in a} < {n.lower() for n in _CATS},
+                lambda a: bool(_names(a)) and _names(a) < {n.lower() for n in _CATS},
                 "All of these are right, but there are five.",
                 ["tabby", "tiger cat", "Egyptian cat"],
+            ),
+            Misconception(
+                "a neighbour too many",
+                lambda a: (
+                    _names(a) > {n.lower() for n in _CATS}
+                    and not _names(a) & _BIG_CATS
+                    and _names(a) <= _classes()
+                ),
+                "All five are there. So is something that is no cat at all.",
+                ["grey fox", *_CATS],
+            ),
+            Misconception(
+                "one name",
+                lambda a: a.strip().lower() in {n.lower() for n in _CATS},
+                "One of them. Give all five, in a list: `[..., ...]`.",
+                "tabby",
             ),
         ),
         hints=(
@@ -120,42 +172,61 @@ EXERCISES = (
     ),
     Exercise(
         id="02.2",
-        question="What is the accuracy of the two scores on the training photographs?",
-        right=lambda a: close(a, _accuracy("train"), absolute=0.002),
-        praise="We fitted nothing to any of these pictures, so both splits serve equally well.",
+        question="How many training photographs do the two scores get right?",
+        right=lambda a: close(a, _n_right("train"), absolute=0.5),
+        praise="Nothing was fitted to any of these pictures, so both splits serve equally well.",
         misconceptions=(
             Misconception(
-                "validation",
-                lambda a: close(a, _accuracy("val"), absolute=0.002),
-                "That is the accuracy on the validation photographs.",
-                lambda: _accuracy("val"),
-            ),
-            Misconception(
-                "all 1000 classes",
-                lambda a: close(a, _accuracy("train", all_classes=True), absolute=0.002),
-                "That is the accuracy when all 1000 classes compete. Compare only two scores.",
-                lambda: _accuracy("train", all_classes=True),
-            ),
-            Misconception(
-                "swapped",
-                lambda a: close(a, 1 - _accuracy("train"), absolute=0.002),
-                "Far below one half: which label is the bee, and which score?",
-                lambda: 1 - _accuracy("train"),
+                "a share",
+                lambda a: close(a, _n_right("train") / 195, absolute=0.006),
+                "The share is right. The question asks how many photographs.",
+                lambda: _n_right("train") / 195,
             ),
             Misconception(
                 "per cent",
-                lambda a: close(a, 100 * _accuracy("train"), absolute=0.1),
-                "Right, in per cent. Give it as a number from 0 to 1.",
-                lambda: 100 * _accuracy("train"),
+                lambda a: close(a, 100 * _n_right("train") / 195, absolute=0.6),
+                "That is the share, in per cent. The question asks how many photographs.",
+                lambda: 100 * _n_right("train") / 195,
+            ),
+            Misconception(
+                "validation",
+                lambda a: close(a, _n_right("val"), absolute=0.5),
+                "So many are right among the validation photographs.",
+                lambda: _n_right("val"),
+            ),
+            Misconception(
+                "all photographs",
+                lambda a: close(a, _n_right("all"), absolute=0.5),
+                "That counts all 397 photographs. Take only those of the training split.",
+                lambda: _n_right("all"),
+            ),
+            Misconception(
+                "all 1000 classes",
+                lambda a: close(a, _n_right("train", all_classes=True), absolute=0.5),
+                "So many are right when all 1000 classes compete. Compare only two scores.",
+                lambda: _n_right("train", all_classes=True),
+            ),
+            Misconception(
+                "swapped, or wrong ones",
+                lambda a: close(a, 195 - _n_right("train"), absolute=0.5),
+                "So few? Did you count the wrong ones, or take ants for bees? Which label is the "
+                "bee, and which score?",
+                lambda: 195 - _n_right("train"),
+            ),
+            Misconception(
+                "how many there are",
+                lambda a: close(a, 195, rel=0),
+                "So many there are. How many of them are right?",
+                195,
             ),
         ),
         hints=(
-            "Copy the cell that makes `val` and `says_bee`, and change one word.",
+            "Copy the lines that make `val` and `says_bee`, and change one word.",
             "`shipped.split == 'train'` chooses the photographs.",
-            "`(says_bee == (shipped.y[train] == 1)).mean()` is the share that is right.",
+            "`(says_bee == (shipped.y[train] == 1)).sum()` counts those that are right.",
         ),
-        otherwise="Do as in section 4, with `shipped.split == 'train'`.",
-        expects="a number from 0 to 1",
+        otherwise="Do as in section 4, with `shipped.split == 'train'`, and count.",
+        expects="a whole number",
     ),
     Exercise(
         id="02.3",
@@ -165,7 +236,7 @@ EXERCISES = (
         misconceptions=(
             Misconception(
                 "nothing",
-                _returns_nothing,
+                lambda a: _on_black(a) is None,
                 "Your function returns nothing. Does it end with `return`?",
                 lambda: _without_return,
             ),
@@ -194,6 +265,58 @@ EXERCISES = (
                 "Mean and standard deviation are meant for values from 0 to 1. What comes first?",
                 lambda: _linear(1, 0.5, 0.5),
             ),
+            Misconception(
+                "two scales",
+                lambda a: _gives(a, -255.0, 255.0),
+                "Your mean is made for values from 0 to 255, your standard deviation for values from 0 "
+                "to 1. Both have to be on one scale.",
+                lambda: _linear(1, 127.5, 0.5),
+            ),
+            Misconception(
+                "the picture's own mean",
+                _own_statistics,
+                "Your function uses the mean or standard deviation of the picture that comes in. The "
+                "network's own are the same for all pictures.",
+                lambda: lambda x: (x - x.mean()) / x.std(),
+            ),
+            Misconception(
+                "made for pictures",
+                _by_preprocess,
+                "`backbone.preprocess` is made for pictures (PIL images). It would also resize and "
+                "divide by 255. Look at its mean and std, and write the steps.",
+                lambda: _calls_preprocess,
+            ),
+            Misconception(
+                "colours last",
+                lambda a: tuple(_on_black(a).shape) == (224, 224, 3),
+                "Your function moves the colours to the end. PyTorch wants them first: (3, 224, 224).",
+                lambda: lambda x: ((x / 255 - 0.5) / 0.5).permute(1, 2, 0),
+            ),
+            Misconception(
+                "divided last",
+                lambda a: _gives(a, -1 / 255, 2.0),
+                "The right steps in the wrong order. Mean and standard deviation are meant for values "
+                "from 0 to 1.",
+                lambda: lambda x: (x - 0.5) / 0.5 / 255,
+            ),
+            Misconception(
+                "the other way",
+                lambda a: _gives(a, 0.5, 1.0),
+                "That goes the other way: it is how one *undoes* it. Subtract and divide.",
+                lambda: lambda x: x / 255 * 0.5 + 0.5,
+            ),
+            Misconception(
+                "a batch",
+                lambda a: _on_black(a).ndim == 4,
+                "Your function returns a batch. Give back one picture, of shape (3, 224, 224).",
+                lambda: lambda x: ((x / 255 - 0.5) / 0.5).unsqueeze(0),
+            ),
+            Misconception(
+                "called already",
+                lambda a: hasattr(a, "ndim"),
+                "That is a tensor. Give the function itself, without brackets: `answer = mend`.",
+                lambda: np.zeros((3, 224, 224)),
+            ),
         ),
         hints=(
             "Two steps: first bring the values to 0 to 1, then normalise.",
@@ -217,15 +340,34 @@ EXERCISES = (
             ),
             Misconception(
                 "all photographs",
-                lambda a: close(a, _sure_of_something_else(val_only=False), absolute=0.5),
+                lambda a: close(a, _sure_of_something_else("all"), absolute=0.5),
                 "That counts all photographs. Take only those of the validation split.",
-                lambda: _sure_of_something_else(val_only=False),
+                lambda: _sure_of_something_else("all"),
+            ),
+            Misconception(
+                "training photographs",
+                lambda a: close(a, _sure_of_something_else("train"), absolute=0.5),
+                "That counts the training photographs. Take those of the validation split.",
+                lambda: _sure_of_something_else("train"),
+            ),
+            Misconception(
+                "however sure",
+                lambda a: close(a, _sure_of_something_else(above=0.0), absolute=0.5),
+                "On so many the best class is neither, however sure it is (or you compared raw "
+                "scores with 0.5: softmax first). Take only those above one half.",
+                lambda: _sure_of_something_else(above=0.0),
             ),
             Misconception(
                 "a share",
                 lambda a: 0 < number(a) < 1,
                 "That is a share. The question asks how many.",
                 0.1,
+            ),
+            Misconception(
+                "none",
+                lambda a: number(a) == 0,
+                "None? Softmax has to run over all 1000 classes of each photograph: `dim=1`.",
+                0,
             ),
         ),
         hints=(
@@ -235,5 +377,30 @@ EXERCISES = (
         ),
         otherwise="Check the three conditions one by one: above 0.5, not ant, not bee.",
         expects="a whole number",
+    ),
+)
+
+PREDICTIONS = (
+    Prediction(
+        id="02.A",
+        question="How sure is the surest answer about four things that the network does not know?",
+        options=("below 20 %", "20 % to 50 %", "above 50 %"),
+        figure="Figure 2",
+        look="Find the longest of all bars.",
+    ),
+    Prediction(
+        id="02.B",
+        question="What share of the photographs of ants and bees is right, without any training?",
+        options=("below 60 %", "60 % to 75 %", "75 % to 90 %", "above 90 %"),
+        figure="Figure 4",
+        look="Look at the end of the upper bar, and at the line on it: accuracies that fit these "
+        "photographs.",
+    ),
+    Prediction(
+        id="02.C",
+        question="How many of the six mistakes at least halve the probability of the right classes?",
+        options=("none", "one", "two or three", "four or more"),
+        figure="Figure 5",
+        look="Half the length of the first bar: count the bars that are shorter.",
     ),
 )

@@ -1,4 +1,4 @@
-"""Exercises of notebook 03: numbers to learn, megabytes, a probe in the middle, nearest class mean."""
+"""Notebook 03: numbers to learn, megabytes, a probe in the middle, nearest class mean."""
 
 from functools import cache
 from typing import Any
@@ -6,27 +6,57 @@ from typing import Any
 import numpy as np
 
 from tlcourse._exercise import Exercise, Misconception, close, number
+from tlcourse._prediction import Prediction
 
 _N_FEATURES, _N_CLASSES = 320, 5
 
+PREDICTIONS = (
+    Prediction(
+        id="03.A",
+        question="Which classifier is right on more test drawings?",
+        options=("the probe", "the neighbours", "cannot be told apart"),
+        figure="Table 1",
+        look="Compare the two counts in the last line, of drawings that only one of them gets right.",
+    ),
+    Prediction(
+        id="03.B",
+        question="How many labels do raw pixels need to do as well as the embedding with 4 per class?",
+        options=("as many", "twice as many", "four times as many", "even more"),
+        figure="Figure 4",
+        look="Start at the embedding's point for 4 pictures, and go right at the same height until "
+        "the line of the pixels comes.",
+    ),
+    Prediction(
+        id="03.C",
+        question="How many times as long as fifty probes do two networks from random weights take?",
+        unit="times",
+        within=3,
+        figure="Table 2",
+        look="Divide the last row by the row above it.",
+    ),
+)
+
 
 @cache
-def _probe_accuracy(layer: str, split: str = "val", weights: str = "imagenet") -> float:
+def _probe_accuracy(
+    layer: str, split: str = "val", weights: str = "imagenet", *, chosen_on_val: bool = False
+) -> float:
     """Accuracy of a linear probe on the shipped features of ants and bees."""
     from tlcourse.features import load_features
     from tlcourse.probe import fit_probe
 
     shipped = load_features(weights=weights)  # type: ignore[arg-type]
-    probe = fit_probe(*shipped.of("train", layer))
+    held_back = shipped.of("val", layer) if chosen_on_val else ()
+    probe = fit_probe(*shipped.of("train", layer), *held_back)
     x, y = shipped.of(split, layer)
     return float((probe.logits(x).argmax(axis=1) == y).mean())
 
 
 def _points() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Training points and labels, and queries for which usual mistakes give other answers."""
-    x = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 9.0], [5.0, 0.5], [9.0, 0.5], [30.0, 2.0]])
-    y = np.array([0, 0, 0, 1, 1, 2])
-    queries = np.array([[4.2, 0.2], [4.4, 1.0], [29.0, 0.0], [1.0, 4.0]])
+    x = np.array([[17, 1], [23, 22], [25, 6], [3, 26], [1, 16], [3, 9], [14, 13.0]])
+    y = np.array([2, 0, 1, 0, 1, 0, 2])
+    queries = np.array([[12, 1], [1, 4], [1, 20], [16, 19], [8, 18], [23, 12.0]])
     return x, y, queries
 
 
@@ -47,6 +77,43 @@ def _nearest_picture(x: np.ndarray, y: np.ndarray, queries: np.ndarray) -> np.nd
 def _distances(x: np.ndarray, y: np.ndarray, queries: np.ndarray) -> np.ndarray:
     means = np.stack([x[y == c].mean(axis=0) for c in range(int(y.max()) + 1)])
     return np.linalg.norm(queries[:, None] - means[None], axis=2)
+
+
+def _nearest_sum(x: np.ndarray, y: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    sums = np.stack([x[y == c].sum(axis=0) for c in range(int(y.max()) + 1)])
+    return np.linalg.norm(queries[:, None] - sums[None], axis=2).argmin(axis=1)
+
+
+def _nearest_median(x: np.ndarray, y: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    medians = np.stack([np.median(x[y == c], axis=0) for c in range(int(y.max()) + 1)])
+    return np.linalg.norm(queries[:, None] - medians[None], axis=2).argmin(axis=1)
+
+
+def _other_distance(x: np.ndarray, y: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    means = np.stack([x[y == c].mean(axis=0) for c in range(int(y.max()) + 1)])
+    return np.abs(queries[:, None] - means[None]).sum(axis=2).argmin(axis=1)
+
+
+def _cosine(x: np.ndarray, y: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    means = np.stack([x[y == c].mean(axis=0) for c in range(int(y.max()) + 1)])
+    return (queries @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T).argmax(axis=1)
+
+
+def _column(x: np.ndarray, y: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    return _nearest_mean(x, y, queries)[:, None]
+
+
+def _largest_product(x: np.ndarray, y: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    means = np.stack([x[y == c].mean(axis=0) for c in range(int(y.max()) + 1)])
+    return (queries @ means.T).argmax(axis=1)
+
+
+def _one_label(x: np.ndarray, y: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    return _distances(x, y, queries).sum(axis=0).argmin()
+
+
+def _names_of_rows(x: np.ndarray, y: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(queries[:, None] - x[None], axis=2).argmin(axis=1)
 
 
 def _says_nothing(x: Any, y: Any, queries: Any) -> None:
@@ -85,6 +152,31 @@ EXERCISES = (
                 _N_FEATURES * _N_CLASSES + 1,
             ),
             Misconception(
+                "scaler too",
+                lambda a: close(a, 7 * _N_FEATURES + _N_CLASSES, absolute=0.5),
+                "That counts the scaler's mean and spread of each feature, too. Count what the "
+                "probe learns.",
+                7 * _N_FEATURES + _N_CLASSES,
+            ),
+            Misconception(
+                "embedding",
+                lambda a: number(a) in (1280 * _N_CLASSES + _N_CLASSES, 1280 * 7 + 7),
+                "That is a probe on the embedding. *stage7* gives 320 numbers per picture.",
+                1280 * _N_CLASSES + _N_CLASSES,
+            ),
+            Misconception(
+                "seven classes",
+                lambda a: close(a, _N_FEATURES * 7 + 7, absolute=0.5),
+                "That is for the seven classes of the drawings. Here there are five.",
+                _N_FEATURES * 7 + 7,
+            ),
+            Misconception(
+                "plus",
+                lambda a: close(a, _N_FEATURES + _N_CLASSES, absolute=0.5),
+                "Each class has a weight of its own for each feature, so multiply.",
+                _N_FEATURES + _N_CLASSES,
+            ),
+            Misconception(
                 "one class",
                 lambda a: close(a, _N_FEATURES + 1, absolute=0.5),
                 "That is enough for one class. How many classes are there?",
@@ -99,7 +191,7 @@ EXERCISES = (
         ),
         hints=(
             "For one class: one weight per feature, and one number that is added.",
-            "Do that for each of the 5 classes.",
+            "Do that for each of the 5 classes: `5 * (320 + 1)`.",
         ),
         otherwise="Count the weights of one class first, then all classes.",
         expects="a whole number",
@@ -113,7 +205,7 @@ EXERCISES = (
             Misconception(
                 "bytes",
                 lambda a: close(a, 51.2e6, rel=0.03),
-                "Right, in bytes. A megabyte is a million bytes.",
+                "That is right in bytes. A megabyte is a million bytes.",
                 51_200_000,
             ),
             Misconception(
@@ -129,15 +221,45 @@ EXERCISES = (
                 409.6,
             ),
             Misconception(
+                "units of 1024",
+                lambda a: close(a, 51.2e6 / 1024**2, rel=0.01),
+                "That is right in units of 1024 x 1024 bytes. Here a megabyte is a million bytes.",
+                48.8,
+            ),
+            Misconception(
+                "eight bytes",
+                lambda a: close(a, 102.4, rel=0.03),
+                "That would be eight bytes for each number, as in `float64`. `float32` takes four.",
+                102.4,
+            ),
+            Misconception(
+                "kilobytes",
+                lambda a: close(a, 51_200, rel=0.03),
+                "That is right in thousands of bytes. A megabyte is a million bytes.",
+                51_200,
+            ),
+            Misconception(
+                "one picture",
+                lambda a: close(a, 0.00512, rel=0.03),
+                "That is one photograph. There are 10,000.",
+                0.00512,
+            ),
+            Misconception(
+                "pixels",
+                lambda a: close(a, 1505, rel=0.03) or close(a, 6021, rel=0.03),
+                "Those are the pixels. Only the embedding goes into the file.",
+                1505,
+            ),
+            Misconception(
                 "gigabytes",
                 lambda a: close(a, 0.0512, rel=0.03),
-                "Right, in gigabytes. How many megabytes is that?",
+                "That is right in gigabytes. How many megabytes is that?",
                 0.0512,
             ),
         ),
         hints=(
-            "How many numbers are there in all?",
-            "Times 4 bytes, divided by a million.",
+            "How many numbers does one photograph give? And all of them?",
+            "`10_000 * 1280` numbers, times 4 bytes, divided by a million.",
         ),
         otherwise="Pictures, times numbers per picture, times bytes per number, in millions.",
         expects="a number of megabytes",
@@ -161,8 +283,30 @@ EXERCISES = (
                 lambda: _probe_accuracy("stage5", "train"),
             ),
             Misconception(
+                "chosen on the counted pictures",
+                lambda a: close(a, _probe_accuracy("stage5", chosen_on_val=True), absolute=0.005),
+                "You gave `tl.fit_probe` the `val` pictures, too, so it chose `C` on the pictures "
+                "that you count. Give it only the `train` split.",
+                lambda: _probe_accuracy("stage5", chosen_on_val=True),
+            ),
+            Misconception(
+                "wrong ones",
+                lambda a: close(a, 1 - _probe_accuracy("stage5"), absolute=0.015),
+                "That is the share that is wrong. How large is the share that is right?",
+                lambda: 1 - _probe_accuracy("stage5"),
+            ),
+            Misconception(
+                "a count",
+                lambda a: 100 < number(a) <= 153,
+                "That looks like a count of photographs. Divide it by their number.",
+                132,
+            ),
+            Misconception(
                 "random weights",
-                lambda a: close(a, _probe_accuracy("stage5", weights="random0"), absolute=0.01),
+                lambda a: any(
+                    close(a, _probe_accuracy(layer, weights="random0"), absolute=0.01)
+                    for layer in ("stage5", "embedding")
+                ),
                 'Those are random weights. Take `shipped["imagenet"]`.',
                 lambda: _probe_accuracy("stage5", weights="random0"),
             ),
@@ -206,8 +350,53 @@ EXERCISES = (
                 lambda: _farthest_mean,
             ),
             Misconception(
+                "sums",
+                lambda a: _gives(a, _nearest_sum(*_points())),
+                "That compares with the *sum* of each class, which grows with its pictures. Take "
+                "the mean.",
+                lambda: _nearest_sum,
+            ),
+            Misconception(
+                "product",
+                lambda a: _gives(a, _largest_product(*_points())),
+                "That takes the largest product of query and mean, which prefers long means. Take "
+                "the smallest distance.",
+                lambda: _largest_product,
+            ),
+            Misconception(
+                "median",
+                lambda a: _gives(a, _nearest_median(*_points())),
+                "That takes the *median* of each class. Take the mean.",
+                lambda: _nearest_median,
+            ),
+            Misconception(
+                "another distance",
+                lambda a: _gives(a, _other_distance(*_points())) or _gives(a, _cosine(*_points())),
+                "That is another distance. The Euclidean one is the root of the sum of the squared "
+                "differences.",
+                lambda: _other_distance,
+            ),
+            Misconception(
+                "a column",
+                lambda a: np.asarray(_called(a)).shape == (6, 1),
+                "The labels stand in a table of one column, (M, 1). Return them in a row, (M,).",
+                lambda: _column,
+            ),
+            Misconception(
+                "rows",
+                lambda a: _gives(a, _names_of_rows(*_points())),
+                "Those are row numbers of the nearest training pictures, not classes.",
+                lambda: _names_of_rows,
+            ),
+            Misconception(
+                "one label",
+                lambda a: _called(a) is not None and np.asarray(_called(a)).size == 1,
+                "Your function returns one value. It should return a label for each query.",
+                lambda: _one_label,
+            ),
+            Misconception(
                 "distances",
-                lambda a: np.asarray(_called(a)).shape == (4, 3),
+                lambda a: np.asarray(_called(a)).shape == (6, 3),
                 "Those are the distances to all means. Which class is the nearest?",
                 lambda: _distances,
             ),
@@ -217,7 +406,8 @@ EXERCISES = (
             "`x[y == c].mean(axis=0)` is the mean of class `c`.",
             "`np.linalg.norm(queries[:, None] - means[None], axis=2)` gives all distances (M, classes).",
         ),
-        otherwise="Try it on three classes of two points each, where you know the answer.",
+        otherwise="Try it on two classes of two points each, where you know the answer: which mean "
+        "is nearest to each query?",
         expects="a function of x, y and queries that returns labels",
     ),
 )

@@ -1,10 +1,37 @@
-"""Exercises of notebook 04: numbers that learn, freezing, stored features, BatchNorm's averages."""
+"""Notebook 04: numbers that learn, freezing, stored features, BatchNorm's averages."""
 
 from typing import Any
 
 from tlcourse._exercise import Exercise, Misconception, close, number, same_set
+from tlcourse._prediction import Prediction
 
 _BATCHES = 22  # 0.9 ** 22 < 0.1 < 0.9 ** 21
+
+PREDICTIONS = (
+    Prediction(
+        id="04.A",
+        question="What does a body in training mode do to the accuracy?",
+        options=("higher", "about the same", "lower"),
+        figure="Figure 2",
+        look="Compare the two lines: if they overlap, three trainings do not tell the two apart.",
+    ),
+    Prediction(
+        id="04.B",
+        question="At which cut is the network right on most test drawings?",
+        options=("stage3", "stage5", "stage7", "embedding"),
+        figure="Figure 3",
+        look="Each line of counts below the figure compares the best cut with another one, picture by "
+        "picture.",
+    ),
+    Prediction(
+        id="04.C",
+        question="How many times as long does an epoch take with augmentation?",
+        unit="times",
+        within=3,
+        figure="Figure 4",
+        look="Compare the second bar with the last one.",
+    ),
+)
 
 
 def _tiny() -> Any:
@@ -53,6 +80,25 @@ def _without_return(net: Any) -> None:
     _freeze(net)
 
 
+def _letters(answer: Any) -> Any:
+    """The letters of an answer; a text such as "A, D" will do."""
+    return [c for c in answer if c not in " ,;+&"] if isinstance(answer, str) else answer
+
+
+def _names(answer: Any, letter: str) -> bool:
+    return letter in {str(a).strip().lower() for a in _letters(answer)}
+
+
+def _called_already() -> Any:
+    return _freeze(_tiny())
+
+
+def _is_network(answer: Any) -> bool:
+    from torch import nn
+
+    return isinstance(answer, nn.Module)
+
+
 def _returns_nothing(answer: Any) -> bool:
     if not callable(answer):
         raise TypeError("not a function")
@@ -71,6 +117,24 @@ EXERCISES = (
                 lambda a: close(a, 80 * 12, absolute=0.5),
                 "Nearly. Each class also has one number that is added.",
                 960,
+            ),
+            Misconception(
+                "one bias only",
+                lambda a: close(a, 80 * 12 + 1, absolute=0.5),
+                "Each class has its own number that is added, not one for all.",
+                961,
+            ),
+            Misconception(
+                "seven classes",
+                lambda a: close(a, 80 * 7 + 7, absolute=0.5),
+                "That is for the seven classes of the drawings. Here there are twelve.",
+                567,
+            ),
+            Misconception(
+                "plus",
+                lambda a: close(a, 80 + 12, absolute=0.5),
+                "Each class has a weight of its own for each channel, so multiply.",
+                92,
             ),
             Misconception(
                 "embedding",
@@ -93,7 +157,7 @@ EXERCISES = (
         ),
         hints=(
             "After averaging, how many numbers does the head get for a picture?",
-            "One weight per number and class, and one more number per class.",
+            "One weight per number and class, and one more number per class: `12 * (80 + 1)`.",
         ),
         otherwise="Weights: channels times classes. Then one more number for each class.",
         expects="a whole number",
@@ -105,8 +169,14 @@ EXERCISES = (
         praise="No gradients, and no average moves.",
         misconceptions=(
             Misconception(
+                "called already",
+                _is_network,
+                "You gave a network. Give the function itself, without calling it: `answer = freeze`.",
+                _called_already,
+            ),
+            Misconception(
                 "returns nothing",
-                _returns_nothing,
+                lambda a: not _is_network(a) and _returns_nothing(a),
                 "Your function returns nothing. End it with `return net`.",
                 lambda: _without_return,
             ),
@@ -140,48 +210,47 @@ EXERCISES = (
     Exercise(
         id="04.3",
         question="For which trainings can the head learn from stored embeddings?",
-        right=lambda a: same_set(a, ["A", "D"]),
+        right=lambda a: same_set(_letters(a), ["A", "D"]),
         praise="The body gives the same numbers each time; what comes behind it does not matter.",
         misconceptions=(
             Misconception(
                 "dropout forgotten",
-                lambda a: same_set(a, ["D"]),
+                lambda a: same_set(_letters(a), ["D"]),
                 "D is right. Look at A again: where is the dropout, before or behind the features?",
                 ["D"],
             ),
             Misconception(
                 "random crops",
-                lambda a: "b" in {str(x).lower() for x in a},
+                lambda a: _names(a, "b"),
                 "With random crops the picture is another one each time. Which features would you "
                 "store?",
                 ["A", "B", "D"],
             ),
             Misconception(
                 "training mode",
-                lambda a: (
-                    "c" in {str(x).lower() for x in a} and "b" not in {str(x).lower() for x in a}
-                ),
+                lambda a: _names(a, "c") and not _names(a, "b"),
                 "In training mode BatchNorm looks at the other pictures of the batch.",
                 ["A", "C", "D"],
             ),
             Misconception(
                 "a moving stage",
-                lambda a: same_set(a, ["A", "D", "E"]),
+                lambda a: _names(a, "e") and not _names(a, "b") and not _names(a, "c"),
                 "If stage7 learns, what comes out behind it changes after each step.",
                 ["A", "D", "E"],
             ),
             Misconception(
                 "epochs",
-                lambda a: same_set(a, ["A"]),
+                lambda a: same_set(_letters(a), ["A"]),
                 "A is right. Does the body give something else in a later epoch?",
                 ["A"],
             ),
         ),
         hints=(
             "Ask for each one: does the body give the same numbers for a picture every time?",
-            "Crops change the picture; training mode and a moving stage change the body.",
+            "Crops change the picture. A moving stage changes the body.",
+            "Training mode looks at the other pictures of a batch. Two letters are left.",
         ),
-        otherwise="The right list has two letters.",
+        otherwise="Go through the five, one by one. Does the body give the same numbers each time?",
         expects="a list of letters",
     ),
     Exercise(
@@ -192,8 +261,8 @@ EXERCISES = (
         misconceptions=(
             Misconception(
                 "linear",
-                lambda a: close(a, 9, absolute=0.5),
-                "It would be 9 if each batch moved it by the same amount. But each one moves it by "
+                lambda a: close(a, 9.5, absolute=0.6),
+                "It would be so if each batch moved it by the same amount. But each one moves it by "
                 "a tenth of what is left.",
                 9,
             ),
@@ -208,6 +277,25 @@ EXERCISES = (
                 lambda a: close(a, 21, absolute=0.5),
                 "After 21 batches a little more than a tenth is still left.",
                 21,
+            ),
+            Misconception(
+                "the other way round",
+                lambda a: close(a, 1, absolute=0.5),
+                "That would be a momentum of 0.9. With 0.1 a batch moves the mean by a tenth of the "
+                "way.",
+                1,
+            ),
+            Misconception(
+                "one too many",
+                lambda a: close(a, 23, absolute=0.5),
+                "That is enough, but one batch fewer is enough as well.",
+                23,
+            ),
+            Misconception(
+                "an epoch",
+                lambda a: close(a, 77, absolute=0.5),
+                "That is a whole epoch of our drawings. Much fewer are enough.",
+                77,
             ),
             Misconception(
                 "ninety-nine",

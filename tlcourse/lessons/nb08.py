@@ -1,11 +1,14 @@
-"""Exercises of notebook 08: the rule for choosing, the paired test, intervals, balanced accuracy."""
+"""Questions of notebook 08: four patterns, the rule, the paired test, intervals, balance."""
 
+from contextlib import redirect_stdout
 from functools import cache
+from io import StringIO
 from typing import Any
 
 import numpy as np
 
-from tlcourse._exercise import Exercise, Misconception, close, number, same_text
+from tlcourse._exercise import Exercise, Misconception, close, number
+from tlcourse._prediction import Prediction
 
 
 @cache
@@ -28,6 +31,50 @@ def _needed(width: float) -> int:
         n += 100
 
 
+@cache
+def _chi_square(correction: int) -> float:
+    """The usual approximations of McNemar's test, which large counts allow."""
+    from scipy.stats import chi2
+
+    return float(chi2.sf((10 - correction) ** 2 / 18, 1))
+
+
+def _whole() -> Any:
+    from scipy.stats import binomtest
+
+    return binomtest(14, 18)
+
+
+# Four people, and what each of them does: exercise 08.1.
+_FOUR = ("classifier", "standalone_extractor", "frozen_extractor", "fine_tune")
+_PATTERNS = (*_FOUR, "from_scratch")
+_ALSO_CALLED = {"standalone": _FOUR[1], "frozen": _FOUR[2], "fine_tuning": _FOUR[3]}
+_ALSO_CALLED |= {"frozen_body": _FOUR[2], "finetune": _FOUR[3], "finetuning": _FOUR[3]}
+
+
+def _pattern(answer: Any) -> str:
+    """A pattern's name in plain form: "Fine-tuning" is "fine_tune"."""
+    if not isinstance(answer, str):
+        raise TypeError("not a name")
+    plain = "_".join(answer.casefold().replace("-", " ").replace("_", " ").strip("\"'`. ").split())
+    return _ALSO_CALLED.get(plain, plain)
+
+
+def _four(answer: Any) -> tuple[str, ...]:
+    """The names that were given for A, B, C and D."""
+    if isinstance(answer, str | set | dict):
+        raise TypeError("not four names in order")
+    return tuple(_pattern(name) for name in answer)
+
+
+def _wrong(answer: Any) -> set[int]:
+    """Which of the four are wrong, if all are names of patterns."""
+    given = _four(answer)
+    if len(given) != 4 or not set(given) <= set(_PATTERNS):
+        raise TypeError("not four names of patterns")
+    return {i for i, (name, right) in enumerate(zip(given, _FOUR, strict=True)) if name != right}
+
+
 # Class 2 is never predicted, class 3 is predicted but never true, and the classes differ in size.
 _LABELS = np.array([0, 0, 0, 0, 0, 0, 1, 1, 2])
 _PREDICTED = np.array([0, 0, 0, 0, 1, 3, 1, 0, 1])
@@ -46,12 +93,29 @@ def _precision(predicted: Any, labels: Any) -> float:
 
 
 def _over_all(predicted: Any, labels: Any) -> float:
-
     there = np.unique(np.concatenate([predicted, labels]))
     return float(
         sum(((predicted == k) & (labels == k)).sum() / max((labels == k).sum(), 1) for k in there)
         / len(there)
     )
+
+
+def _percent(predicted: Any, labels: Any) -> float:
+    return 100 * _balanced(predicted, labels)
+
+
+def _sum(predicted: Any, labels: Any) -> float:
+    return _balanced(predicted, labels) * len(np.unique(labels))
+
+
+def _shares(predicted: Any, labels: Any) -> list[float]:
+    return [float((predicted[labels == k] == k).mean()) for k in np.unique(labels)]
+
+
+def _empty_class(predicted: Any, labels: Any) -> float:
+    there = np.union1d(predicted, labels)
+    shares = [(predicted[labels == k] == k).sum() / (labels == k).sum(dtype=float) for k in there]
+    return float(np.mean(shares))
 
 
 def _nothing(predicted: Any, labels: Any) -> None:
@@ -61,7 +125,13 @@ def _nothing(predicted: Any, labels: Any) -> None:
 def _gives(answer: Any) -> Any:
     if not callable(answer):
         raise TypeError("not a function")
-    return answer(_PREDICTED.copy(), _LABELS.copy())
+    # It is called several times, so that what it prints or warns of would show several times.
+    with np.errstate(all="ignore"), redirect_stdout(StringIO()):
+        return answer(_PREDICTED.copy(), _LABELS.copy())
+
+
+def _listed(given: Any) -> Any:
+    return list(given.values()) if isinstance(given, dict) else given
 
 
 def _gives_what(answer: Any, function: Any) -> bool:
@@ -71,58 +141,134 @@ def _gives_what(answer: Any, function: Any) -> bool:
 EXERCISES = (
     Exercise(
         id="08.1",
+        question="Which pattern does each of four people use?",
+        right=lambda a: _wrong(a) == set(),
+        praise="The four differ in what is learned, and in what has to run again: nothing; only a "
+        "small classifier; a head on a body that runs each time; the body too.",
+        misconceptions=(
+            Misconception(
+                "B and C mixed up",
+                lambda a: _wrong(a) and _wrong(a) <= {1, 2},
+                "A and D are right. Of B and C: for which one does the network run once for each "
+                "picture, and for which one in every epoch?",
+                lambda: [_FOUR[0], _FOUR[2], _FOUR[1], _FOUR[3]],
+            ),
+            Misconception(
+                "D",
+                lambda a: _wrong(a) == {3},
+                "A, B and C are right. Does the body stay as it is, for D?",
+                lambda: [*_FOUR[:3], "frozen_extractor"],
+            ),
+            Misconception(
+                "C and D mixed up",
+                lambda a: {3} < _wrong(a) <= {1, 2, 3},
+                "A is right. Of the others: for whom do weights of the body change?",
+                lambda: [*_FOUR[:2], "fine_tune", "frozen_extractor"],
+            ),
+            Misconception(
+                "A",
+                lambda a: 0 in _wrong(a),
+                "Look at A again: is anything learned there at all?",
+                lambda: ["standalone_extractor", *_FOUR[1:]],
+            ),
+            Misconception(
+                "another name",
+                lambda a: len(_four(a)) == 4 and not set(_four(a)) <= set(_PATTERNS),
+                "At least one of these is not the name of a pattern. Copy the four names from the "
+                "question.",
+                lambda: ["classifier", "extractor", "frozen", "fine_tune"],
+            ),
+            Misconception(
+                "not four",
+                lambda a: len(_four(a)) != 4,
+                "Give four names, one for each person: A, B, C, D.",
+                lambda: ["classifier", "fine_tune"],
+            ),
+        ),
+        hints=(
+            "Ask for each person: what is learned? And how often does the network run?",
+            "One person learns nothing. One changes weights of the body. Of the other two, one "
+            "lets the body run in every epoch.",
+            "A is the classifier, D fine-tunes. B computes the numbers once.",
+        ),
+        otherwise="Give the pattern of A, then of B, C and D.",
+        expects="a list of four names of patterns",
+    ),
+    Exercise(
+        id="08.2",
         question="Which pattern does the rule take?",
-        right=lambda a: same_text(a, "standalone_extractor", "standalone extractor"),
+        right=lambda a: _pattern(a) == "standalone_extractor",
         praise="Simple enough, and these pictures do not show that anything is better.",
         misconceptions=(
             Misconception(
                 "highest accuracy",
-                lambda a: same_text(a, "fine_tune", "fine-tune", "fine tune"),
+                lambda a: _pattern(a) == "fine_tune",
                 "It has the most right. But is it told apart from simpler ones?",
                 "fine_tune",
             ),
             Misconception(
-                "nearest to the best",
-                lambda a: same_text(a, "frozen_extractor", "frozen extractor"),
-                "It is not told apart from the best one. But there is a simpler one of that kind.",
+                "nearest to the best, or quickest",
+                lambda a: _pattern(a) == "frozen_extractor",
+                "It is not told apart from the best one. But there is a simpler one of that kind. "
+                "(The rule asks what is simple, not what is quick.)",
                 "frozen_extractor",
             ),
             Misconception(
                 "simplest of all",
-                lambda a: same_text(a, "classifier"),
+                lambda a: _pattern(a) == "classifier",
                 "It is the simplest and quickest. But look at its p-value.",
                 "classifier",
+            ),
+            Misconception(
+                "not compared",
+                lambda a: _pattern(a) == "from_scratch",
+                "Training from scratch is not in the table.",
+                "from_scratch",
+            ),
+            Misconception(
+                "its number",
+                lambda a: str(a).casefold().split()[-1] in ("1", "2", "3", "4"),
+                "Patterns are easy to mix up by their numbers. Answer with the name.",
+                "pattern 3",
+            ),
+            Misconception(
+                "more than one",
+                lambda a: len(_four(a)) > 0,
+                "The rule takes exactly one pattern. Answer with one name.",
+                lambda: ["standalone_extractor", "frozen_extractor", "fine_tune"],
             ),
         ),
         hints=(
             "First cross out each pattern that is told apart from the best: p below 0.05.",
+            "Three are left. Seconds and accuracy do not matter any more.",
             "Of those that are left, take the one that stands first in the list of section 3.",
         ),
         otherwise="Answer with one of the four names in the table.",
         expects="the name of a pattern",
     ),
     Exercise(
-        id="08.2",
+        id="08.3",
         question="What is the p-value of the exact McNemar test for 14 against 4?",
-        right=lambda a: close(a, _p(14, 18), rel=0.02),
+        right=lambda a: close(a, _p(14, 18), rel=0.04),
         praise="Below 0.05: these two are told apart, although they agree on most pictures.",
         misconceptions=(
             Misconception(
                 "all pictures",
-                lambda a: close(a, _p(14, 200), rel=0.02),
+                lambda a: 0 <= number(a) < 1e-9,
                 "You tested 14 of all 200. The pictures on which both agree say nothing.",
                 lambda: _p(14, 200),
             ),
             Misconception(
                 "one side",
-                lambda a: close(a, _p(14, 18, "greater"), rel=0.02),
+                lambda a: any(close(a, _p(14, 18, s), rel=0.04) for s in ("greater", "less")),
                 "That is one side only. The second method might as well have been the better one.",
                 lambda: _p(14, 18, "greater"),
             ),
             Misconception(
                 "a share",
-                lambda a: close(a, 14 / 18, rel=0.02),
-                "That is the share of the first one. How often would a coin give at least this?",
+                lambda a: close(a, 14 / 18, rel=0.02) or close(a, 4 / 18, rel=0.02),
+                "That is a share of the pictures on which they differ. How often would a coin fall "
+                "at least as unevenly?",
                 14 / 18,
             ),
             Misconception(
@@ -131,16 +277,48 @@ EXERCISES = (
                 "You took 4 of 14. On how many pictures do the two differ, altogether?",
                 lambda: _p(4, 14),
             ),
+            Misconception(
+                "approximation",
+                lambda a: any(close(a, _chi_square(c), rel=0.02) for c in (0, 1)),
+                "That is the chi-square approximation. Use `binomtest`, which is exact.",
+                lambda: _chi_square(1),
+            ),
+            Misconception(
+                "percent",
+                lambda a: close(a, 100 * _p(14, 18), rel=0.04),
+                "Right as a percentage. A p-value is written as a number from 0 to 1.",
+                lambda: 100 * _p(14, 18),
+            ),
+            Misconception(
+                "whole result",
+                lambda a: hasattr(a, "pvalue") and hasattr(a, "proportion_ci"),
+                "That is the whole result of the test. Its p-value is the attribute `pvalue`.",
+                _whole,
+            ),
+            Misconception(
+                "difference",
+                lambda a: number(a) == 0.05,
+                "That is the border, and by chance also the difference of the two accuracies. How "
+                "often would a coin fall like this?",
+                0.05,
+            ),
+            Misconception(
+                "a count",
+                lambda a: number(a) in (4, 10, 14, 18, 182, 200),
+                "That is a count of pictures. Put two counts into `binomtest`.",
+                18,
+            ),
         ),
         hints=(
             "On how many pictures do the two differ?",
+            "They differ on 14 + 4 pictures. For a coin, 9 of them would fall on each side.",
             "`binomtest(k, n).pvalue` with n the number of these pictures.",
         ),
         otherwise="Use `binomtest` as in section 1, with the two counts.",
         expects="a number from 0 to 1",
     ),
     Exercise(
-        id="08.3",
+        id="08.4",
         question="How many test pictures make the interval of 90 % at most 0.04 wide?",
         right=lambda a: number(a) == _needed(0.04),
         praise="So many, to know an accuracy to two points in either direction.",
@@ -165,9 +343,34 @@ EXERCISES = (
             ),
             Misconception(
                 "no multiple",
-                lambda a: _needed(0.04) - 100 < number(a) < _needed(0.04),
+                lambda a: _needed(0.04) - 90 < number(a) < _needed(0.04),
                 "Close. Round up to the next multiple of 100.",
                 lambda: _needed(0.04) - 50,
+            ),
+            Misconception(
+                "not the smallest",
+                lambda a: _needed(0.04) < number(a) <= _needed(0.04) + 200,
+                "That is enough, but a smaller multiple of 100 is enough, too.",
+                lambda: _needed(0.04) + 100,
+            ),
+            Misconception(
+                "worst accuracy",
+                lambda a: 2300 <= number(a) <= 2500,
+                "So many are needed at an accuracy of 50 %, where the interval is the widest. This "
+                "model is right on 90 %.",
+                2400,
+            ),
+            Misconception(
+                "only the right ones",
+                lambda a: number(a) == 0.9 * _needed(0.04),
+                "So many of them are right. How many test pictures are there in all?",
+                lambda: 0.9 * _needed(0.04),
+            ),
+            Misconception(
+                "a width",
+                lambda a: 0 < number(a) < 1,
+                "That is a width or an accuracy. The question asks for a number of pictures.",
+                0.04,
             ),
         ),
         hints=(
@@ -179,7 +382,7 @@ EXERCISES = (
         expects="a whole number",
     ),
     Exercise(
-        id="08.4",
+        id="08.5",
         question="Write a function that gives the balanced accuracy.",
         right=lambda a: _gives_what(a, _balanced),
         praise="Now each class counts the same, however few pictures it has.",
@@ -203,6 +406,31 @@ EXERCISES = (
                 lambda: _precision,
             ),
             Misconception(
+                "percent",
+                lambda a: _gives_what(a, _percent),
+                "Right as a percentage. Return a share from 0 to 1.",
+                lambda: _percent,
+            ),
+            Misconception(
+                "sum",
+                lambda a: _gives_what(a, _sum),
+                "The shares are right, but you added them up. Take their mean.",
+                lambda: _sum,
+            ),
+            Misconception(
+                "shares",
+                lambda a: np.allclose(_listed(_gives(a)), _shares(_PREDICTED, _LABELS)),
+                "These are the shares, one for each class. Return their mean.",
+                lambda: _shares,
+            ),
+            Misconception(
+                "division by nothing",
+                lambda a: np.isnan(_gives(a)),
+                "Your function returns NaN: it asks for the share of a class that has no picture. "
+                "Take the classes from `np.unique(labels)`.",
+                lambda: _empty_class,
+            ),
+            Misconception(
                 "too many classes",
                 lambda a: _gives_what(a, _over_all),
                 "A class that is predicted but never true counts, too. Only true classes should.",
@@ -216,5 +444,26 @@ EXERCISES = (
         ),
         otherwise="For each true class one share, then the mean of the shares.",
         expects="a function of predicted and labels",
+    ),
+)
+
+_STEPS = ("at every step", "at some steps", "at no step")
+
+PREDICTIONS = (
+    Prediction(
+        id="08.A",
+        question="Which pattern will the rule take for these drawings?",
+        options=_PATTERNS,
+        figure="Figure 1",
+        look="The ring marks it. Section 3 shows why.",
+    ),
+    Prediction(
+        id="08.B",
+        question="From the quickest to the slowest way of reuse: where does more time bring more "
+        "accuracy?",
+        options=_STEPS,
+        figure="Figure 1",
+        look="Go from left to right in the left panel, without training from scratch; section 3 "
+        "has the p-values.",
     ),
 )
