@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 
 import nbformat
@@ -109,10 +110,12 @@ def test_a_learners_function_that_raises_is_quoted(lesson):
         raise ValueError("oh dear\nand a hundred names")
 
     text = tl.check("99.2", answer).text
-    assert text == (
-        "This exercise expects a function of one number, you gave a function. "
-        "Running it stopped with ValueError: oh dear"
-    )
+    assert text == "Your function stopped with ValueError: oh dear and a hundred names"
+
+
+def test_a_function_of_other_arguments_is_told_so(lesson):
+    text = tl.check("99.2", lambda: 4).text
+    assert re.match(r"Your function could not be called: TypeError: .*0 positional arguments", text)
 
 
 def test_a_function_of_another_form_is_not_said_to_have_stopped(lesson):

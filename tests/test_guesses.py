@@ -1,5 +1,7 @@
 """Prediction questions: a guess is kept, and compared with what a figure's data say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -75,6 +77,37 @@ def test_numbers_are_told_with_their_unit():
     assert SECONDS.expects == "a number of seconds"
 
 
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("stage 3", "stage3"),
+        ("EMBED", "Embedding"),
+        ("ste", None),
+        ("stage", "stage3"),
+        ("stem or stage3", None),
+    ],
+)
+def test_spaces_and_the_rest_of_a_long_option_may_miss(said, meant):
+    assert LAYER.read(said) == meant
+
+
+def test_a_part_of_two_options_is_none_of_them():
+    asked = Prediction("98.D", "More?", "Figure 1", "Look.", options=("worse now", "worse later"))
+    assert asked.read("worse") is None
+    assert asked.read("later") == "worse later"
+
+
+def test_several_equal_answers_and_several_figures_are_one_sentence():
+    assert (
+        "apart from stem and stage3."
+        in tl.reveal("98.A", "Embedding", also=["stem", "stage3"]).text
+    )
+    two = replace(LAYER, id="98.B", figure="Figures 4 and 5")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guesses, "all_predictions", lambda: {"98.B": two})
+        assert tl.reveal("98.B", "stem").text.startswith("Figures 4 and 5 say: stem.")
+
+
 def test_a_number_can_be_an_option():
     """Options are texts, but whoever writes the number means it."""
     asked = Prediction("98.D", "How many?", "Figure 1", "Count.", options=("1", "2"))
@@ -82,13 +115,13 @@ def test_a_number_can_be_an_option():
     assert asked.read(2) == "2"
 
 
-@pytest.mark.parametrize("guess", ["stag3", 7, ["stem"], lambda: 1, True, torch.zeros(3)])
+@pytest.mark.parametrize("guess", ["stge3", 7, ["stem"], lambda: 1, True, torch.zeros(3)])
 def test_what_is_none_of_the_answers_is_told_and_not_kept(guess):
     reply = tl.guess("98.A", guess)
     assert reply.status == "unclear"
     assert 'Write "stem", "stage3" or "Embedding".' in reply.text
     assert _progress_file.entries() == {}
-    if guess == "stag3":
+    if guess == "stge3":
         assert reply.text.endswith('Nearest: "stage3".')
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from tlcourse._exercise import number, same_text
+from tlcourse._exercise import number
 
 Answer = str | float
 _UNIT = re.compile(r"\s*[a-z%]*\s*$", re.IGNORECASE)  # "15 points" means 15
@@ -46,12 +46,18 @@ class Prediction:
         """Return the option or the number that is meant; None if it is neither."""
         try:
             if self.options:
-                said = answer if isinstance(answer, str) else f"{number(answer):g}"
-                return next((o for o in self.options if same_text(said, o)), None)
+                return self._option(answer if isinstance(answer, str) else f"{number(answer):g}")
             value = number(_UNIT.sub("", answer) if isinstance(answer, str) else answer)
         except TypeError:
             return None
         return value if isfinite(value) and value >= 0 else None
+
+    def _option(self, said: str) -> str | None:
+        """Return the option that is meant: spaces, hyphens and the rest of a long one may miss."""
+        plain = {re.sub(r"[\W_]", "", option.casefold()): option for option in self.options}
+        short = re.sub(r"[\W_]", "", said.casefold())
+        parts = [option for text, option in plain.items() if len(short) >= 4 and short in text]
+        return plain.get(short) or (parts[0] if len(parts) == 1 else None)
 
     def agrees(self, guess: Answer, answer: Answer, also: Iterable[Answer] = ()) -> bool:
         """Whether a guess is the answer, cannot be told apart from it, or is near enough."""

@@ -4,6 +4,7 @@ import dis
 import traceback
 from dataclasses import dataclass
 from functools import cache
+from textwrap import shorten
 from types import FunctionType
 from typing import Any, Literal
 
@@ -152,12 +153,15 @@ def _judge(asked: Exercise, answer: Any) -> Verdict:
         return _open(asked)
     stopped = failure is not None and _stopped_inside(answer, failure)
     returned = callable(answer) and asked.expects.startswith("a function") and not stopped
-    if failure is None or returned:  # a function is right here, but not what it returned
-        return Verdict(False, asked.otherwise, "not yet")
-    text = f"This exercise expects {asked.expects}, you gave {_kind(answer)}."
+    said = shorten(f"{type(failure).__name__}: {failure}", 240, placeholder=" ...")
     if stopped:
-        said = str(failure).strip().split("\n")[0]
-        text += f" Running it stopped with {type(failure).__name__}: {said}"
+        text = f"Your function stopped with {said}"
+    elif returned and "positional argument" in said:
+        text = f"Your function could not be called: {said}"
+    elif failure is None or returned:  # a function is right here, but not what it returned
+        text = asked.otherwise
+    else:
+        text = f"This exercise expects {asked.expects}, you gave {_kind(answer)}."
     return Verdict(False, text, "not yet")
 
 

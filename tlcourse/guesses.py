@@ -100,10 +100,12 @@ def reveal(question: str, answer: Any, *, also: Iterable[Any] = ()) -> Reply:
     found = str(answer) if found is None else found
     equal = [asked.read(other) for other in also]
     equal = [other for other in dict.fromkeys(equal) if other not in (None, found)]
-    says = f"{asked.figure} says: {asked.told(found)}."
+    verb = "say" if " and " in asked.figure else "says"
+    says = f"{asked.figure} {verb}: {asked.told(found)}."
     if equal:
-        names = " and ".join(asked.told(other) for other in equal)
-        says += f" It cannot be told apart from {names}."
+        *names, last = (asked.told(other) for other in equal)
+        listed = f"{', '.join(names)} and {last}" if names else last
+        says += f" It cannot be told apart from {listed}."
     kept = asked.read(_progress_file.entry(asked.id).get("guess"))
     if kept is None:
         return Reply("no guess", f"{says} {asked.look}", None, found)
