@@ -127,7 +127,7 @@ def test_what_is_none_of_the_answers_is_told_and_not_kept(guess):
 
 @pytest.mark.parametrize("guess", ["many", -1, float("nan"), "inf", float("inf"), False])
 def test_a_number_must_not_be_below_0(guess):
-    assert tl.guess("98.B", guess).text.endswith("Write a number, such as 2.5.")
+    assert tl.guess("98.B", guess).text.endswith("Write a number, such as 0.5, 5 or 500.")
 
 
 def test_none_at_all_is_a_fair_guess():

@@ -368,7 +368,7 @@ def test_curves_differ_by_colour_and_marker():
     assert len(figure.axes[0].collections) == 1  # one band
     assert figure.alt == (
         "Curves of accuracy by layer, from input to output (stem, embedding): "
-        "photographs 0.6, 0.9; digits 0.7, 0.5; a broken line marks chance at 0.5."
+        "photographs 0.6, 0.9; digits 0.7 (0.6 to 0.8), 0.5 (0.4 to 0.6); a broken line marks chance at 0.5."
     )
 
     assert [t.get_text() for t in figure.legends[0].get_texts()] == [

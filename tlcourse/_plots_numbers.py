@@ -135,7 +135,7 @@ def lines(
         if bands and name in bands:
             low, high = np.asarray(bands[name], dtype=float).T
             axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
-        texts.append(f"{name} {_in_words(x, y)}")
+        texts.append(f"{name} {_in_words(x, y, (bands or {}).get(name))}")
     if reference:
         axes.axhline(reference[1], color="black", linestyle="--", linewidth=1.2, label=reference[0])
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title or "")
@@ -156,10 +156,15 @@ def lines(
     return figure
 
 
-def _in_words(x: Sequence[Any], y: Sequence[float]) -> str:
-    """Say all numbers of a curve if they are few, else its ends and its top."""
+def _in_words(x: Sequence[Any], y: Sequence[float], band: Sequence[Interval] | None) -> str:
+    """Say all numbers of a curve, with its band, if they are few, else its ends and its top."""
     if len(x) <= _FEW:
-        return ", ".join("no value" if np.isnan(value) else f"{value:.3g}" for value in y)
+        said = ["no value" if np.isnan(value) else f"{value:.3g}" for value in y]
+        if band is not None:
+            said = [
+                f"{s} ({low:.2g} to {high:.2g})" for s, (low, high) in zip(said, band, strict=True)
+            ]
+        return ", ".join(said)
     best = int(np.nanargmax(y))
     return f"from {y[0]:.3g} to {y[-1]:.3g}, largest {y[best]:.3g} at {x[best]}"
 

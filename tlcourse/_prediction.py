@@ -38,7 +38,11 @@ class Prediction:
     def expects(self) -> str:
         """What to write in place of the three dots."""
         if not self.options:
-            return "a number, such as 2.5" if self.unit == "times" else f"a number of {self.unit}"
+            return (
+                "a number, such as 0.5, 5 or 500"
+                if self.unit == "times"
+                else f"a number of {self.unit}"
+            )
         *first, last = (f'"{option}"' for option in self.options)
         return f"{', '.join(first)} or {last}"
 

@@ -1,9 +1,11 @@
-"""Exercises of notebook 00: shapes, days, megabytes, and a first function."""
+"""Questions of notebook 00: shapes, days, megabytes, and a first function."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 from tlcourse._exercise import Exercise, Misconception, close, number, same_sequence, same_text
+from tlcourse._prediction import Prediction
 
 _DAYS = 1_280_000 * 300 / 2000 / 86_400
 _MEGABYTES = 4_652_008 * 4 / 1e6
@@ -29,6 +31,50 @@ def _without_return(picture: Any) -> None:
 
 def _always_says(word: str) -> Callable[[Any], Any]:
     return lambda picture: word
+
+
+def _takes_one(answer: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(answer).bind("a picture")
+    except TypeError:
+        return False
+    return True
+
+
+def _table(picture: Any) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame({"class": ["tiger cat"], "probability": [0.39]})
+
+
+def _entries(value: Any) -> list[Any]:
+    """The members of a column, a row, an array or a tensor; none for anything else."""
+    if not hasattr(value, "shape") or hasattr(value, "columns"):
+        return []
+    members = (value.reshape(-1) if hasattr(value, "reshape") else value).tolist()
+    return members if len(members) > 1 else []
+
+
+def _several(value: Any) -> bool:
+    """Whether it is a list or an array of values, but none of the forms with a reply of their own."""
+    if isinstance(value, str) or hasattr(value, "columns"):
+        return False
+    if hasattr(value, "shape"):
+        members = _entries(value)
+        return 1 < len(members) < 1000 and not any(isinstance(v, str) for v in members)
+    return len(value) > 1
+
+
+def _column(picture: Any) -> Any:
+    import pandas as pd
+
+    return pd.Series(["tiger cat", "tabby", "Egyptian cat", "lynx", "carton"], name="class")
+
+
+def _scores(picture: Any) -> Any:
+    import torch
+
+    return torch.zeros(1, 1000)
 
 
 EXERCISES = (
@@ -61,6 +107,24 @@ EXERCISES = (
                 lambda a: same_sequence(a, (1000, 8)),
                 "Both numbers are there. Which comes first in PyTorch: pictures or classes?",
                 (1000, 8),
+            ),
+            Misconception(
+                "one number only",
+                lambda a: a in (1000, 8, (1000,), (8,), [1000], [8]),
+                "That is one of the two numbers. A shape is a tuple, such as `(2, 3)`.",
+                (1000,),
+            ),
+            Misconception(
+                "all numbers together",
+                lambda a: a in (8000, (8000,), [8000]),
+                "So many numbers come out, yes. But in which shape: how many rows, how many columns?",
+                8000,
+            ),
+            Misconception(
+                "the output itself",
+                lambda a: tuple(a.shape) in ((8, 1000), (1, 1000)),
+                "You gave the output itself. Its shape is asked: add `.shape`.",
+                lambda: _scores(None),
             ),
         ),
         hints=(
@@ -120,6 +184,24 @@ EXERCISES = (
                 2,
             ),
             Misconception(
+                "one epoch, another unit",
+                lambda a: any(close(a, 640 / unit, rel=0.02) for unit in (1, 60, 3600)),
+                "That is one epoch, and not in days. Two steps are missing.",
+                640,
+            ),
+            Misconception(
+                "millions left out",
+                lambda a: close(a, _DAYS / 1e6, rel=0.02),
+                "1.28 *million* pictures: write `1_280_000`.",
+                _DAYS / 1e6,
+            ),
+            Misconception(
+                "too short a day",
+                lambda a: any(close(a, _DAYS * 86_400 / n, rel=0.02) for n in (43_200, 14_400)),
+                "Nearly. How many seconds has a day? Count hours, minutes and seconds again.",
+                _DAYS * 2,
+            ),
+            Misconception(
                 "multiplied by the speed",
                 lambda a: number(a) > 1e9 or close(a, 1_280_000 * 300 * 2000 / 86_400),
                 "That is very long. Is a faster machine a reason to multiply or to divide?",
@@ -131,7 +213,8 @@ EXERCISES = (
             "Divide by the pictures per second. That gives seconds.",
             "A day has 60 * 60 * 24 seconds.",
         ),
-        otherwise="Write down the unit after each step: pictures, seconds, days.",
+        otherwise="Write down the unit after each step: pictures, seconds, days. What was measured on "
+        "your own machine is not needed here.",
         expects="a number of days",
     ),
     Exercise(
@@ -143,7 +226,8 @@ EXERCISES = (
             Misconception(
                 "weights only",
                 lambda a: close(a, _MEGABYTES, rel=0.01),
-                "That is the size of the weights alone, as in the file. What else is kept?",
+                "That is the size of the weights alone, as in the file. What else is kept? (Or you "
+                "counted all numbers, and forgot that each takes 4 bytes.)",
                 _MEGABYTES,
             ),
             Misconception(
@@ -172,9 +256,29 @@ EXERCISES = (
             ),
             Misconception(
                 "numbers, not bytes",
-                lambda a: close(a, 4.652008, rel=0.01),
-                "That counts millions of numbers. Each number takes 4 bytes.",
+                lambda a: any(close(a, n, rel=0.01) for n in (4.652008, 4_652_008, 18_608_032)),
+                "That counts numbers, or a part of them. Each number takes 4 bytes, and a megabyte is "
+                "1,000,000 of these.",
                 4.652008,
+            ),
+            Misconception(
+                "another unit",
+                lambda a: any(close(a, 4 * _MEGABYTES * f, rel=0.01) for f in (1e3, 1e-3)),
+                "The digits are right, the unit is not. Megabytes: divide the bytes by 1,000,000.",
+                4 * _MEGABYTES / 1e3,
+            ),
+            Misconception(
+                "one number too many",
+                lambda a: close(a, 5 * _MEGABYTES, rel=0.01),
+                "You counted five numbers for each weight. Adam's two replace the momentum, they do "
+                "not come on top of it.",
+                5 * _MEGABYTES,
+            ),
+            Misconception(
+                "eight bytes",
+                lambda a: close(a, 8 * _MEGABYTES, rel=0.01),
+                "That would be right for numbers of 8 bytes. Here each takes 4.",
+                8 * _MEGABYTES,
             ),
         ),
         hints=(
@@ -182,7 +286,8 @@ EXERCISES = (
             "Adam stores two numbers for each weight. So how many numbers are there in all?",
             "Number of weights * numbers for each * 4 bytes / 1,000,000.",
         ),
-        otherwise="Count the numbers that are kept for each weight, then the bytes.",
+        otherwise="Count the numbers that are kept for each weight, then the bytes. Activations do not "
+        "count here.",
         expects="a number of megabytes",
     ),
     Exercise(
@@ -191,6 +296,18 @@ EXERCISES = (
         right=_names_both,
         praise="This is pattern 1, a pre-trained network used as it is, in your own words.",
         misconceptions=(
+            Misconception(
+                "called already",
+                lambda a: isinstance(a, str),
+                "That is one name. Give the function itself, without brackets: `answer = most_probable`.",
+                "tiger cat",
+            ),
+            Misconception(
+                "no argument",
+                lambda a: callable(a) and not _takes_one(a),
+                "The check calls your function with one argument, a picture. Yours does not take one.",
+                lambda: lambda: "tiger cat",
+            ),
             Misconception(
                 "nothing",
                 lambda a: _try_on(a, "chelsea") is None,
@@ -219,10 +336,33 @@ EXERCISES = (
                 lambda: lambda picture: 0.39,
             ),
             Misconception(
+                "the largest score",
+                lambda a: (score := number(_try_on(a, "chelsea"))) > 1 and score != round(score),
+                "That is the largest score. Which class has it?",
+                lambda: lambda picture: 8.25,
+            ),
+            Misconception(
+                "a column or a row",
+                lambda a: any(isinstance(v, str) for v in _entries(_try_on(a, "chelsea"))),
+                "Your function returns several entries of the table. Take the first name: "
+                "`table['class'][0]`.",
+                lambda: _column,
+            ),
+            Misconception(
+                "a table",
+                lambda a: hasattr(_try_on(a, "chelsea"), "columns"),
+                "Your function returns a table. Take the first entry of its column `class`.",
+                lambda: _table,
+            ),
+            Misconception(
+                "the scores",
+                lambda a: 1000 in _try_on(a, "chelsea").shape,
+                "Your function returns all 1000 scores. Which is the largest, and what is its name?",
+                lambda: _scores,
+            ),
+            Misconception(
                 "several",
-                lambda a: (
-                    len(_try_on(a, "chelsea")) > 1 and not isinstance(_try_on(a, "chelsea"), str)
-                ),
+                lambda a: _several(_try_on(a, "chelsea")),
                 "Your function returns several values. Return only the first name.",
                 lambda: lambda picture: ["tiger cat", "Egyptian cat"],
             ),
@@ -239,7 +379,26 @@ EXERCISES = (
             "`logits.argmax()` is the number of the largest score.",
             "End with `answer = most_probable`, without brackets, so that the check can call it.",
         ),
-        otherwise="Try your function on `cat` yourself: it should return the top name of Figure 1.",
+        otherwise="Try your function on `cat` yourself: it should return the top name of Figure 1. Does "
+        "it use `backbone.model`? The `network` of section 4 has random weights.",
         expects="a function that takes a picture and returns a text",
+    ),
+)
+
+PREDICTIONS = (
+    Prediction(
+        id="00.A",
+        question="How long would this machine need to train the network from random weights?",
+        options=("hours", "days", "weeks", "months", "years"),
+        figure="Figure 2",
+        look="The number stands beside the uppermost bar.",
+    ),
+    Prediction(
+        id="00.B",
+        question="One picture in the batch: what takes more memory in a training step?",
+        options=("the activations", "the other three together"),
+        figure="Table 1",
+        look="The share of the activations stands at the end of the first row: compare it with one "
+        "half.",
     ),
 )

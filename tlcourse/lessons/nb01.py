@@ -1,53 +1,238 @@
-"""Exercises of notebook 01: find a layer, tensors that do not fit, silent channels, evidence."""
+"""Questions of notebook 01: find a layer, tensors that do not fit, neighbours, a transplant."""
 
+import inspect
+from collections.abc import Callable, Sequence
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from tlcourse._exercise import Exercise, Misconception, close, number, same_set, same_text
+from tlcourse._exercise import Exercise, Misconception, number, same_set, same_text
+from tlcourse._prediction import Prediction
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_STEM = ("conv_stem.", "bn1.")
 
 
 @cache
-def _silent() -> int:
-    """Channels of the embedding of the cat that are exactly zero."""
-    from tlcourse.backbones import load_backbone
-    from tlcourse.tap import activations
-    from tlcourse.tasks import photographs
+def _share_of_own_kind(
+    layer: str, n: int = 1, split: str = "all", weights: str = "imagenet"
+) -> float:
+    """Share of the nearest neighbours of ants and bees that are of the photograph's own kind."""
+    import numpy as np
 
-    cat = photographs("chelsea")["chelsea"]
-    embedding = activations(load_backbone(device="cpu"), cat, "embedding")["embedding"]
-    return int((embedding == 0).sum())
+    from tlcourse.features import load_features
+    from tlcourse.neighbours import nearest
+
+    shipped = load_features("hymenoptera", weights=weights)
+    of = np.ones(len(shipped.y), bool) if split == "all" else shipped.split == split
+    y = shipped.y[of]
+    found, _ = nearest(shipped.x[layer][of], range(len(y)), n)
+    return float((y[found] == y[:, None]).mean())
+
+
+def _two(answer: Any) -> list[float]:
+    """The learner's two numbers, also where each is NumPy's or PyTorch's."""
+    if isinstance(answer, dict):
+        answer = answer["stage1"], answer["embedding"]
+    first, second = answer.tolist() if hasattr(answer, "tolist") else answer
+    return [number(first), number(second)]
+
+
+def _near(
+    answer: Any, shallow: float, deep: float, factor: float = 1.0, within: float = 0.01
+) -> bool:
+    """Whether two numbers are these two shares, or `factor` times them."""
+    a, b = _two(answer)
+    return abs(a / factor - shallow) < within and abs(b / factor - deep) < within
+
+
+def _shares(**options: Any) -> tuple[float, float]:
+    return _share_of_own_kind("stage1", **options), _share_of_own_kind("embedding", **options)
+
+
+class _Operation:
+    """What a learner's transplant did to two fresh networks.
+
+    Attributes:
+        taken: Names of the stem's tensors that are now the donor's.
+        missing: Names of the stem's tensors that are not.
+        beyond: Whether another part of the receiver changed.
+        donor_moved: Whether the donor changed.
+        shared: Whether the two networks now hold one tensor in common.
+        other: Whether another network came back, and the receiver is as before.
+    """
+
+    def __init__(self, answer: Any) -> None:
+        import torch
+
+        if not callable(answer):
+            raise TypeError("not a function")
+        donor, receiver = _network(1), _network(2)
+        given, before = _copied(donor), _copied(receiver)
+        returned = answer(donor, receiver)
+        after = receiver.state_dict()
+        stem = [name for name in before if name.startswith(_STEM)]
+        stem = [name for name in stem if not name.endswith("num_batches_tracked")]
+        self.taken = [name for name in stem if torch.equal(after[name], given[name])]
+        self.missing = [name for name in stem if name not in self.taken]
+        self.beyond = any(
+            not torch.equal(after[name], tensor)
+            for name, tensor in before.items()
+            if not name.startswith(_STEM)
+        )
+        self.donor_moved = any(
+            not torch.equal(tensor, given[name]) for name, tensor in donor.state_dict().items()
+        )
+        theirs = {tensor.data_ptr() for tensor in donor.state_dict().values()}
+        self.shared = any(tensor.data_ptr() in theirs for tensor in after.values())
+        self.other = (
+            isinstance(returned, torch.nn.Module) and returned is not receiver and not self.taken
+        )
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing happened that should not."""
+        return not (self.beyond or self.donor_moved or self.shared or self.other)
+
+
+def _network(seed: int) -> "nn.Module":
+    """A fresh network of the course's kind, whose BatchNorm has seen something."""
+    import timm
+    import torch
+
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        network: nn.Module = timm.create_model("tf_efficientnet_lite0").eval()
+        with torch.no_grad():
+            for tensor in network.state_dict().values():
+                if tensor.ndim == 1:  # those of BatchNorm are the same in all fresh networks
+                    tensor.copy_(torch.rand_like(tensor) + 0.5)
+    return network
+
+
+def _takes_two(answer: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(answer).bind("donor", "receiver")
+    except TypeError:
+        return False
+    return True
+
+
+def _copied(network: "nn.Module") -> dict[str, Any]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def _copies(*parts: str, only: Sequence[str] = ()) -> Callable[[Any, Any], None]:
+    """A transplant of some parts, or of only some of their tensors."""
+
+    def transplant(donor: Any, receiver: Any) -> None:
+        for part in parts:
+            given = getattr(donor, part).state_dict() if part else donor.state_dict()
+            given = {name: t for name, t in given.items() if not only or name in only}
+            (getattr(receiver, part) if part else receiver).load_state_dict(given, strict=False)
+
+    return transplant
+
+
+def _shares_modules(donor: Any, receiver: Any) -> None:
+    receiver.conv_stem, receiver.bn1 = donor.conv_stem, donor.bn1
+
+
+def _stem_of(network: Any) -> dict[str, Any]:
+    return {name: t for name, t in network.state_dict().items() if name.startswith(_STEM)}
+
+
+def _loads_into_the_whole(donor: Any, receiver: Any) -> None:
+    receiver.load_state_dict(_stem_of(donor))
+
+
+def _loads_long_names(donor: Any, receiver: Any) -> None:
+    for part in (receiver.conv_stem, receiver.bn1):
+        part.load_state_dict(_stem_of(donor))
+
+
+def _refused(answer: Any) -> str:
+    """What `load_state_dict` says to a learner's transplant, if it refuses."""
+    try:
+        answer(_network(1), _network(2))
+    except RuntimeError as error:
+        return str(error)
+    return ""
+
+
+def _makes_another(donor: Any, receiver: Any) -> Any:
+    import copy
+
+    other = copy.deepcopy(receiver)
+    _copies("conv_stem", "bn1")(donor, other)
+    return other
 
 
 EXERCISES = (
     Exercise(
         id="01.1",
-        question="Which layer gives 112 channels of 14 x 14 positions?",
-        right=lambda a: same_text(a, "stage5", "stage 5"),
-        praise="Its maps are 16 times smaller than the picture in each direction.",
+        question="Which layer gives 112 channels of 28 x 28 for a picture of 448 x 448 pixels?",
+        right=lambda a: same_text(a, "stage5", "stage 5", "stage_5"),
+        praise="Twice the side in, twice the side out. The number of channels is a matter of the "
+        "weights, so it stays: the same filters move over more positions.",
         misconceptions=(
             Misconception(
+                "the table as it is",
+                lambda a: same_text(a, "stage3", "stage 3"),
+                "The table has 28 x 28 there, but it is made for pictures of 224 x 224. And count the "
+                "channels: the first number.",
+                "stage3",
+            ),
+            Misconception(
                 "right size, wrong channels",
-                lambda a: same_text(a, "stage4"),
-                "Its maps have 14 x 14 positions, but count the channels: the first number.",
+                lambda a: same_text(a, "stage4", "stage 4"),
+                "Its maps would have the right height and width. But count the channels: the first "
+                "number.",
                 "stage4",
             ),
             Misconception(
                 "112 positions instead of channels",
-                lambda a: same_text(a, "stem", "stage1"),
+                lambda a: same_text(a, "stem", "stage1", "stage 1"),
                 "There 112 is the height and width. We look for 112 channels: the first number.",
                 "stem",
             ),
             Misconception(
+                "halved instead of doubled",
+                lambda a: same_text(
+                    a, "stage6", "stage7", "stage 6", "stage 7", "stage2", "stage 2"
+                ),
+                "If the picture has twice the side, do the maps become larger or smaller? And which "
+                "row of the table has 112 channels?",
+                "stage6",
+            ),
+            Misconception(
+                "no maps",
+                lambda a: same_text(a, "embedding", "logits"),
+                "That layer gives a plain list of numbers, without height and width.",
+                "embedding",
+            ),
+            Misconception(
                 "module path",
                 lambda a: same_text(a, "blocks.4"),
-                "That is the right module by its path. Give the name of the layer, in the leftmost column.",
+                "That is the right module by its path. Give the name of the layer, in the leftmost "
+                "column.",
                 "blocks.4",
+            ),
+            Misconception(
+                "number only",
+                lambda a: str(a).strip() == "5",
+                "Give the whole name in quotes, as in the leftmost column of the table.",
+                5,
             ),
         ),
         hints=(
-            "Look at the table at the top: `tl.layer_table(backbone)`.",
-            "In the column `output` the channels come first: (112, 14, 14).",
+            "The table `tl.layer_table(backbone)` is made for pictures of 224 x 224 pixels.",
+            "A filter moves over the whole picture. Twice the side of the picture: twice the side "
+            "of every map. The number of channels stays.",
+            "So look for 112 channels of 14 x 14 in the column `output`. The channels come first.",
         ),
-        otherwise="Go through the column `output` of the table and find (112, 14, 14).",
+        otherwise="Look for the number of channels first, in the column `output` of the table.",
         expects="the name of a layer, such as `'stage1'`",
     ),
     Exercise(
@@ -64,7 +249,10 @@ EXERCISES = (
             ),
             Misconception(
                 "the classifier",
-                lambda a: any("classifier" in name for name in ([a] if isinstance(a, str) else a)),
+                lambda a: (
+                    len(list(a)) < 100
+                    and any("classifier" in name for name in ([a] if isinstance(a, str) else a))
+                ),
                 "The classifier depends on the number of classes, and that is still 1000. What "
                 "depends on the number of colours?",
                 ["classifier.weight", "classifier.bias"],
@@ -77,9 +265,38 @@ EXERCISES = (
             ),
             Misconception(
                 "all",
-                lambda a: len(list(a)) > 100,
+                lambda a: len(list(a)) > 100 and "conv_stem.weight" in a,
                 "So many? Compare the *shapes*, not the values.",
+                lambda: ["conv_stem.weight", *(f"blocks.{i}" for i in range(245))],
+            ),
+            Misconception(
+                "those that fit",
+                lambda a: len(list(a)) > 100 and "conv_stem.weight" not in a,
+                "So many? Those seem to be the tensors that *do* fit. Turn the condition round.",
                 lambda: [f"blocks.{i}" for i in range(245)],
+            ),
+            Misconception(
+                "a bias that is not there",
+                lambda a: "conv_stem.bias" in a,
+                "The first convolution has no bias: BatchNorm after it has one. Let Python list the "
+                "names.",
+                ["conv_stem.weight", "conv_stem.bias"],
+            ),
+            Misconception(
+                "the course's name",
+                lambda a: same_set([a] if isinstance(a, str) else a, ["stem"]),
+                "The right place: `stem` is what this course calls the layer. What is the tensor in "
+                "it called in `state_dict()`?",
+                ["stem"],
+            ),
+            Misconception(
+                "with a prefix",
+                lambda a: any(
+                    name.endswith(".conv_stem.weight")
+                    for name in ([a] if isinstance(a, str) else a)
+                ),
+                "The right tensor. Give its name as in `state_dict()`, without what stands before.",
+                ["backbone.model.conv_stem.weight"],
             ),
             Misconception(
                 "none",
@@ -89,7 +306,7 @@ EXERCISES = (
             ),
             Misconception(
                 "BatchNorm too",
-                lambda a: any("bn" in name for name in a),
+                lambda a: len(list(a)) < 100 and any("bn" in name for name in a),
                 "BatchNorm has one number per *output* channel of the layer before. Does that "
                 "change with the colours of the picture?",
                 ["conv_stem.weight", "bn1.weight"],
@@ -97,49 +314,110 @@ EXERCISES = (
         ),
         hints=(
             "Make both networks and compare `state_dict()` name by name.",
-            "A list comprehension helps: `[name for name, t in ... if ... != ...]`.",
             "Which layer touches the colours of the picture directly?",
+            "A list comprehension helps: `[name for name, t in trained.items() if grey[name].shape "
+            "!= t.shape]`.",
         ),
-        otherwise="Compare `t.shape` of both networks for every name in `state_dict()`.",
+        otherwise="Compare `t.shape` of both networks for every name in `state_dict()`. A classifier of "
+        "1000 classes is in both.",
         expects="a list of names of tensors",
     ),
     Exercise(
         id="01.3",
-        question="How many of the 1280 numbers of the cat's embedding are exactly zero?",
-        right=lambda a: close(a, _silent(), absolute=3),
-        praise="For these channels the answer was no, at every position of the picture.",
+        question="On what share of the ants and bees is the nearest photograph of the same kind, by "
+        "stage1 and by the embedding?",
+        right=lambda a: _near(a, *_shares()),
+        praise="By lines and colours, ants and bees are mixed almost as by chance. Deep in the network "
+        "they lie apart, and nobody has trained anything on these labels.",
         misconceptions=(
             Misconception(
-                "the others",
-                lambda a: close(a, 1280 - _silent(), absolute=3),
-                "Those are the numbers that are *not* zero.",
-                lambda: 1280 - _silent(),
+                "swapped",
+                lambda a: _near(a, *_shares()[::-1]),
+                "Both numbers are right. First comes stage1, then the embedding.",
+                lambda: _shares()[::-1],
             ),
             Misconception(
-                "a share",
-                lambda a: 0 < number(a) < 1,
-                "That is a share. The question asks how many.",
-                0.3,
+                "per cent",
+                lambda a: _near(a, *_shares(), factor=100),
+                "Right, in per cent. Give two numbers from 0 to 1.",
+                lambda: [100 * share for share in _shares()],
             ),
             Misconception(
-                "all",
-                lambda a: number(a) == 1280,
-                "1280 is how many there are in all. How many of them are zero?",
-                1280,
+                "counts",
+                lambda a: _near(a, *_shares(), factor=397),
+                "Those are how many. Divide by the number of photographs.",
+                lambda: [397 * share for share in _shares()],
+            ),
+            Misconception(
+                "the other kind",
+                lambda a: _near(a, *(1 - share for share in _shares())),
+                "Those are the shares of neighbours of the *other* kind.",
+                lambda: [1 - share for share in _shares()],
+            ),
+            Misconception(
+                "four neighbours",
+                lambda a: _near(a, *_shares(n=4), within=0.004),
+                "That is with four neighbours each. Take only the nearest: `n = 1`.",
+                lambda: _shares(n=4),
+            ),
+            Misconception(
+                "one split",
+                lambda a: any(
+                    _near(a, *_shares(split=split), within=0.004) for split in ("train", "val")
+                ),
+                "That is one split only. Take all 397 photographs.",
+                lambda: _shares(split="val"),
+            ),
+            Misconception(
+                "random weights",
+                lambda a: _near(a, *_shares(weights="random0")),
+                "Those are the features of random weights, as `shipped` of section 8 has them at its end. "
+                "Load the features again: `tl.load_features('hymenoptera')`.",
+                lambda: _shares(weights="random0"),
+            ),
+            Misconception(
+                "themselves",
+                lambda a: min(_two(a)) == max(_two(a)) == 1,
+                "Every photograph is nearest to itself. Leave it out, as `nearest` does.",
+                (1.0, 1.0),
+            ),
+            Misconception(
+                "one of the two",
+                lambda a: (
+                    [abs(x - y) < 0.01 for x, y in zip(_two(a), _shares(), strict=True)]
+                    in ([True, False], [False, True])
+                    and not _near(a, *_shares(weights="random0"), within=0.004)
+                    and not any(
+                        _near(a, *options, within=0.004)
+                        for options in (_shares(n=4), _shares(split="train"), _shares(split="val"))
+                    )
+                ),
+                "One of your two numbers is right. Do the same for the other layer: only its name "
+                "changes.",
+                lambda: (_shares()[0], 0.5),
+            ),
+            Misconception(
+                "one number",
+                lambda a: number(a) >= 0,
+                "Two numbers are asked for: `(share at stage1, share at the embedding)`.",
+                0.9,
             ),
         ),
         hints=(
-            "`tl.activations(backbone, cat, 'embedding')` gives a dictionary.",
-            "`(tensor == 0)` is a tensor of True and False.",
-            "`.sum()` counts the True ones; `int(...)` makes a plain number of it.",
+            "`found, _ = nearest(shipped.x['stage1'], range(len(shipped.y)), 1)`: row i of `found` "
+            "holds the number of the photograph nearest to photograph i.",
+            "`shipped.y[found[:, 0]]` are the labels of these neighbours.",
+            "`(shipped.y[found[:, 0]] == shipped.y).mean()` is the share at one layer. Do the same "
+            "with `'embedding'`.",
         ),
-        otherwise="Take the embedding of `cat`, compare it with 0, and count.",
-        expects="a whole number",
+        otherwise="Do it for one layer first: find the neighbours, compare their labels with `shipped.y`, "
+        "take the mean.",
+        expects="two numbers from 0 to 1, such as `(0.25, 0.75)`",
     ),
     Exercise(
         id="01.4",
         question="Which experiment shows that the network has learned something for a task?",
-        right=lambda a: same_text(a, "b"),
+        right=lambda a: same_text(a, "b", "b)", "(b)"),
         praise="A number on held-back pictures, beside the same number for random weights.",
         misconceptions=(
             Misconception(
@@ -168,5 +446,131 @@ EXERCISES = (
         ),
         otherwise="Answer with one of the letters a, b, c, d, in quotes.",
         expects="one letter in quotes",
+    ),
+    Exercise(
+        id="01.5",
+        question="Write a function that copies the stem of one network into another.",
+        right=lambda a: (did := _Operation(a)).clean and not did.missing,
+        praise="The stem of the receiver now computes what the donor's does, and the two stay apart. "
+        "Any part can be transplanted like this.",
+        misconceptions=(
+            Misconception(
+                "not yet a function",
+                lambda a: hasattr(a, "state_dict"),
+                "That is a network. Give the function, without brackets: `answer = transplant`.",
+                lambda: _network(0),
+            ),
+            Misconception(
+                "other arguments",
+                lambda a: callable(a) and not hasattr(a, "state_dict") and not _takes_two(a),
+                "The check calls your function with two networks: first the donor, then the receiver. "
+                "Yours does not take two.",
+                lambda: lambda donor: donor,
+            ),
+            Misconception(
+                "the whole network loads a part",
+                lambda a: "Missing key" in (said := _refused(a)) and "EfficientNet" in said,
+                "`load_state_dict` of the whole network wants all names. Use that of each module.",
+                lambda: _loads_into_the_whole,
+            ),
+            Misconception(
+                "a module loads long names",
+                lambda a: "Missing key" in (said := _refused(a)) and "EfficientNet" not in said,
+                "A module calls its tensors by shorter names, such as `weight`. Take the `state_dict()` "
+                "of the same module of the donor.",
+                lambda: _loads_long_names,
+            ),
+            Misconception(
+                "shared",
+                lambda a: _Operation(a).shared,
+                "The two networks now share the same tensors: train one, and the other changes with "
+                "it. Copy the *values*.",
+                lambda: _shares_modules,
+            ),
+            Misconception(
+                "the wrong way",
+                lambda a: (did := _Operation(a)).donor_moved and not did.shared,
+                "Your function changed the donor. Which of the two is to receive?",
+                lambda: lambda donor, receiver: _copies("conv_stem", "bn1")(receiver, donor),
+            ),
+            Misconception(
+                "everything",
+                lambda a: (did := _Operation(a)).beyond and not did.missing,
+                "More than the stem has changed. Copy `conv_stem` and `bn1` only.",
+                lambda: _copies(""),
+            ),
+            Misconception(
+                "without BatchNorm",
+                lambda a: (did := _Operation(a)).clean and did.taken == ["conv_stem.weight"],
+                "The convolution is copied. But the stem has a second module.",
+                lambda: _copies("conv_stem"),
+            ),
+            Misconception(
+                "without the convolution",
+                lambda a: (did := _Operation(a)).clean and did.missing == ["conv_stem.weight"],
+                "BatchNorm is copied, the convolution before it is not.",
+                lambda: _copies("bn1"),
+            ),
+            Misconception(
+                "without the averages",
+                lambda a: (
+                    (did := _Operation(a)).clean
+                    and did.missing == ["bn1.running_mean", "bn1.running_var"]
+                ),
+                "Two tensors of BatchNorm are missing. `parameters()` does not list what was collected "
+                "as an average; `state_dict()` does.",
+                lambda: _copies("conv_stem", "bn1", only=("weight", "bias")),
+            ),
+            Misconception(
+                "another network",
+                lambda a: _Operation(a).other,
+                "Your function returns another network. Change `receiver` itself; nothing has to be "
+                "returned.",
+                lambda: _makes_another,
+            ),
+            Misconception(
+                "nothing happened",
+                lambda a: (did := _Operation(a)).clean and not did.taken,
+                "The receiver is as before. `load_state_dict()` and `copy_()` change a network; "
+                "`state_dict()` alone only reads it.",
+                lambda: lambda donor, receiver: donor.state_dict(),
+            ),
+        ),
+        hints=(
+            "Begin with `def transplant(donor, receiver):`. Each module, such as `donor.conv_stem`, has "
+            "a `state_dict()` of its own.",
+            "The same module of the receiver has `load_state_dict(...)`. It copies values.",
+            "`receiver.conv_stem.load_state_dict(donor.conv_stem.state_dict())` is the first half. "
+            "Then the same for `bn1`. End with `answer = transplant`.",
+        ),
+        otherwise="Try it on two fresh networks, and compare their `state_dict()` name by name.",
+        expects="a function of two networks, `transplant(donor, receiver)`",
+    ),
+)
+
+PREDICTIONS = (
+    Prediction(
+        id="01.A",
+        question="How many of the 296 tensors do not fit into the network for 10 classes?",
+        unit="tensors",
+        within=1.0,
+        figure="Table 1",
+        look="Compare the two numbers of each row: where do they differ?",
+    ),
+    Prediction(
+        id="01.B",
+        question="Are neighbours by stage 1 of the drawing's own kind more often than by chance?",
+        options=("less often", "as often as by chance", "more often"),
+        figure="Explorer 2",
+        look="Put the map at stage 1: the bold line below it tells the share by all numbers of the "
+        "layer, and the share by chance.",
+    ),
+    Prediction(
+        id="01.C",
+        question="At which layer is the probe on the trained network for the first time clearly better?",
+        options=("stem", "stage2", "stage4", "stage6", "embedding", "none of them"),
+        figure="Figure 9",
+        look="Go from left to right, with the counts above: where is p below 0.05 for the first "
+        "time?",
     ),
 )

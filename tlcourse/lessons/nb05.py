@@ -22,7 +22,8 @@ PREDICTIONS = (
         question="How good is the network that is trained with a rate thirty times as high?",
         options=("about as good", "worse, but better than guessing", "no better than guessing"),
         figure="Table 2",
-        look="Look at the best number of the column `val_accuracy`; one digit in ten is guessing.",
+        look="Look at the best number of the column `val_accuracy`; one digit in ten is guessing. "
+        "The counts above this answer compare it with section 2, picture by picture.",
     ),
     Prediction(
         id="05.C",
@@ -82,7 +83,12 @@ def _looked_at(answer: Any) -> str:
     if not callable(answer):
         raise TypeError("not a function")
     net = _net()
-    found = answer(net, _RATE)
+    try:
+        found = answer(net, _RATE)
+    except RuntimeError as error:  # `p in parameters` compares values, also of other shapes
+        if "size of tensor" in str(error) or "value of Tensor" in str(error):
+            return "by value"
+        raise
     if found is None:
         return "nothing"
     from torch import nn
@@ -97,10 +103,10 @@ def _looked_at(answer: Any) -> str:
     body = {id(p) for p in net.parameters()} - head
     if len(sets) != 2:
         return "other"
+    if sets[0] & sets[1]:
+        return "twice"
     if sets == [body, head]:
         return "order"
-    if sets[0] == head and sets[1] == head | body:
-        return "twice"
     if sets[0] != head or sets[1] != body:
         return "missing"
     if close(rates[0], _RATE) and close(rates[1], _RATE / 10):
@@ -130,6 +136,18 @@ def _swapped(net: Any, rate: float) -> list[dict[str, Any]]:
 def _all_twice(net: Any, rate: float) -> list[dict[str, Any]]:
     head = _groups(net, rate)[0]
     return [head, {"params": list(net.parameters()), "lr": rate / 10}]
+
+
+def _all_twice_and_swapped(net: Any, rate: float) -> list[dict[str, Any]]:
+    return _all_twice(net, rate)[::-1]
+
+
+def _by_value(net: Any, rate: float) -> list[dict[str, Any]]:
+    head = list(net.head.parameters())
+    return [
+        {"params": head, "lr": rate},
+        {"params": [p for p in net.parameters() if p not in head], "lr": rate / 10},
+    ]
 
 
 def _body_only_of_a_name(net: Any, rate: float) -> list[dict[str, Any]]:
@@ -176,7 +194,12 @@ def _started(answer: Any) -> str:
     net, source = _two_networks()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     weights = {name: tensor.clone() for name, tensor in source.state_dict().items()}
-    found = answer(net, weights)
+    try:
+        found = answer(net, weights)
+    except RuntimeError as error:
+        if "size mismatch" in str(error) or "size of tensor" in str(error):
+            return "another shape"
+        raise
     after = net.state_dict()
     fits = {n for n, t in before.items() if n in weights and t.shape == weights[n].shape}
     copied = {n for n in fits if torch.equal(after[n], weights[n])}
@@ -211,6 +234,11 @@ def _start_from(net: Any, weights: Any) -> list[str]:
 
 def _start_silently(net: Any, weights: Any) -> None:
     _start_from(net, weights)
+
+
+def _start_at_once(net: Any, weights: Any) -> list[str]:
+    net.load_state_dict(weights, strict=False)
+    return [name for name in net.state_dict() if name not in weights]
 
 
 def _start_nothing(net: Any, weights: Any) -> list[str]:
@@ -391,8 +419,15 @@ EXERCISES = (
             Misconception(
                 "twice",
                 lambda a: _looked_at(a) == "twice",
-                "The head's parameters are in both groups. PyTorch refuses that.",
-                lambda: _all_twice,
+                "At least one parameter is in both groups. PyTorch refuses that: each belongs to one.",
+                lambda: _all_twice_and_swapped,
+            ),
+            Misconception(
+                "by value",
+                lambda a: _looked_at(a) == "by value",
+                "`in` and `==` compare tensors by their values, and that fails if the shapes differ. "
+                "Compare names, or `id(p)`.",
+                lambda: _by_value,
             ),
             Misconception(
                 "no parameters",
@@ -526,6 +561,13 @@ EXERCISES = (
                 lambda a: _started(a) == "nothing",
                 "The right tensors were copied. But your function returns nothing.",
                 lambda: _start_silently,
+            ),
+            Misconception(
+                "another shape",
+                lambda a: _started(a) == "another shape",
+                "`strict=False` forgives missing names, but not other shapes. Leave out what has "
+                "another shape before you load.",
+                lambda: _start_at_once,
             ),
             Misconception(
                 "nothing copied",

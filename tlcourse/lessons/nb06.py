@@ -73,6 +73,7 @@ _MISTAKES = (
     "right",
     "other",
     "nothing",
+    "another form",
     "accuracy",
     "place",
     "pair",
@@ -85,14 +86,21 @@ _MISTAKES = (
 
 def _for_fold(answer: Any, k: int) -> str:
     calls: list[tuple[tuple[int, ...], int]] = []
+    other_forms = []
 
     def score(strength: float, learn: Sequence[int], try_on: int) -> float:
-        calls.append((tuple(int(fold) for fold in learn), int(try_on)))
+        try:
+            calls.append((tuple(int(fold) for fold in learn), int(try_on)))
+        except TypeError:
+            other_forms.append((learn, try_on))
+            return 0.5
         # Best at _BEST, a little different from fold to fold, and never by the same number twice.
         return 0.9 - 0.05 * abs(np.log10(strength / _BEST)) - 0.01 * int(try_on)
 
     with redirect_stdout(StringIO()):  # it is called several times
         found = answer(score, k, list(_STRENGTHS))
+    if other_forms:
+        return "another form"
     if any(k in learn for learn, _ in calls):
         return "learned from scored fold"
     if any(k == try_on for _, try_on in calls):
@@ -148,6 +156,10 @@ def _learns_from_scored(score: Score, k: int, strengths: Sequence[float]) -> flo
 
 def _tries_on_learned(score: Score, k: int, strengths: Sequence[float]) -> float:
     return _chosen(score, k, strengths, _same_folds)[0]
+
+
+def _tries_on_a_list(score: Any, k: int, strengths: Sequence[float]) -> float:
+    return max(strengths, key=lambda s: sum(score(s, learn, [t]) for learn, t in _inside(k)))
 
 
 def _gives_accuracy(score: Score, k: int, strengths: Sequence[float]) -> float:
@@ -427,6 +439,13 @@ EXERCISES = (
                 lambda: _tries_on_learned,
             ),
             Misconception(
+                "another form",
+                lambda a: _looked_at(a) == "another form",
+                "`try_on` is one fold, such as `2`, not a list. `learn` is a list of folds, such as "
+                "`[0, 1, 4]`.",
+                lambda: _tries_on_a_list,
+            ),
+            Misconception(
                 "accuracy",
                 lambda a: _looked_at(a) == "accuracy",
                 "Your function returns a number that is no strength. Is it the accuracy?",
@@ -488,7 +507,7 @@ EXERCISES = (
             Misconception(
                 "middle",
                 lambda a: _is(a, "stage3", "stage4", "stage5"),
-                "That one is as good as the best, but not the shallowest of its kind.",
+                "That one cannot be told apart from the best layer. But neither can a shallower one.",
                 "stage4",
             ),
             Misconception(

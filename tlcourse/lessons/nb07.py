@@ -91,7 +91,8 @@ EXERCISES = (
             Misconception(
                 "no state",
                 lambda a: close(a, 24, rel=0.02),
-                "Parameters and gradients are in it. AdamW keeps two more numbers for each.",
+                "That is two numbers for each parameter. There are four: itself, its gradient, and "
+                "AdamW's two.",
                 24,
             ),
             Misconception(
@@ -447,7 +448,7 @@ PREDICTIONS = (
         id="07.A",
         question="How many times as many seconds does a step take if everything moves?",
         unit="times",
-        within=1.5,
+        within=2,
         figure="Table 1",
         look="The ratios of the single turns say how sure this is.",
     ),
@@ -470,7 +471,8 @@ PREDICTIONS = (
         id="07.D",
         question="Which of the two makes more operations: twice the layers, or twice the channels?",
         options=("twice the layers", "both the same", "twice the channels"),
-        figure="Figure 5",
-        look="Compare the first step to the right of the line of the operations in Figures 4 and 5.",
+        figure="Figures 4 and 5",
+        look="In each of them, look at the line of the operations: how far does its first step to the "
+        "right go up?",
     ),
 )

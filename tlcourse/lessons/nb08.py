@@ -75,6 +75,11 @@ def _wrong(answer: Any) -> set[int]:
     return {i for i, (name, right) in enumerate(zip(given, _FOUR, strict=True)) if name != right}
 
 
+def _c_moves(answer: Any) -> bool:
+    """Whether C alone is wrong, and was taken for fine-tuning."""
+    return _wrong(answer) == {2} and _four(answer)[2] == "fine_tune"
+
+
 # Class 2 is never predicted, class 3 is predicted but never true, and the classes differ in size.
 _LABELS = np.array([0, 0, 0, 0, 0, 0, 1, 1, 2])
 _PREDICTED = np.array([0, 0, 0, 0, 1, 3, 1, 0, 1])
@@ -147,8 +152,20 @@ EXERCISES = (
         "small classifier; a head on a body that runs each time; the body too.",
         misconceptions=(
             Misconception(
+                "numbers",
+                lambda a: len(a) > 0 and all(number(part) >= 0 for part in a),
+                "Use the names of the patterns, not numbers.",
+                lambda: [1, 2, 3, 4],
+            ),
+            Misconception(
+                "C moves",
+                _c_moves,
+                "A, B and D are right. Look at C again: do any old weights change?",
+                lambda: [*_FOUR[:2], "fine_tune", "fine_tune"],
+            ),
+            Misconception(
                 "B and C mixed up",
-                lambda a: _wrong(a) and _wrong(a) <= {1, 2},
+                lambda a: _wrong(a) and _wrong(a) <= {1, 2} and not _c_moves(a),
                 "A and D are right. Of B and C: for which one does the network run once for each "
                 "picture, and for which one in every epoch?",
                 lambda: [_FOUR[0], _FOUR[2], _FOUR[1], _FOUR[3]],
