@@ -440,7 +440,7 @@ EXERCISES = (
                 "geometry",
                 lambda a: _gives(a, _scaled) and _photograph(a) == "geometry",
                 "Black and white are right, but a photograph comes out otherwise. Keep "
-                "`Resize(110)`, bicubic, and `CenterCrop(96)`.",
+                "`Resize(110)` with `BICUBIC`, and `CenterCrop(96)`.",
                 lambda: _recipe("Resize", size=(96, 96)),
             ),
             Misconception(
