@@ -11,6 +11,7 @@ from tlcourse._prediction import Prediction
 
 ANT, BEE = 310, 309  # their places among the 1000 ImageNet classes
 _CATS = ("tabby", "tiger cat", "Persian cat", "Siamese cat", "Egyptian cat")
+_EXACT = 1e-3  # of values from -1 to 1
 _BIG_CATS = {"cougar", "lynx", "leopard", "snow leopard", "jaguar", "lion", "tiger", "cheetah"}
 
 
@@ -58,7 +59,7 @@ def _sure_of_something_else(
     return int(((p.max(axis=1) > above) & neither).sum())
 
 
-def _gives(answer: Any, black: float, white: float) -> bool:
+def _gives(answer: Any, black: float, white: float, within: float = 0.02) -> bool:
     """Whether the learner's function maps 0 and 255 to these values (mean over colours)."""
     import torch
 
@@ -68,7 +69,7 @@ def _gives(answer: Any, black: float, white: float) -> bool:
         mended = answer(torch.full((3, 224, 224), level))
         if tuple(mended.shape) != (3, 224, 224):
             return False
-        if not abs(float(mended.mean()) - expected) <= 0.02:  # NaN is not near anything
+        if not abs(float(mended.mean()) - expected) <= within:  # NaN is not near anything
             return False
     return True
 
@@ -174,7 +175,8 @@ EXERCISES = (
         id="02.2",
         question="How many training photographs do the two scores get right?",
         right=lambda a: close(a, _n_right("train"), absolute=0.5),
-        praise="Nothing was fitted to any of these pictures, so both splits serve equally well.",
+        praise="You fitted nothing yourself, so for you both splits serve equally well. The network may "
+        "have seen some of them.",
         misconceptions=(
             Misconception(
                 "a share",
@@ -231,7 +233,7 @@ EXERCISES = (
     Exercise(
         id="02.3",
         question="Turn values from 0 to 255 into what this network expects.",
-        right=lambda a: _gives(a, -1.0, 1.0),
+        right=lambda a: _gives(a, -1.0, 1.0, _EXACT),
         praise="0 becomes -1 and 255 becomes 1, as in the network's training.",
         misconceptions=(
             Misconception(
@@ -239,6 +241,12 @@ EXERCISES = (
                 lambda a: _on_black(a) is None,
                 "Your function returns nothing. Does it end with `return`?",
                 lambda: _without_return,
+            ),
+            Misconception(
+                "divided by 256",
+                lambda a: _gives(a, -1.0, 1.0) and not _gives(a, -1.0, 1.0, _EXACT),
+                "Near: with yours 0 or 255 lands a little beside -1 or 1. Divide by 255.",
+                lambda: _linear(256, 0.5, 0.5),
             ),
             Misconception(
                 "only divided by 255",
@@ -302,7 +310,7 @@ EXERCISES = (
             Misconception(
                 "the other way",
                 lambda a: _gives(a, 0.5, 1.0),
-                "That goes the other way: it is how one *undoes* it. Subtract and divide.",
+                "That goes the other way: it is how one undoes it. Subtract and divide.",
                 lambda: lambda x: x / 255 * 0.5 + 0.5,
             ),
             Misconception(
@@ -371,7 +379,9 @@ EXERCISES = (
             ),
         ),
         hints=(
-            "Softmax turns each row of logits into probabilities.",
+            "First turn each row of logits into probabilities, with softmax. `shipped.logits` is a "
+            "NumPy array, so `torch.from_numpy` comes before PyTorch's softmax.",
+            "`p = torch.from_numpy(shipped.logits[val]).softmax(dim=1)` does it for the rows of `val`.",
             "`p.max(dim=1)` gives the highest probability and its class, for each photograph.",
             "Combine three conditions with `&`, each in brackets, and count.",
         ),
@@ -393,7 +403,7 @@ PREDICTIONS = (
         question="What share of the photographs of ants and bees is right, without any training?",
         options=("below 60 %", "60 % to 75 %", "75 % to 90 %", "above 90 %"),
         figure="Figure 4",
-        look="Look at the end of the upper bar, and at the line on it: accuracies that fit these "
+        look="Look where the upper bar ends. The black line on it covers the accuracies that fit these "
         "photographs.",
     ),
     Prediction(
@@ -401,6 +411,6 @@ PREDICTIONS = (
         question="How many of the six mistakes at least halve the probability of the right classes?",
         options=("none", "one", "two or three", "four or more"),
         figure="Figure 5",
-        look="Half the length of the first bar: count the bars that are shorter.",
+        look="Halve the first bar in your mind, and count the bars that are shorter than that.",
     ),
 )

@@ -9,12 +9,13 @@ from tlcourse._exercise import Exercise, Misconception, close, number
 from tlcourse._prediction import Prediction
 
 _N_FEATURES, _N_CLASSES = 320, 5
+_OTHER_LAYERS = ("stem", "stage1", "stage2", "stage3", "stage4", "stage6", "stage7")
 
 PREDICTIONS = (
     Prediction(
         id="03.A",
         question="Which classifier is right on more test drawings?",
-        options=("the probe", "the neighbours", "cannot be told apart"),
+        options=("the probe", "the neighbours", "a tie"),
         figure="Table 1",
         look="Compare the two counts in the last line, of drawings that only one of them gets right.",
     ),
@@ -23,8 +24,8 @@ PREDICTIONS = (
         question="How many labels do raw pixels need to do as well as the embedding with 4 per class?",
         options=("as many", "twice as many", "four times as many", "even more"),
         figure="Figure 4",
-        look="Start at the embedding's point for 4 pictures, and go right at the same height until "
-        "the line of the pixels comes.",
+        look="Start at the embedding's point for 4 pictures and go right at the same height. Does the "
+        "line of the pixels reach it, and where?",
     ),
     Prediction(
         id="03.C",
@@ -54,9 +55,9 @@ def _probe_accuracy(
 
 def _points() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Training points and labels, and queries for which usual mistakes give other answers."""
-    x = np.array([[17, 1], [23, 22], [25, 6], [3, 26], [1, 16], [3, 9], [14, 13.0]])
+    x = np.array([[14, 11], [7, 13], [17, 27], [12, 26], [29, 13], [15, 25], [0, 17.0]])
     y = np.array([2, 0, 1, 0, 1, 0, 2])
-    queries = np.array([[12, 1], [1, 4], [1, 20], [16, 19], [8, 18], [23, 12.0]])
+    queries = np.array([[27, 28], [3, 20], [13, 17], [8, 22], [21, 6], [3, 12.0]])
     return x, y, queries
 
 
@@ -116,6 +117,37 @@ def _names_of_rows(x: np.ndarray, y: np.ndarray, queries: np.ndarray) -> np.ndar
     return np.linalg.norm(queries[:, None] - x[None], axis=2).argmin(axis=1)
 
 
+def _centred(x: np.ndarray, y: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    return _nearest_mean(x - x.mean(axis=0), y, queries)
+
+
+def _one_class_less(x: np.ndarray, y: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    return _distances(x, y, queries)[:, :-1].argmin(axis=1)
+
+
+def _seven_classes(x: np.ndarray, y: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    means = np.full((7, x.shape[1]), np.nan)  # the mean of no picture is NaN, and `argmin` takes it
+    for c in range(int(y.max()) + 1):
+        means[c] = x[y == c].mean(axis=0)
+    return np.linalg.norm(queries[:, None] - means[None], axis=2).argmin(axis=1)
+
+
+def _number_means(x: np.ndarray, y: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    means = np.stack([x[y == c].mean() for c in range(int(y.max()) + 1)])
+    return np.linalg.norm(queries[:, None] - means[None, :, None], axis=2).argmin(axis=1)
+
+
+def _does_not_fit(answer: Any) -> bool:
+    """Whether the learner's function stops where arrays of these shapes are put together."""
+    try:
+        _called(answer)
+    except ValueError as error:
+        return "broadcast" in str(error)
+    except np.exceptions.AxisError:
+        return True
+    return False
+
+
 def _says_nothing(x: Any, y: Any, queries: Any) -> None:
     _nearest_mean(x, y, queries)
 
@@ -161,7 +193,7 @@ EXERCISES = (
             Misconception(
                 "embedding",
                 lambda a: number(a) in (1280 * _N_CLASSES + _N_CLASSES, 1280 * 7 + 7),
-                "That is a probe on the embedding. *stage7* gives 320 numbers per picture.",
+                "That is a probe on the embedding. `stage7` gives 320 numbers per picture.",
                 1280 * _N_CLASSES + _N_CLASSES,
             ),
             Misconception(
@@ -200,7 +232,7 @@ EXERCISES = (
         id="03.2",
         question="How many megabytes do 10,000 embeddings of 1280 float32 numbers take?",
         right=lambda a: close(a, 51.2, rel=0.03),
-        praise="Nearly small enough for one e-mail. The photographs take a hundred times as much, or more.",
+        praise="Nearly small enough for one e-mail. The photographs take many times as much.",
         misconceptions=(
             Misconception(
                 "bytes",
@@ -225,6 +257,12 @@ EXERCISES = (
                 lambda a: close(a, 51.2e6 / 1024**2, rel=0.01),
                 "That is right in units of 1024 x 1024 bytes. Here a megabyte is a million bytes.",
                 48.8,
+            ),
+            Misconception(
+                "two bytes",
+                lambda a: close(a, 25.6, rel=0.03),
+                "That would be two bytes for each number, as in `float16`. `float32` takes four.",
+                25.6,
             ),
             Misconception(
                 "eight bytes",
@@ -277,8 +315,14 @@ EXERCISES = (
                 lambda: _probe_accuracy("embedding"),
             ),
             Misconception(
+                "another layer",
+                lambda a: any(close(a, _probe_accuracy(n), absolute=0.003) for n in _OTHER_LAYERS),
+                "That is another layer's accuracy. The question is about `stage5`.",
+                lambda: _probe_accuracy("stage7"),
+            ),
+            Misconception(
                 "training pictures",
-                lambda a: close(a, _probe_accuracy("stage5", "train"), absolute=0.01),
+                lambda a: close(a, _probe_accuracy("stage5", "train"), absolute=0.002),
                 "That is the accuracy on the pictures that it was trained with.",
                 lambda: _probe_accuracy("stage5", "train"),
             ),
@@ -304,7 +348,7 @@ EXERCISES = (
             Misconception(
                 "random weights",
                 lambda a: any(
-                    close(a, _probe_accuracy(layer, weights="random0"), absolute=0.01)
+                    close(a, _probe_accuracy(layer, weights="random0"), absolute=0.003)
                     for layer in ("stage5", "embedding")
                 ),
                 'Those are random weights. Take `shipped["imagenet"]`.',
@@ -350,9 +394,31 @@ EXERCISES = (
                 lambda: _farthest_mean,
             ),
             Misconception(
+                "number of classes",
+                lambda a: (
+                    _gives(a, _one_class_less(*_points())) or _gives(a, _seven_classes(*_points()))
+                ),
+                "How many classes are there? Count them from `y`: `y.max() + 1`.",
+                lambda: _seven_classes,
+            ),
+            Misconception(
+                "one number for all features",
+                lambda a: _does_not_fit(a) or _gives(a, _number_means(*_points())),
+                "Has each mean as many numbers as a picture has features? `mean()` without `axis=0` "
+                "gives one number for all features.",
+                lambda: _number_means,
+            ),
+            Misconception(
+                "only the training features moved",
+                lambda a: _gives(a, _centred(*_points())),
+                "You subtracted a mean from the training features, but not from the queries. Leave "
+                "both as they are.",
+                lambda: _centred,
+            ),
+            Misconception(
                 "sums",
                 lambda a: _gives(a, _nearest_sum(*_points())),
-                "That compares with the *sum* of each class, which grows with its pictures. Take "
+                "That compares with the sum of each class, which grows with its pictures. Take "
                 "the mean.",
                 lambda: _nearest_sum,
             ),
@@ -366,7 +432,7 @@ EXERCISES = (
             Misconception(
                 "median",
                 lambda a: _gives(a, _nearest_median(*_points())),
-                "That takes the *median* of each class. Take the mean.",
+                "That takes the median of each class. Take the mean.",
                 lambda: _nearest_median,
             ),
             Misconception(

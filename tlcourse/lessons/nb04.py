@@ -1,6 +1,9 @@
 """Notebook 04: numbers that learn, freezing, stored features, BatchNorm's averages."""
 
-from typing import Any
+import copy
+import re
+from collections import OrderedDict
+from typing import Any, NamedTuple
 
 from tlcourse._exercise import Exercise, Misconception, close, number, same_set
 from tlcourse._prediction import Prediction
@@ -11,7 +14,12 @@ PREDICTIONS = (
     Prediction(
         id="04.A",
         question="What does a body in training mode do to the accuracy?",
-        options=("higher", "about the same", "lower"),
+        options=(
+            "higher",
+            "about the same",
+            "lower by up to 5 points",
+            "lower by more than 5 points",
+        ),
         figure="Figure 2",
         look="Compare the two lines: if they overlap, three trainings do not tell the two apart.",
     ),
@@ -29,33 +37,57 @@ PREDICTIONS = (
         unit="times",
         within=3,
         figure="Figure 4",
-        look="Compare the second bar with the last one.",
+        look="Divide the last number by the second.",
     ),
 )
 
 
 def _tiny() -> Any:
-    """Make a network with a BatchNorm, whose average moves in training mode."""
+    """Make a small network of which several parts behave differently in training mode."""
     from torch import nn
 
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).train()
+    parts = {
+        "conv": nn.Conv2d(3, 4, 3),
+        "norm": nn.BatchNorm2d(4),
+        "relu": nn.ReLU(),
+        "pool": nn.AdaptiveAvgPool2d(1),
+        "flat": nn.Flatten(),
+        "norm_of_rows": nn.BatchNorm1d(4),
+        "dropout": nn.Dropout(),
+        "classifier": nn.Linear(4, 2),
+    }
+    return nn.Sequential(OrderedDict(parts)).train()
 
 
-def _frozen(answer: Any) -> tuple[bool, bool]:
-    """Whether a network that the learner's function froze has no gradients, and no moving average."""
+class _State(NamedTuple):
+    """What a network looks like after the learner's function froze it."""
+
+    same: bool  # the function changed the network that it was given, and no copy
+    learns: float  # share of the parameters with a gradient
+    still: bool  # no BatchNorm average moved when pictures went through
+    evaluates: bool  # all of it is in evaluation mode
+
+
+def _state(answer: Any) -> _State:
     import torch
 
     if not callable(answer):
         raise TypeError("not a function")
     net = _tiny()
     found = answer(net)
-    if found is None:
-        raise ValueError("nothing was returned")
-    before = found[1].running_mean.clone()
+    if not _is_network(found):
+        raise ValueError("no network was returned")
+    norms = [m for m in found.modules() if getattr(m, "running_mean", None) is not None]
+    before = [m.running_mean.clone() for m in norms]
     with torch.no_grad():
         found(torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0)) + 3)
-    still = bool(torch.equal(before, found[1].running_mean))
-    return not any(p.requires_grad for p in found.parameters()), still
+    learns = [p.requires_grad for p in found.parameters()]
+    return _State(
+        same=found is net,
+        learns=sum(learns) / len(learns),
+        still=all(torch.equal(old, m.running_mean) for old, m in zip(before, norms, strict=True)),
+        evaluates=not any(m.training for m in found.modules()),
+    )
 
 
 def _freeze(net: Any) -> Any:
@@ -76,17 +108,37 @@ def _neither(net: Any) -> Any:
     return net
 
 
+def _a_copy(net: Any) -> Any:
+    return _freeze(copy.deepcopy(net))
+
+
+def _all_but_the_classifier(net: Any) -> Any:
+    for name, parameter in net.named_parameters():
+        if "classifier" not in name:
+            parameter.requires_grad_(False)
+    return net.eval()
+
+
+def _still_averages(net: Any) -> Any:
+    for module in net.modules():
+        if hasattr(module, "momentum"):
+            module.momentum = 0.0
+    return _only_gradients(net)
+
+
 def _without_return(net: Any) -> None:
     _freeze(net)
 
 
 def _letters(answer: Any) -> Any:
-    """The letters of an answer; a text such as "A, D" will do."""
-    return [c for c in answer if c not in " ,;+&"] if isinstance(answer, str) else answer
+    """The letters of an answer; texts such as "A, D", "AD" or "A and D" will do."""
+    texts = [answer] if isinstance(answer, str) else list(answer)
+    without = [re.sub(r"\b(and|or)\b", " ", text, flags=re.IGNORECASE) for text in texts]
+    return [c.upper() for text in without for c in text if c.isalpha()]
 
 
 def _names(answer: Any, letter: str) -> bool:
-    return letter in {str(a).strip().lower() for a in _letters(answer)}
+    return letter in _letters(answer)
 
 
 def _called_already() -> Any:
@@ -165,8 +217,8 @@ EXERCISES = (
     Exercise(
         id="04.2",
         question="Write a function that freezes a whole network.",
-        right=lambda a: _frozen(a) == (True, True),
-        praise="No gradients, and no average moves.",
+        right=lambda a: _state(a) == _State(same=True, learns=0, still=True, evaluates=True),
+        praise="No gradients, no average moves, and a picture's answer is always the same.",
         misconceptions=(
             Misconception(
                 "called already",
@@ -182,19 +234,39 @@ EXERCISES = (
             ),
             Misconception(
                 "gradients only",
-                lambda a: _frozen(a) == (True, False),
-                "No gradients, good. But a BatchNorm average moved when pictures went through.",
+                lambda a: _state(a)[:3] == (True, 0, False),
+                "No gradients, good. But a BatchNorm average moved when pictures went through. (There "
+                "is more than one kind of BatchNorm layer.)",
                 lambda: _only_gradients,
             ),
             Misconception(
                 "mode only",
-                lambda a: _frozen(a) == (False, True),
+                lambda a: _state(a)[:3] == (True, 1, True),
                 "The averages stand still, good. But the parameters may still learn.",
                 lambda: _only_mode,
             ),
             Misconception(
+                "some parameters",
+                lambda a: _state(a).same and 0 < _state(a).learns < 1,
+                "Some parameters may still learn. Freeze all of them, whatever their names are.",
+                lambda: _all_but_the_classifier,
+            ),
+            Misconception(
+                "training mode",
+                lambda a: _state(a) == (True, 0, True, False),
+                "The averages stand still, but the answer for a picture still depends on its batch, or "
+                "on chance. Use evaluation mode, for the whole network.",
+                lambda: _still_averages,
+            ),
+            Misconception(
+                "a copy",
+                lambda a: not _state(a).same,
+                "You froze a copy. The network that your function was given is as free as before.",
+                lambda: _a_copy,
+            ),
+            Misconception(
                 "neither",
-                lambda a: _frozen(a) == (False, False),
+                lambda a: _state(a)[:3] == (True, 1, False),
                 "Parameters may still learn, and BatchNorm averages still move.",
                 lambda: _neither,
             ),
@@ -204,7 +276,7 @@ EXERCISES = (
             "`parameter.requires_grad_(False)` for each of `net.parameters()`.",
             "`net.eval()` switches to evaluation mode and returns the network.",
         ),
-        otherwise="Your function has to return the network that it was given.",
+        otherwise="Your function has to freeze the network that it was given, and return it.",
         expects="a function that takes a network and returns it",
     ),
     Exercise(
@@ -221,22 +293,30 @@ EXERCISES = (
             ),
             Misconception(
                 "random crops",
-                lambda a: _names(a, "b"),
+                lambda a: _names(a, "B"),
                 "With random crops the picture is another one each time. Which features would you "
                 "store?",
                 ["A", "B", "D"],
             ),
             Misconception(
                 "training mode",
-                lambda a: _names(a, "c") and not _names(a, "b"),
+                lambda a: _names(a, "C") and not _names(a, "B"),
                 "In training mode BatchNorm looks at the other pictures of the batch.",
                 ["A", "C", "D"],
             ),
             Misconception(
                 "a moving stage",
-                lambda a: _names(a, "e") and not _names(a, "b") and not _names(a, "c"),
+                lambda a: _names(a, "E") and not _names(a, "B") and not _names(a, "C"),
                 "If stage7 learns, what comes out behind it changes after each step.",
                 ["A", "D", "E"],
+            ),
+            Misconception(
+                "no such letter",
+                lambda a: (
+                    bool(set(_letters(a)) - set("ABCDE")) and not set(_letters(a)) & set("BCE")
+                ),
+                "One of your letters is none of the five. They go from A to E: there is no F.",
+                ["A", "D", "F"],
             ),
             Misconception(
                 "epochs",
@@ -256,7 +336,7 @@ EXERCISES = (
     Exercise(
         id="04.4",
         question="After how many batches has a BatchNorm's mean gone 90 % of the way?",
-        right=lambda a: close(a, _BATCHES, absolute=0.5),
+        right=lambda a: close(a, _BATCHES, absolute=1e-3),
         praise="An epoch of our drawings in batches of 4 has three times as many.",
         misconceptions=(
             Misconception(
@@ -274,9 +354,15 @@ EXERCISES = (
             ),
             Misconception(
                 "one too few",
-                lambda a: close(a, 21, absolute=0.5),
+                lambda a: close(a, 21, absolute=0.01),
                 "After 21 batches a little more than a tenth is still left.",
                 21,
+            ),
+            Misconception(
+                "not rounded",
+                lambda a: 21.01 < number(a) < 21.99,
+                "Nearly: a batch is whole, so round up.",
+                21.85,
             ),
             Misconception(
                 "the other way round",
