@@ -105,7 +105,7 @@ def reveal(question: str, answer: Any, *, also: Iterable[Any] = ()) -> Reply:
     if equal:
         *names, last = (asked.told(other) for other in equal)
         listed = f"{', '.join(names)} and {last}" if names else last
-        says += f" It cannot be told apart from {listed}."
+        says += f" Its data also allow: {listed}."
     kept = asked.read(_progress_file.entry(asked.id).get("guess"))
     if kept is None:
         return Reply("no guess", f"{says} {asked.look}", None, found)
