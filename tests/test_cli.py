@@ -282,6 +282,8 @@ def test_ctrl_c_still_writes_the_report(site, tmp_path):
         env={**os.environ, "PYTHONPATH": str(site)},
         stderr=subprocess.PIPE,
         text=True,
+        # A shell's background job, as the tests may be, has Ctrl-C switched off for all its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:
         deadline = time.monotonic() + 120
         while not (tmp_path / "notebooks" / "waiting").exists() and time.monotonic() < deadline:
