@@ -52,6 +52,15 @@ class Exercise:
     expects: str
 
 
+def wrong_number(
+    name: str, value: float, says: str, *, rel: float | None = None, absolute: float | None = None
+) -> Misconception:
+    """Return a misconception that shows in one number; `rel` and `absolute` as in `close`."""
+    return Misconception(
+        name, lambda answer: close(answer, value, rel=rel, absolute=absolute), says, value
+    )
+
+
 def number(answer: Any) -> float:
     """Return a Python, NumPy or PyTorch scalar, or a number that is written as a text, as a float.
 

@@ -2,7 +2,8 @@
 
 Each module holds `EXERCISES`, a tuple of `tlcourse._exercise.Exercise`, and `PREDICTIONS`, a tuple
 of `tlcourse._prediction.Prediction`. Answers to the exercises live here, so this is the folder not
-to open before you have tried.
+to open before you have tried. `_tries00.py` and so on hold what these modules call: functions that
+try an answer, and wrong answers to try them with.
 """
 
 import importlib
@@ -12,5 +13,6 @@ from types import ModuleType
 
 def modules() -> list[ModuleType]:
     """The module of each notebook, in their order."""
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    found = (module.name for module in pkgutil.iter_modules(__path__))
+    names = sorted(name for name in found if not name.startswith("_"))
     return [importlib.import_module(f"{__name__}.{name}") for name in names]

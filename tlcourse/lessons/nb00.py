@@ -1,81 +1,29 @@
 """Questions of notebook 00: shapes, days, megabytes, and a first function."""
 
-import inspect
-from collections.abc import Callable
-from typing import Any
-
-from tlcourse._exercise import Exercise, Misconception, close, number, same_sequence, same_text
+from tlcourse._exercise import (
+    Exercise,
+    Misconception,
+    close,
+    number,
+    same_sequence,
+    same_text,
+    wrong_number,
+)
 from tlcourse._prediction import Prediction
-
-_DAYS = 1_280_000 * 300 / 2000 / 86_400
-_MEGABYTES = 4_652_008 * 4 / 1e6
-
-
-def _try_on(answer: Callable[[Any], Any], name: str) -> Any:
-    """Call the learner's function on one of the photographs."""
-    from tlcourse.tasks import photographs
-
-    if not callable(answer):
-        raise TypeError("not a function")
-    return answer(photographs(name)[name])
-
-
-def _names_both(answer: Any) -> bool:
-    cat = same_text(_try_on(answer, "chelsea"), "tiger cat")
-    return cat and same_text(_try_on(answer, "coffee"), "espresso")
-
-
-def _without_return(picture: Any) -> None:
-    picture.copy()
-
-
-def _always_says(word: str) -> Callable[[Any], Any]:
-    return lambda picture: word
-
-
-def _takes_one(answer: Callable[..., Any]) -> bool:
-    try:
-        inspect.signature(answer).bind("a picture")
-    except TypeError:
-        return False
-    return True
-
-
-def _table(picture: Any) -> Any:
-    import pandas as pd
-
-    return pd.DataFrame({"class": ["tiger cat"], "probability": [0.39]})
-
-
-def _entries(value: Any) -> list[Any]:
-    """The members of a column, a row, an array or a tensor; none for anything else."""
-    if not hasattr(value, "shape") or hasattr(value, "columns"):
-        return []
-    members = (value.reshape(-1) if hasattr(value, "reshape") else value).tolist()
-    return members if len(members) > 1 else []
-
-
-def _several(value: Any) -> bool:
-    """Whether it is a list or an array of values, but none of the forms with a reply of their own."""
-    if isinstance(value, str) or hasattr(value, "columns"):
-        return False
-    if hasattr(value, "shape"):
-        members = _entries(value)
-        return 1 < len(members) < 1000 and not any(isinstance(v, str) for v in members)
-    return len(value) > 1
-
-
-def _column(picture: Any) -> Any:
-    import pandas as pd
-
-    return pd.Series(["tiger cat", "tabby", "Egyptian cat", "lynx", "carton"], name="class")
-
-
-def _scores(picture: Any) -> Any:
-    import torch
-
-    return torch.zeros(1, 1000)
-
+from tlcourse.lessons._tries00 import (
+    DAYS,
+    MEGABYTES,
+    always_says,
+    column,
+    entries,
+    names_both,
+    scores,
+    several,
+    table,
+    takes_one,
+    try_on,
+    without_return,
+)
 
 EXERCISES = (
     Exercise(
@@ -124,7 +72,7 @@ EXERCISES = (
                 "the output itself",
                 lambda a: tuple(a.shape) in ((8, 1000), (1, 1000)),
                 "You gave the output itself. Its shape is asked: add `.shape`.",
-                lambda: _scores(None),
+                lambda: scores(None),
             ),
         ),
         hints=(
@@ -138,44 +86,35 @@ EXERCISES = (
     Exercise(
         id="00.2",
         question="How many days does the training take at 2000 pictures per second?",
-        right=lambda a: close(a, _DAYS, rel=0.02),
+        right=lambda a: close(a, DAYS, rel=0.02),
         praise="A GPU turns years into days. It is still you who pays for each of them.",
         misconceptions=(
-            Misconception(
+            wrong_number(
                 "one epoch only",
-                lambda a: close(a, _DAYS / 300, rel=0.02),
+                DAYS / 300,
                 "That is one look at the pictures. How many times are they all looked at?",
-                _DAYS / 300,
+                rel=0.02,
             ),
-            Misconception(
-                "seconds",
-                lambda a: close(a, _DAYS * 86_400, rel=0.02),
-                "Those are seconds. The question asks for days.",
-                _DAYS * 86_400,
+            wrong_number(
+                "seconds", DAYS * 86_400, "Those are seconds. The question asks for days.", rel=0.02
             ),
-            Misconception(
-                "hours",
-                lambda a: close(a, _DAYS * 24, rel=0.02),
-                "Those are hours. The question asks for days.",
-                _DAYS * 24,
+            wrong_number(
+                "hours", DAYS * 24, "Those are hours. The question asks for days.", rel=0.02
             ),
-            Misconception(
-                "minutes",
-                lambda a: close(a, _DAYS * 1440, rel=0.02),
-                "Those are minutes. The question asks for days.",
-                _DAYS * 1440,
+            wrong_number(
+                "minutes", DAYS * 1440, "Those are minutes. The question asks for days.", rel=0.02
             ),
-            Misconception(
+            wrong_number(
                 "without the speed",
-                lambda a: close(a, _DAYS * 2000, rel=0.02),
+                DAYS * 2000,
                 "That is one picture per second. Where is the speed of this GPU?",
-                _DAYS * 2000,
+                rel=0.02,
             ),
-            Misconception(
+            wrong_number(
                 "pictures, not time",
-                lambda a: close(a, 1_280_000 * 300, rel=0.02),
-                "That is how many pictures the network sees. How long does that take?",
                 1_280_000 * 300,
+                "That is how many pictures the network sees. How long does that take?",
+                rel=0.02,
             ),
             Misconception(
                 "rounded",
@@ -189,17 +128,17 @@ EXERCISES = (
                 "That is one epoch, and not in days. Two steps are missing.",
                 640,
             ),
-            Misconception(
+            wrong_number(
                 "millions left out",
-                lambda a: close(a, _DAYS / 1e6, rel=0.02),
+                DAYS / 1e6,
                 "1.28 *million* pictures: write `1_280_000`.",
-                _DAYS / 1e6,
+                rel=0.02,
             ),
             Misconception(
                 "too short a day",
-                lambda a: any(close(a, _DAYS * 86_400 / n, rel=0.02) for n in (43_200, 14_400)),
+                lambda a: any(close(a, DAYS * 86_400 / n, rel=0.02) for n in (43_200, 14_400)),
                 "Nearly. How many seconds has a day? Count hours, minutes and seconds again.",
-                _DAYS * 2,
+                DAYS * 2,
             ),
             Misconception(
                 "multiplied by the speed",
@@ -220,39 +159,36 @@ EXERCISES = (
     Exercise(
         id="00.3",
         question="How many MB do weights, gradients and Adam's numbers take?",
-        right=lambda a: close(a, 4 * _MEGABYTES, rel=0.01),
+        right=lambda a: close(a, 4 * MEGABYTES, rel=0.01),
         praise="Four times the weights, and no picture has come in yet.",
         misconceptions=(
-            Misconception(
+            wrong_number(
                 "weights only",
-                lambda a: close(a, _MEGABYTES, rel=0.01),
+                MEGABYTES,
                 "That is the size of the weights alone, as in the file. What else is kept? (Or you "
                 "counted all numbers, and forgot that each takes 4 bytes.)",
-                _MEGABYTES,
+                rel=0.01,
             ),
-            Misconception(
+            wrong_number(
                 "one optimiser number",
-                lambda a: close(a, 3 * _MEGABYTES, rel=0.01),
+                3 * MEGABYTES,
                 "That would be right for one remembered number per weight. How many has Adam?",
-                3 * _MEGABYTES,
+                rel=0.01,
             ),
-            Misconception(
+            wrong_number(
                 "no gradients or no weights",
-                lambda a: close(a, 2 * _MEGABYTES, rel=0.01),
+                2 * MEGABYTES,
                 "Something is missing. Count again how many numbers belong to each weight.",
-                2 * _MEGABYTES,
+                rel=0.01,
             ),
-            Misconception(
+            wrong_number(
                 "mebibytes",
-                lambda a: close(a, 4 * _MEGABYTES * 1e6 / 2**20, rel=0.01),
+                4 * MEGABYTES * 1e6 / 2**20,
                 "You divided by 1024 twice. Here 1 MB is 1,000,000 bytes.",
-                4 * _MEGABYTES * 1e6 / 2**20,
+                rel=0.01,
             ),
-            Misconception(
-                "bytes",
-                lambda a: close(a, 4 * _MEGABYTES * 1e6, rel=0.01),
-                "Those are bytes. Divide to get megabytes.",
-                4 * _MEGABYTES * 1e6,
+            wrong_number(
+                "bytes", 4 * MEGABYTES * 1e6, "Those are bytes. Divide to get megabytes.", rel=0.01
             ),
             Misconception(
                 "numbers, not bytes",
@@ -263,22 +199,22 @@ EXERCISES = (
             ),
             Misconception(
                 "another unit",
-                lambda a: any(close(a, 4 * _MEGABYTES * f, rel=0.01) for f in (1e3, 1e-3)),
+                lambda a: any(close(a, 4 * MEGABYTES * f, rel=0.01) for f in (1e3, 1e-3)),
                 "The digits are right, the unit is not. Megabytes: divide the bytes by 1,000,000.",
-                4 * _MEGABYTES / 1e3,
+                4 * MEGABYTES / 1e3,
             ),
-            Misconception(
+            wrong_number(
                 "one number too many",
-                lambda a: close(a, 5 * _MEGABYTES, rel=0.01),
+                5 * MEGABYTES,
                 "You counted five numbers for each weight. Adam's two replace the momentum, they do "
                 "not come on top of it.",
-                5 * _MEGABYTES,
+                rel=0.01,
             ),
-            Misconception(
+            wrong_number(
                 "eight bytes",
-                lambda a: close(a, 8 * _MEGABYTES, rel=0.01),
+                8 * MEGABYTES,
                 "That would be right for numbers of 8 bytes. Here each takes 4.",
-                8 * _MEGABYTES,
+                rel=0.01,
             ),
         ),
         hints=(
@@ -293,7 +229,7 @@ EXERCISES = (
     Exercise(
         id="00.4",
         question="Write a function: picture -> name of the most probable class.",
-        right=_names_both,
+        right=names_both,
         praise="This is pattern 1, a pre-trained network used as it is, in your own words.",
         misconceptions=(
             Misconception(
@@ -304,74 +240,74 @@ EXERCISES = (
             ),
             Misconception(
                 "no argument",
-                lambda a: callable(a) and not _takes_one(a),
+                lambda a: callable(a) and not takes_one(a),
                 "The check calls your function with one argument, a picture. Yours does not take one.",
                 lambda: lambda: "tiger cat",
             ),
             Misconception(
                 "nothing",
-                lambda a: _try_on(a, "chelsea") is None,
+                lambda a: try_on(a, "chelsea") is None,
                 "Your function returns nothing. Does it end with `return`?",
-                lambda: _without_return,
+                lambda: without_return,
             ),
             Misconception(
                 "one in a list",
                 lambda a: (
-                    same_text(_try_on(a, "chelsea")[0], "tiger cat")
-                    and len(_try_on(a, "chelsea")) == 1
+                    same_text(try_on(a, "chelsea")[0], "tiger cat")
+                    and len(try_on(a, "chelsea")) == 1
                 ),
                 "Your function returns a list with the name in it. Return the name itself.",
                 lambda: lambda picture: ["tiger cat"],
             ),
             Misconception(
                 "the index",
-                lambda a: number(_try_on(a, "chelsea")) == 282,
+                lambda a: number(try_on(a, "chelsea")) == 282,
                 "Your function returns the number of the class. Whose list turns it into a name?",
                 lambda: lambda picture: 282 if picture.size == (451, 300) else 967,
             ),
             Misconception(
                 "the probability",
-                lambda a: 0 < number(_try_on(a, "chelsea")) < 1,
+                lambda a: 0 < number(try_on(a, "chelsea")) < 1,
                 "Your function returns how probable the class is. The question asks which one.",
                 lambda: lambda picture: 0.39,
             ),
             Misconception(
                 "the largest score",
-                lambda a: (score := number(_try_on(a, "chelsea"))) > 1 and score != round(score),
+                lambda a: (score := number(try_on(a, "chelsea"))) > 1 and score != round(score),
                 "That is the largest score. Which class has it?",
                 lambda: lambda picture: 8.25,
             ),
             Misconception(
                 "a column or a row",
-                lambda a: any(isinstance(v, str) for v in _entries(_try_on(a, "chelsea"))),
+                lambda a: any(isinstance(v, str) for v in entries(try_on(a, "chelsea"))),
                 "Your function returns several entries of the table. Take the first name: "
                 "`table['class'][0]`.",
-                lambda: _column,
+                lambda: column,
             ),
             Misconception(
                 "a table",
-                lambda a: hasattr(_try_on(a, "chelsea"), "columns"),
+                lambda a: hasattr(try_on(a, "chelsea"), "columns"),
                 "Your function returns a table. Take the first entry of its column `class`.",
-                lambda: _table,
+                lambda: table,
             ),
             Misconception(
                 "the scores",
-                lambda a: 1000 in _try_on(a, "chelsea").shape,
+                lambda a: 1000 in try_on(a, "chelsea").shape,
                 "Your function returns all 1000 scores. Which is the largest, and what is its name?",
-                lambda: _scores,
+                lambda: scores,
             ),
             Misconception(
                 "several",
-                lambda a: _several(_try_on(a, "chelsea")),
+                lambda a: several(try_on(a, "chelsea")),
                 "Your function returns several values. Return only the first name.",
                 lambda: lambda picture: ["tiger cat", "Egyptian cat"],
             ),
             Misconception(
                 "always the same",
-                lambda a: same_text(_try_on(a, "chelsea"), "tiger cat"),
+                lambda a: same_text(try_on(a, "chelsea"), "tiger cat"),
                 "Right for the cat, but not for another picture. Does your function use its own "
                 "argument, or the variable of an earlier cell?",
-                lambda: _always_says("tiger cat"),
+                lambda: always_says("tiger cat"),
             ),
         ),
         hints=(

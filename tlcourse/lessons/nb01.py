@@ -1,173 +1,21 @@
 """Questions of notebook 01: find a layer, tensors that do not fit, neighbours, a transplant."""
 
-import inspect
-from collections.abc import Callable, Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Any
-
 from tlcourse._exercise import Exercise, Misconception, number, same_set, same_text
 from tlcourse._prediction import Prediction
-
-if TYPE_CHECKING:
-    from torch import nn
-
-_STEM = ("conv_stem.", "bn1.")
-
-
-@cache
-def _share_of_own_kind(
-    layer: str, n: int = 1, split: str = "all", weights: str = "imagenet"
-) -> float:
-    """Share of the nearest neighbours of ants and bees that are of the photograph's own kind."""
-    import numpy as np
-
-    from tlcourse.features import load_features
-    from tlcourse.neighbours import nearest
-
-    shipped = load_features("hymenoptera", weights=weights)
-    of = np.ones(len(shipped.y), bool) if split == "all" else shipped.split == split
-    y = shipped.y[of]
-    found, _ = nearest(shipped.x[layer][of], range(len(y)), n)
-    return float((y[found] == y[:, None]).mean())
-
-
-def _two(answer: Any) -> list[float]:
-    """The learner's two numbers, also where each is NumPy's or PyTorch's."""
-    if isinstance(answer, dict):
-        answer = answer["stage1"], answer["embedding"]
-    first, second = answer.tolist() if hasattr(answer, "tolist") else answer
-    return [number(first), number(second)]
-
-
-def _near(
-    answer: Any, shallow: float, deep: float, factor: float = 1.0, within: float = 0.01
-) -> bool:
-    """Whether two numbers are these two shares, or `factor` times them."""
-    a, b = _two(answer)
-    return abs(a / factor - shallow) < within and abs(b / factor - deep) < within
-
-
-def _shares(**options: Any) -> tuple[float, float]:
-    return _share_of_own_kind("stage1", **options), _share_of_own_kind("embedding", **options)
-
-
-class _Operation:
-    """What a learner's transplant did to two fresh networks.
-
-    Attributes:
-        taken: Names of the stem's tensors that are now the donor's.
-        missing: Names of the stem's tensors that are not.
-        beyond: Whether another part of the receiver changed.
-        donor_moved: Whether the donor changed.
-        shared: Whether the two networks now hold one tensor in common.
-        other: Whether another network came back, and the receiver is as before.
-    """
-
-    def __init__(self, answer: Any) -> None:
-        import torch
-
-        if not callable(answer):
-            raise TypeError("not a function")
-        donor, receiver = _network(1), _network(2)
-        given, before = _copied(donor), _copied(receiver)
-        returned = answer(donor, receiver)
-        after = receiver.state_dict()
-        stem = [name for name in before if name.startswith(_STEM)]
-        stem = [name for name in stem if not name.endswith("num_batches_tracked")]
-        self.taken = [name for name in stem if torch.equal(after[name], given[name])]
-        self.missing = [name for name in stem if name not in self.taken]
-        self.beyond = any(
-            not torch.equal(after[name], tensor)
-            for name, tensor in before.items()
-            if not name.startswith(_STEM)
-        )
-        self.donor_moved = any(
-            not torch.equal(tensor, given[name]) for name, tensor in donor.state_dict().items()
-        )
-        theirs = {tensor.data_ptr() for tensor in donor.state_dict().values()}
-        self.shared = any(tensor.data_ptr() in theirs for tensor in after.values())
-        self.other = (
-            isinstance(returned, torch.nn.Module) and returned is not receiver and not self.taken
-        )
-
-    @property
-    def clean(self) -> bool:
-        """Whether nothing happened that should not."""
-        return not (self.beyond or self.donor_moved or self.shared or self.other)
-
-
-def _network(seed: int) -> "nn.Module":
-    """A fresh network of the course's kind, whose BatchNorm has seen something."""
-    import timm
-    import torch
-
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        network: nn.Module = timm.create_model("tf_efficientnet_lite0").eval()
-        with torch.no_grad():
-            for tensor in network.state_dict().values():
-                if tensor.ndim == 1:  # those of BatchNorm are the same in all fresh networks
-                    tensor.copy_(torch.rand_like(tensor) + 0.5)
-    return network
-
-
-def _takes_two(answer: Callable[..., Any]) -> bool:
-    try:
-        inspect.signature(answer).bind("donor", "receiver")
-    except TypeError:
-        return False
-    return True
-
-
-def _copied(network: "nn.Module") -> dict[str, Any]:
-    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
-
-
-def _copies(*parts: str, only: Sequence[str] = ()) -> Callable[[Any, Any], None]:
-    """A transplant of some parts, or of only some of their tensors."""
-
-    def transplant(donor: Any, receiver: Any) -> None:
-        for part in parts:
-            given = getattr(donor, part).state_dict() if part else donor.state_dict()
-            given = {name: t for name, t in given.items() if not only or name in only}
-            (getattr(receiver, part) if part else receiver).load_state_dict(given, strict=False)
-
-    return transplant
-
-
-def _shares_modules(donor: Any, receiver: Any) -> None:
-    receiver.conv_stem, receiver.bn1 = donor.conv_stem, donor.bn1
-
-
-def _stem_of(network: Any) -> dict[str, Any]:
-    return {name: t for name, t in network.state_dict().items() if name.startswith(_STEM)}
-
-
-def _loads_into_the_whole(donor: Any, receiver: Any) -> None:
-    receiver.load_state_dict(_stem_of(donor))
-
-
-def _loads_long_names(donor: Any, receiver: Any) -> None:
-    for part in (receiver.conv_stem, receiver.bn1):
-        part.load_state_dict(_stem_of(donor))
-
-
-def _refused(answer: Any) -> str:
-    """What `load_state_dict` says to a learner's transplant, if it refuses."""
-    try:
-        answer(_network(1), _network(2))
-    except RuntimeError as error:
-        return str(error)
-    return ""
-
-
-def _makes_another(donor: Any, receiver: Any) -> Any:
-    import copy
-
-    other = copy.deepcopy(receiver)
-    _copies("conv_stem", "bn1")(donor, other)
-    return other
-
+from tlcourse.lessons._tries01 import (
+    Operation,
+    copies,
+    loads_into_the_whole,
+    loads_long_names,
+    makes_another,
+    near,
+    refused,
+    shares_modules,
+    shares_of,
+    small_network,
+    takes_two,
+    two,
+)
 
 EXERCISES = (
     Exercise(
@@ -326,75 +174,79 @@ EXERCISES = (
         id="01.3",
         question="On what share of the ants and bees is the nearest photograph of the same kind, by "
         "stage1 and by the embedding?",
-        right=lambda a: _near(a, *_shares()),
+        right=lambda a: near(a, *shares_of()),
         praise="By lines and colours, ants and bees are mixed almost as by chance. Deep in the network "
         "they lie apart, and nobody has trained anything on these labels.",
         misconceptions=(
             Misconception(
                 "swapped",
-                lambda a: _near(a, *_shares()[::-1]),
+                lambda a: near(a, *shares_of()[::-1]),
                 "Both numbers are right. First comes stage1, then the embedding.",
-                lambda: _shares()[::-1],
+                lambda: shares_of()[::-1],
             ),
             Misconception(
                 "per cent",
-                lambda a: _near(a, *_shares(), factor=100),
+                lambda a: near(a, *shares_of(), factor=100),
                 "Right, in per cent. Give two numbers from 0 to 1.",
-                lambda: [100 * share for share in _shares()],
+                lambda: [100 * share for share in shares_of()],
             ),
             Misconception(
                 "counts",
-                lambda a: _near(a, *_shares(), factor=397),
+                lambda a: near(a, *shares_of(), factor=397),
                 "Those are how many. Divide by the number of photographs.",
-                lambda: [397 * share for share in _shares()],
+                lambda: [397 * share for share in shares_of()],
             ),
             Misconception(
                 "the other kind",
-                lambda a: _near(a, *(1 - share for share in _shares())),
+                lambda a: near(a, *(1 - share for share in shares_of())),
                 "Those are the shares of neighbours of the *other* kind.",
-                lambda: [1 - share for share in _shares()],
+                lambda: [1 - share for share in shares_of()],
             ),
             Misconception(
                 "four neighbours",
-                lambda a: _near(a, *_shares(n=4), within=0.004),
+                lambda a: near(a, *shares_of(n=4), within=0.004),
                 "That is with four neighbours each. Take only the nearest: `n = 1`.",
-                lambda: _shares(n=4),
+                lambda: shares_of(n=4),
             ),
             Misconception(
                 "one split",
                 lambda a: any(
-                    _near(a, *_shares(split=split), within=0.004) for split in ("train", "val")
+                    near(a, *shares_of(split=split), within=0.004) for split in ("train", "val")
                 ),
                 "That is one split only. Take all 397 photographs.",
-                lambda: _shares(split="val"),
+                lambda: shares_of(split="val"),
             ),
             Misconception(
                 "random weights",
-                lambda a: _near(a, *_shares(weights="random0")),
+                lambda a: near(a, *shares_of(weights="random0")),
                 "Those are the features of random weights, as `shipped` of section 8 has them at its end. "
                 "Load the features again: `tl.load_features('hymenoptera')`.",
-                lambda: _shares(weights="random0"),
+                lambda: shares_of(weights="random0"),
             ),
             Misconception(
                 "themselves",
-                lambda a: min(_two(a)) == max(_two(a)) == 1,
+                lambda a: min(two(a)) == max(two(a)) == 1,
                 "Every photograph is nearest to itself. Leave it out, as `nearest` does.",
                 (1.0, 1.0),
             ),
             Misconception(
                 "one of the two",
                 lambda a: (
-                    [abs(x - y) < 0.01 for x, y in zip(_two(a), _shares(), strict=True)]
+                    [abs(x - y) < 0.01 for x, y in zip(two(a), shares_of(), strict=True)]
                     in ([True, False], [False, True])
-                    and not _near(a, *_shares(weights="random0"), within=0.004)
+                    and not near(a, *shares_of(weights="random0"), within=0.004)
                     and not any(
-                        _near(a, *options, within=0.004)
-                        for options in (_shares(n=4), _shares(split="train"), _shares(split="val"))
+                        near(a, *options, within=0.004)
+                        for options in (
+                            shares_of(n=4),
+                            shares_of(split="train"),
+                            shares_of(split="val"),
+                        )
                     )
                 ),
                 "One of your two numbers is right. Do the same for the other layer: only its name "
                 "changes.",
-                lambda: (_shares()[0], 0.5),
+                lambda: (shares_of()[0], 0.5),
             ),
             Misconception(
                 "one number",
@@ -450,7 +302,7 @@ EXERCISES = (
     Exercise(
         id="01.5",
         question="Write a function that copies the stem of one network into another.",
-        right=lambda a: (did := _Operation(a)).clean and not did.missing,
+        right=lambda a: (did := Operation(a)).clean and not did.missing,
         praise="The stem of the receiver now computes what the donor's does, and the two stay apart. "
         "Any part can be transplanted like this.",
         misconceptions=(
@@ -458,79 +310,79 @@ EXERCISES = (
                 "not yet a function",
                 lambda a: hasattr(a, "state_dict"),
                 "That is a network. Give the function, without brackets: `answer = transplant`.",
-                lambda: _network(0),
+                lambda: small_network(0),
             ),
             Misconception(
                 "other arguments",
-                lambda a: callable(a) and not hasattr(a, "state_dict") and not _takes_two(a),
+                lambda a: callable(a) and not hasattr(a, "state_dict") and not takes_two(a),
                 "The check calls your function with two networks: first the donor, then the receiver. "
                 "Yours does not take two.",
                 lambda: lambda donor: donor,
             ),
             Misconception(
                 "the whole network loads a part",
-                lambda a: "Missing key" in (said := _refused(a)) and "EfficientNet" in said,
+                lambda a: "Missing key" in (said := refused(a)) and "EfficientNet" in said,
                 "`load_state_dict` of the whole network wants all names. Use that of each module.",
-                lambda: _loads_into_the_whole,
+                lambda: loads_into_the_whole,
             ),
             Misconception(
                 "a module loads long names",
-                lambda a: "Missing key" in (said := _refused(a)) and "EfficientNet" not in said,
+                lambda a: "Missing key" in (said := refused(a)) and "EfficientNet" not in said,
                 "A module calls its tensors by shorter names, such as `weight`. Take the `state_dict()` "
                 "of the same module of the donor.",
-                lambda: _loads_long_names,
+                lambda: loads_long_names,
             ),
             Misconception(
                 "shared",
-                lambda a: _Operation(a).shared,
+                lambda a: Operation(a).shared,
                 "The two networks now share the same tensors: train one, and the other changes with "
                 "it. Copy the *values*.",
-                lambda: _shares_modules,
+                lambda: shares_modules,
             ),
             Misconception(
                 "the wrong way",
-                lambda a: (did := _Operation(a)).donor_moved and not did.shared,
+                lambda a: (did := Operation(a)).donor_moved and not did.shared,
                 "Your function changed the donor. Which of the two is to receive?",
-                lambda: lambda donor, receiver: _copies("conv_stem", "bn1")(receiver, donor),
+                lambda: lambda donor, receiver: copies("conv_stem", "bn1")(receiver, donor),
             ),
             Misconception(
                 "everything",
-                lambda a: (did := _Operation(a)).beyond and not did.missing,
+                lambda a: (did := Operation(a)).beyond and not did.missing,
                 "More than the stem has changed. Copy `conv_stem` and `bn1` only.",
-                lambda: _copies(""),
+                lambda: copies(""),
             ),
             Misconception(
                 "without BatchNorm",
-                lambda a: (did := _Operation(a)).clean and did.taken == ["conv_stem.weight"],
+                lambda a: (did := Operation(a)).clean and did.taken == ["conv_stem.weight"],
                 "The convolution is copied. But the stem has a second module.",
-                lambda: _copies("conv_stem"),
+                lambda: copies("conv_stem"),
             ),
             Misconception(
                 "without the convolution",
-                lambda a: (did := _Operation(a)).clean and did.missing == ["conv_stem.weight"],
+                lambda a: (did := Operation(a)).clean and did.missing == ["conv_stem.weight"],
                 "BatchNorm is copied, the convolution before it is not.",
-                lambda: _copies("bn1"),
+                lambda: copies("bn1"),
             ),
             Misconception(
                 "without the averages",
                 lambda a: (
-                    (did := _Operation(a)).clean
+                    (did := Operation(a)).clean
                     and did.missing == ["bn1.running_mean", "bn1.running_var"]
                 ),
                 "Two tensors of BatchNorm are missing. `parameters()` does not list what was collected "
                 "as an average; `state_dict()` does.",
-                lambda: _copies("conv_stem", "bn1", only=("weight", "bias")),
+                lambda: copies("conv_stem", "bn1", only=("weight", "bias")),
             ),
             Misconception(
                 "another network",
-                lambda a: _Operation(a).other,
+                lambda a: Operation(a).other,
                 "Your function returns another network. Change `receiver` itself; nothing has to be "
                 "returned.",
-                lambda: _makes_another,
+                lambda: makes_another,
             ),
             Misconception(
                 "nothing happened",
-                lambda a: (did := _Operation(a)).clean and not did.taken,
+                lambda a: (did := Operation(a)).clean and not did.taken,
                 "The receiver is as before. `load_state_dict()` and `copy_()` change a network; "
                 "`state_dict()` alone only reads it.",
                 lambda: lambda donor, receiver: donor.state_dict(),

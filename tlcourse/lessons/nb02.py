@@ -1,135 +1,49 @@
 """Questions of notebook 02: cats, a baseline, a mended loader, sure and wrong."""
 
-from collections.abc import Callable
-from functools import cache
-from typing import Any
-
 import numpy as np
 
-from tlcourse._exercise import Exercise, Misconception, close, number, same_set
+from tlcourse._exercise import Exercise, Misconception, close, number, same_set, wrong_number
 from tlcourse._prediction import Prediction
-
-ANT, BEE = 310, 309  # their places among the 1000 ImageNet classes
-_CATS = ("tabby", "tiger cat", "Persian cat", "Siamese cat", "Egyptian cat")
-_EXACT = 1e-3  # of values from -1 to 1
-_BIG_CATS = {"cougar", "lynx", "leopard", "snow leopard", "jaguar", "lion", "tiger", "cheetah"}
-
-
-@cache
-def _n_right(split: str, *, all_classes: bool = False) -> int:
-    """Photographs of ants and bees that are right, by two scores or by all 1000."""
-    from tlcourse.features import load_features
-
-    shipped = load_features()
-    of = np.ones(len(shipped.y), bool) if split == "all" else shipped.split == split
-    is_bee = shipped.y[of] == 1
-    if all_classes:
-        best = shipped.logits[of].argmax(axis=1)
-        return int((best == np.where(is_bee, BEE, ANT)).sum())
-    return int(((shipped.logits[of, BEE] > shipped.logits[of, ANT]) == is_bee).sum())
-
-
-@cache
-def _classes() -> frozenset[str]:
-    """Names of the network's classes, in small letters."""
-    from torchvision.models import ResNet18_Weights
-
-    return frozenset(name.lower() for name in ResNet18_Weights.DEFAULT.meta["categories"])
-
-
-def _names(answer: Any) -> set[str]:
-    """The learner's names, in small letters. It raises for other things than texts."""
-    if isinstance(answer, str):
-        raise TypeError("one text is not a list")
-    return {name.strip().lower() for name in answer}
-
-
-@cache
-def _sure_of_something_else(
-    split: str = "val", *, any_class: bool = False, above: float = 0.5
-) -> int:
-    from tlcourse.features import load_features
-
-    shipped = load_features()
-    of = np.ones(len(shipped.y), bool) if split == "all" else shipped.split == split
-    scores = np.exp(shipped.logits[of] - shipped.logits[of].max(axis=1, keepdims=True))
-    p = scores / scores.sum(axis=1, keepdims=True)
-    best = p.argmax(axis=1)
-    neither = any_class | ((best != ANT) & (best != BEE))
-    return int(((p.max(axis=1) > above) & neither).sum())
-
-
-def _gives(answer: Any, black: float, white: float, within: float = 0.02) -> bool:
-    """Whether the learner's function maps 0 and 255 to these values (mean over colours)."""
-    import torch
-
-    if not callable(answer):
-        raise TypeError("not a function")
-    for level, expected in ((0.0, black), (255.0, white)):
-        mended = answer(torch.full((3, 224, 224), level))
-        if tuple(mended.shape) != (3, 224, 224):
-            return False
-        if not abs(float(mended.mean()) - expected) <= within:  # NaN is not near anything
-            return False
-    return True
-
-
-def _without_return(x: Any) -> None:
-    x / 255
-
-
-def _own_statistics(answer: Any) -> bool:
-    """Whether a picture of one grey gives NaN, or 0 whatever the grey."""
-    import torch
-
-    return bool(answer(torch.full((3, 224, 224), 255.0)).isnan().any()) or _gives(answer, 0.0, 0.0)
-
-
-def _by_preprocess(answer: Any) -> bool:
-    """Whether the function calls `backbone.preprocess`, which is made for pictures."""
-    used = {*answer.__code__.co_names}
-    return "preprocess" in used and not used & {"undo", "mean", "std"}
-
-
-def _on_black(answer: Any) -> Any:
-    import torch
-
-    return answer(torch.zeros(3, 224, 224))
-
-
-def _calls_preprocess(x: Any) -> Any:
-    from tlcourse.backbones import load_backbone
-
-    return load_backbone(device="cpu").preprocess(x)
-
-
-def _linear(divide: float, mean: float, std: float) -> Callable[[Any], Any]:
-    return lambda x: (x / divide - mean) / std
-
+from tlcourse.lessons._tries02 import (
+    BIG_CATS,
+    CATS,
+    EXACT,
+    by_preprocess,
+    calls_preprocess,
+    classes,
+    gives,
+    linear,
+    n_right,
+    names,
+    on_black,
+    own_statistics,
+    sure_of_something_else,
+    without_return,
+)
 
 EXERCISES = (
     Exercise(
         id="02.1",
         question="Which five classes of the network mean a house cat?",
-        right=lambda a: same_set(a, _CATS),
+        right=lambda a: same_set(a, CATS),
         praise="Add their probabilities, and you have a detector of cats.",
         misconceptions=(
             Misconception(
                 "big cats",
-                lambda a: bool({str(name).lower() for name in a} & _BIG_CATS),
+                lambda a: bool({str(name).lower() for name in a} & BIG_CATS),
                 "Cats of the wild are in your list. The question asks for house cats.",
-                [*_CATS, "cougar", "lynx"],
+                [*CATS, "cougar", "lynx"],
             ),
             Misconception(
                 "the word cat",
-                lambda a: bool(_names(a) & {"polecat", "madagascar cat", "catamaran"}),
+                lambda a: bool(names(a) & {"polecat", "madagascar cat", "catamaran"}),
                 "Having `cat` in the name does not make it one. And is one of them missing that "
                 "does not have the word in its name?",
                 ["tiger cat", "Persian cat", "Siamese cat", "Egyptian cat", "polecat"],
             ),
             Misconception(
                 "not a class",
-                lambda a: bool(_names(a) - _classes()),
+                lambda a: bool(names(a) - classes()),
                 "Your list has a name that is no class of the network. Look into `backbone.classes` "
                 "and copy the names from there.",
                 ["cat", "tabby cat"],
@@ -142,23 +56,23 @@ EXERCISES = (
             ),
             Misconception(
                 "some are missing",
-                lambda a: bool(_names(a)) and _names(a) < {n.lower() for n in _CATS},
+                lambda a: bool(names(a)) and names(a) < {n.lower() for n in CATS},
                 "All of these are right, but there are five.",
                 ["tabby", "tiger cat", "Egyptian cat"],
             ),
             Misconception(
                 "a neighbour too many",
                 lambda a: (
-                    _names(a) > {n.lower() for n in _CATS}
-                    and not _names(a) & _BIG_CATS
-                    and _names(a) <= _classes()
+                    names(a) > {n.lower() for n in CATS}
+                    and not names(a) & BIG_CATS
+                    and names(a) <= classes()
                 ),
                 "All five are there. So is something that is no cat at all.",
-                ["grey fox", *_CATS],
+                ["grey fox", *CATS],
             ),
             Misconception(
                 "one name",
-                lambda a: a.strip().lower() in {n.lower() for n in _CATS},
+                lambda a: a.strip().lower() in {n.lower() for n in CATS},
                 "One of them. Give all five, in a list: `[..., ...]`.",
                 "tabby",
             ),
@@ -174,52 +88,49 @@ EXERCISES = (
     Exercise(
         id="02.2",
         question="How many training photographs do the two scores get right?",
-        right=lambda a: close(a, _n_right("train"), absolute=0.5),
+        right=lambda a: close(a, n_right("train"), absolute=0.5),
         praise="You fitted nothing yourself, so for you both splits serve equally well. The network may "
         "have seen some of them.",
         misconceptions=(
             Misconception(
                 "a share",
-                lambda a: close(a, _n_right("train") / 195, absolute=0.006),
+                lambda a: close(a, n_right("train") / 195, absolute=0.006),
                 "The share is right. The question asks how many photographs.",
-                lambda: _n_right("train") / 195,
+                lambda: n_right("train") / 195,
             ),
             Misconception(
                 "per cent",
-                lambda a: close(a, 100 * _n_right("train") / 195, absolute=0.6),
+                lambda a: close(a, 100 * n_right("train") / 195, absolute=0.6),
                 "That is the share, in per cent. The question asks how many photographs.",
-                lambda: 100 * _n_right("train") / 195,
+                lambda: 100 * n_right("train") / 195,
             ),
             Misconception(
                 "validation",
-                lambda a: close(a, _n_right("val"), absolute=0.5),
+                lambda a: close(a, n_right("val"), absolute=0.5),
                 "So many are right among the validation photographs.",
-                lambda: _n_right("val"),
+                lambda: n_right("val"),
             ),
             Misconception(
                 "all photographs",
-                lambda a: close(a, _n_right("all"), absolute=0.5),
+                lambda a: close(a, n_right("all"), absolute=0.5),
                 "That counts all 397 photographs. Take only those of the training split.",
-                lambda: _n_right("all"),
+                lambda: n_right("all"),
             ),
             Misconception(
                 "all 1000 classes",
-                lambda a: close(a, _n_right("train", all_classes=True), absolute=0.5),
+                lambda a: close(a, n_right("train", all_classes=True), absolute=0.5),
                 "So many are right when all 1000 classes compete. Compare only two scores.",
-                lambda: _n_right("train", all_classes=True),
+                lambda: n_right("train", all_classes=True),
             ),
             Misconception(
                 "swapped, or wrong ones",
-                lambda a: close(a, 195 - _n_right("train"), absolute=0.5),
+                lambda a: close(a, 195 - n_right("train"), absolute=0.5),
                 "So few? Did you count the wrong ones, or take ants for bees? Which label is the "
                 "bee, and which score?",
-                lambda: 195 - _n_right("train"),
+                lambda: 195 - n_right("train"),
             ),
-            Misconception(
-                "how many there are",
-                lambda a: close(a, 195, rel=0),
-                "So many there are. How many of them are right?",
-                195,
+            wrong_number(
+                "how many there are", 195, "So many there are. How many of them are right?", rel=0
             ),
         ),
         hints=(
@@ -233,89 +144,89 @@ EXERCISES = (
     Exercise(
         id="02.3",
         question="Turn values from 0 to 255 into what this network expects.",
-        right=lambda a: _gives(a, -1.0, 1.0, _EXACT),
+        right=lambda a: gives(a, -1.0, 1.0, EXACT),
         praise="0 becomes -1 and 255 becomes 1, as in the network's training.",
         misconceptions=(
             Misconception(
                 "nothing",
-                lambda a: _on_black(a) is None,
+                lambda a: on_black(a) is None,
                 "Your function returns nothing. Does it end with `return`?",
-                lambda: _without_return,
+                lambda: without_return,
             ),
             Misconception(
                 "divided by 256",
-                lambda a: _gives(a, -1.0, 1.0) and not _gives(a, -1.0, 1.0, _EXACT),
+                lambda a: gives(a, -1.0, 1.0) and not gives(a, -1.0, 1.0, EXACT),
                 "Near: with yours 0 or 255 lands a little beside -1 or 1. Divide by 255.",
-                lambda: _linear(256, 0.5, 0.5),
+                lambda: linear(256, 0.5, 0.5),
             ),
             Misconception(
                 "only divided by 255",
-                lambda a: _gives(a, 0.0, 1.0),
+                lambda a: gives(a, 0.0, 1.0),
                 "Now the values go from 0 to 1. One step is missing: print `backbone.preprocess`.",
-                lambda: _linear(255, 0, 1),
+                lambda: linear(255, 0, 1),
             ),
             Misconception(
                 "mean without std",
-                lambda a: _gives(a, -0.5, 0.5),
+                lambda a: gives(a, -0.5, 0.5),
                 "The middle is right, the range is too small. What comes after the mean?",
-                lambda: _linear(255, 0.5, 1),
+                lambda: linear(255, 0.5, 1),
             ),
             Misconception(
                 "numbers of another network",
-                lambda a: _gives(a, -1.985, 2.441),
+                lambda a: gives(a, -1.985, 2.441),
                 "Those are the mean and standard deviation of many other networks. Which does "
                 "this one have?",
-                lambda: _linear(255, 0.449, 0.2260),
+                lambda: linear(255, 0.449, 0.2260),
             ),
             Misconception(
                 "not divided",
-                lambda a: _gives(a, -1.0, 509.0),
+                lambda a: gives(a, -1.0, 509.0),
                 "Mean and standard deviation are meant for values from 0 to 1. What comes first?",
-                lambda: _linear(1, 0.5, 0.5),
+                lambda: linear(1, 0.5, 0.5),
             ),
             Misconception(
                 "two scales",
-                lambda a: _gives(a, -255.0, 255.0),
+                lambda a: gives(a, -255.0, 255.0),
                 "Your mean is made for values from 0 to 255, your standard deviation for values from 0 "
                 "to 1. Both have to be on one scale.",
-                lambda: _linear(1, 127.5, 0.5),
+                lambda: linear(1, 127.5, 0.5),
             ),
             Misconception(
                 "the picture's own mean",
-                _own_statistics,
+                own_statistics,
                 "Your function uses the mean or standard deviation of the picture that comes in. The "
                 "network's own are the same for all pictures.",
                 lambda: lambda x: (x - x.mean()) / x.std(),
             ),
             Misconception(
                 "made for pictures",
-                _by_preprocess,
+                by_preprocess,
                 "`backbone.preprocess` is made for pictures (PIL images). It would also resize and "
                 "divide by 255. Look at its mean and std, and write the steps.",
-                lambda: _calls_preprocess,
+                lambda: calls_preprocess,
             ),
             Misconception(
                 "colours last",
-                lambda a: tuple(_on_black(a).shape) == (224, 224, 3),
+                lambda a: tuple(on_black(a).shape) == (224, 224, 3),
                 "Your function moves the colours to the end. PyTorch wants them first: (3, 224, 224).",
                 lambda: lambda x: ((x / 255 - 0.5) / 0.5).permute(1, 2, 0),
             ),
             Misconception(
                 "divided last",
-                lambda a: _gives(a, -1 / 255, 2.0),
+                lambda a: gives(a, -1 / 255, 2.0),
                 "The right steps in the wrong order. Mean and standard deviation are meant for values "
                 "from 0 to 1.",
                 lambda: lambda x: (x - 0.5) / 0.5 / 255,
             ),
             Misconception(
                 "the other way",
-                lambda a: _gives(a, 0.5, 1.0),
+                lambda a: gives(a, 0.5, 1.0),
                 "That goes the other way: it is how one undoes it. Subtract and divide.",
                 lambda: lambda x: x / 255 * 0.5 + 0.5,
             ),
             Misconception(
                 "a batch",
-                lambda a: _on_black(a).ndim == 4,
+                lambda a: on_black(a).ndim == 4,
                 "Your function returns a batch. Give back one picture, of shape (3, 224, 224).",
                 lambda: lambda x: ((x / 255 - 0.5) / 0.5).unsqueeze(0),
             ),
@@ -337,33 +248,33 @@ EXERCISES = (
     Exercise(
         id="02.4",
         question="On how many validation photographs does a class that is neither get over half?",
-        right=lambda a: close(a, _sure_of_something_else(), absolute=0.5),
+        right=lambda a: close(a, sure_of_something_else(), absolute=0.5),
         praise="Few. But for these, a threshold would not have warned you.",
         misconceptions=(
             Misconception(
                 "ants and bees counted too",
-                lambda a: close(a, _sure_of_something_else(any_class=True), absolute=0.5),
+                lambda a: close(a, sure_of_something_else(any_class=True), absolute=0.5),
                 "That counts all sure answers. Leave out those that say ant or bee.",
-                lambda: _sure_of_something_else(any_class=True),
+                lambda: sure_of_something_else(any_class=True),
             ),
             Misconception(
                 "all photographs",
-                lambda a: close(a, _sure_of_something_else("all"), absolute=0.5),
+                lambda a: close(a, sure_of_something_else("all"), absolute=0.5),
                 "That counts all photographs. Take only those of the validation split.",
-                lambda: _sure_of_something_else("all"),
+                lambda: sure_of_something_else("all"),
             ),
             Misconception(
                 "training photographs",
-                lambda a: close(a, _sure_of_something_else("train"), absolute=0.5),
+                lambda a: close(a, sure_of_something_else("train"), absolute=0.5),
                 "That counts the training photographs. Take those of the validation split.",
-                lambda: _sure_of_something_else("train"),
+                lambda: sure_of_something_else("train"),
             ),
             Misconception(
                 "however sure",
-                lambda a: close(a, _sure_of_something_else(above=0.0), absolute=0.5),
+                lambda a: close(a, sure_of_something_else(above=0.0), absolute=0.5),
                 "On so many the best class is neither, however sure it is (or you compared raw "
                 "scores with 0.5: softmax first). Take only those above one half.",
-                lambda: _sure_of_something_else(above=0.0),
+                lambda: sure_of_something_else(above=0.0),
             ),
             Misconception(
                 "a share",

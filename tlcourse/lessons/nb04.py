@@ -1,14 +1,24 @@
 """Notebook 04: numbers that learn, freezing, stored features, BatchNorm's averages."""
 
-import copy
-import re
-from collections import OrderedDict
-from typing import Any, NamedTuple
-
-from tlcourse._exercise import Exercise, Misconception, close, number, same_set
+from tlcourse._exercise import Exercise, Misconception, close, number, same_set, wrong_number
 from tlcourse._prediction import Prediction
-
-_BATCHES = 22  # 0.9 ** 22 < 0.1 < 0.9 ** 21
+from tlcourse.lessons._tries04 import (
+    BATCHES,
+    State,
+    a_copy,
+    all_but_the_classifier,
+    called_already,
+    is_network,
+    letters,
+    names,
+    neither,
+    only_gradients,
+    only_mode,
+    returns_nothing,
+    state,
+    still_averages,
+    without_return,
+)
 
 PREDICTIONS = (
     Prediction(
@@ -40,121 +50,6 @@ PREDICTIONS = (
         look="Divide the last number by the second.",
     ),
 )
-
-
-def _tiny() -> Any:
-    """Make a small network of which several parts behave differently in training mode."""
-    from torch import nn
-
-    parts = {
-        "conv": nn.Conv2d(3, 4, 3),
-        "norm": nn.BatchNorm2d(4),
-        "relu": nn.ReLU(),
-        "pool": nn.AdaptiveAvgPool2d(1),
-        "flat": nn.Flatten(),
-        "norm_of_rows": nn.BatchNorm1d(4),
-        "dropout": nn.Dropout(),
-        "classifier": nn.Linear(4, 2),
-    }
-    return nn.Sequential(OrderedDict(parts)).train()
-
-
-class _State(NamedTuple):
-    """What a network looks like after the learner's function froze it."""
-
-    same: bool  # the function changed the network that it was given, and no copy
-    learns: float  # share of the parameters with a gradient
-    still: bool  # no BatchNorm average moved when pictures went through
-    evaluates: bool  # all of it is in evaluation mode
-
-
-def _state(answer: Any) -> _State:
-    import torch
-
-    if not callable(answer):
-        raise TypeError("not a function")
-    net = _tiny()
-    found = answer(net)
-    if not _is_network(found):
-        raise ValueError("no network was returned")
-    norms = [m for m in found.modules() if getattr(m, "running_mean", None) is not None]
-    before = [m.running_mean.clone() for m in norms]
-    with torch.no_grad():
-        found(torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0)) + 3)
-    learns = [p.requires_grad for p in found.parameters()]
-    return _State(
-        same=found is net,
-        learns=sum(learns) / len(learns),
-        still=all(torch.equal(old, m.running_mean) for old, m in zip(before, norms, strict=True)),
-        evaluates=not any(m.training for m in found.modules()),
-    )
-
-
-def _freeze(net: Any) -> Any:
-    return _only_gradients(net).eval()
-
-
-def _only_gradients(net: Any) -> Any:
-    for parameter in net.parameters():
-        parameter.requires_grad_(False)
-    return net
-
-
-def _only_mode(net: Any) -> Any:
-    return net.eval()
-
-
-def _neither(net: Any) -> Any:
-    return net
-
-
-def _a_copy(net: Any) -> Any:
-    return _freeze(copy.deepcopy(net))
-
-
-def _all_but_the_classifier(net: Any) -> Any:
-    for name, parameter in net.named_parameters():
-        if "classifier" not in name:
-            parameter.requires_grad_(False)
-    return net.eval()
-
-
-def _still_averages(net: Any) -> Any:
-    for module in net.modules():
-        if hasattr(module, "momentum"):
-            module.momentum = 0.0
-    return _only_gradients(net)
-
-
-def _without_return(net: Any) -> None:
-    _freeze(net)
-
-
-def _letters(answer: Any) -> Any:
-    """The letters of an answer; texts such as "A, D", "AD" or "A and D" will do."""
-    texts = [answer] if isinstance(answer, str) else list(answer)
-    without = [re.sub(r"\b(and|or)\b", " ", text, flags=re.IGNORECASE) for text in texts]
-    return [c.upper() for text in without for c in text if c.isalpha()]
-
-
-def _names(answer: Any, letter: str) -> bool:
-    return letter in _letters(answer)
-
-
-def _called_already() -> Any:
-    return _freeze(_tiny())
-
-
-def _is_network(answer: Any) -> bool:
-    from torch import nn
-
-    return isinstance(answer, nn.Module)
-
-
-def _returns_nothing(answer: Any) -> bool:
-    if not callable(answer):
-        raise TypeError("not a function")
-    return answer(_tiny()) is None
 
 
 EXERCISES = (
@@ -217,58 +112,58 @@ EXERCISES = (
     Exercise(
         id="04.2",
         question="Write a function that freezes a whole network.",
-        right=lambda a: _state(a) == _State(same=True, learns=0, still=True, evaluates=True),
+        right=lambda a: state(a) == State(same=True, learns=0, still=True, evaluates=True),
         praise="No gradients, no average moves, and a picture's answer is always the same.",
         misconceptions=(
             Misconception(
                 "called already",
-                _is_network,
+                is_network,
                 "You gave a network. Give the function itself, without calling it: `answer = freeze`.",
-                _called_already,
+                called_already,
             ),
             Misconception(
                 "returns nothing",
-                lambda a: not _is_network(a) and _returns_nothing(a),
+                lambda a: not is_network(a) and returns_nothing(a),
                 "Your function returns nothing. End it with `return net`.",
-                lambda: _without_return,
+                lambda: without_return,
             ),
             Misconception(
                 "gradients only",
-                lambda a: _state(a)[:3] == (True, 0, False),
+                lambda a: state(a)[:3] == (True, 0, False),
                 "No gradients, good. But a BatchNorm average moved when pictures went through. (There "
                 "is more than one kind of BatchNorm layer.)",
-                lambda: _only_gradients,
+                lambda: only_gradients,
             ),
             Misconception(
                 "mode only",
-                lambda a: _state(a)[:3] == (True, 1, True),
+                lambda a: state(a)[:3] == (True, 1, True),
                 "The averages stand still, good. But the parameters may still learn.",
-                lambda: _only_mode,
+                lambda: only_mode,
             ),
             Misconception(
                 "some parameters",
-                lambda a: _state(a).same and 0 < _state(a).learns < 1,
+                lambda a: state(a).same and 0 < state(a).learns < 1,
                 "Some parameters may still learn. Freeze all of them, whatever their names are.",
-                lambda: _all_but_the_classifier,
+                lambda: all_but_the_classifier,
             ),
             Misconception(
                 "training mode",
-                lambda a: _state(a) == (True, 0, True, False),
+                lambda a: state(a) == (True, 0, True, False),
                 "The averages stand still, but the answer for a picture still depends on its batch, or "
                 "on chance. Use evaluation mode, for the whole network.",
-                lambda: _still_averages,
+                lambda: still_averages,
             ),
             Misconception(
                 "a copy",
-                lambda a: not _state(a).same,
+                lambda a: not state(a).same,
                 "You froze a copy. The network that your function was given is as free as before.",
-                lambda: _a_copy,
+                lambda: a_copy,
             ),
             Misconception(
                 "neither",
-                lambda a: _state(a)[:3] == (True, 1, False),
+                lambda a: state(a)[:3] == (True, 1, False),
                 "Parameters may still learn, and BatchNorm averages still move.",
-                lambda: _neither,
+                lambda: neither,
             ),
         ),
         hints=(
@@ -282,45 +177,43 @@ EXERCISES = (
     Exercise(
         id="04.3",
         question="For which trainings can the head learn from stored embeddings?",
-        right=lambda a: same_set(_letters(a), ["A", "D"]),
+        right=lambda a: same_set(letters(a), ["A", "D"]),
         praise="The body gives the same numbers each time; what comes behind it does not matter.",
         misconceptions=(
             Misconception(
                 "dropout forgotten",
-                lambda a: same_set(_letters(a), ["D"]),
+                lambda a: same_set(letters(a), ["D"]),
                 "D is right. Look at A again: where is the dropout, before or behind the features?",
                 ["D"],
             ),
             Misconception(
                 "random crops",
-                lambda a: _names(a, "B"),
+                lambda a: names(a, "B"),
                 "With random crops the picture is another one each time. Which features would you "
                 "store?",
                 ["A", "B", "D"],
             ),
             Misconception(
                 "training mode",
-                lambda a: _names(a, "C") and not _names(a, "B"),
+                lambda a: names(a, "C") and not names(a, "B"),
                 "In training mode BatchNorm looks at the other pictures of the batch.",
                 ["A", "C", "D"],
             ),
             Misconception(
                 "a moving stage",
-                lambda a: _names(a, "E") and not _names(a, "B") and not _names(a, "C"),
+                lambda a: names(a, "E") and not names(a, "B") and not names(a, "C"),
                 "If stage7 learns, what comes out behind it changes after each step.",
                 ["A", "D", "E"],
             ),
             Misconception(
                 "no such letter",
-                lambda a: (
-                    bool(set(_letters(a)) - set("ABCDE")) and not set(_letters(a)) & set("BCE")
-                ),
+                lambda a: bool(set(letters(a)) - set("ABCDE")) and not set(letters(a)) & set("BCE"),
                 "One of your letters is none of the five. They go from A to E: there is no F.",
                 ["A", "D", "F"],
             ),
             Misconception(
                 "epochs",
-                lambda a: same_set(_letters(a), ["A"]),
+                lambda a: same_set(letters(a), ["A"]),
                 "A is right. Does the body give something else in a later epoch?",
                 ["A"],
             ),
@@ -336,7 +229,7 @@ EXERCISES = (
     Exercise(
         id="04.4",
         question="After how many batches has a BatchNorm's mean gone 90 % of the way?",
-        right=lambda a: close(a, _BATCHES, absolute=1e-3),
+        right=lambda a: close(a, BATCHES, absolute=1e-3),
         praise="An epoch of our drawings in batches of 4 has three times as many.",
         misconceptions=(
             Misconception(
@@ -346,17 +239,17 @@ EXERCISES = (
                 "a tenth of what is left.",
                 9,
             ),
-            Misconception(
+            wrong_number(
                 "half of the way",
-                lambda a: close(a, 7, absolute=0.5),
-                "After so many batches it has gone about half of the way.",
                 7,
+                "After so many batches it has gone about half of the way.",
+                absolute=0.5,
             ),
-            Misconception(
+            wrong_number(
                 "one too few",
-                lambda a: close(a, 21, absolute=0.01),
-                "After 21 batches a little more than a tenth is still left.",
                 21,
+                "After 21 batches a little more than a tenth is still left.",
+                absolute=0.01,
             ),
             Misconception(
                 "not rounded",
@@ -364,31 +257,26 @@ EXERCISES = (
                 "Nearly: a batch is whole, so round up.",
                 21.85,
             ),
-            Misconception(
+            wrong_number(
                 "the other way round",
-                lambda a: close(a, 1, absolute=0.5),
+                1,
                 "That would be a momentum of 0.9. With 0.1 a batch moves the mean by a tenth of the "
                 "way.",
-                1,
+                absolute=0.5,
             ),
-            Misconception(
+            wrong_number(
                 "one too many",
-                lambda a: close(a, 23, absolute=0.5),
-                "That is enough, but one batch fewer is enough as well.",
                 23,
+                "That is enough, but one batch fewer is enough as well.",
+                absolute=0.5,
             ),
-            Misconception(
+            wrong_number(
                 "an epoch",
-                lambda a: close(a, 77, absolute=0.5),
-                "That is a whole epoch of our drawings. Much fewer are enough.",
                 77,
+                "That is a whole epoch of our drawings. Much fewer are enough.",
+                absolute=0.5,
             ),
-            Misconception(
-                "ninety-nine",
-                lambda a: close(a, 44, absolute=1.5),
-                "That is 99 % of the way.",
-                44,
-            ),
+            wrong_number("ninety-nine", 44, "That is 99 % of the way.", absolute=1.5),
         ),
         hints=(
             "After each batch, nine tenths of the distance are left.",

@@ -1,13 +1,30 @@
 """Notebook 05: rates by layer, stored outputs, parameter groups, intervals, weights as a start."""
 
-from collections import OrderedDict
-from functools import cache
-from typing import Any
-
-from tlcourse._exercise import Exercise, Misconception, close, number, same_set
+from tlcourse._exercise import Exercise, Misconception, close, number, wrong_number
 from tlcourse._prediction import Prediction
-
-_RATE = 0.02  # of no example in the text
+from tlcourse.lessons._tries05 import (
+    all_twice_and_swapped,
+    body_only_of_a_name,
+    both,
+    by_value,
+    interval,
+    looked_at,
+    names_only,
+    one_rate,
+    other,
+    rounded,
+    says_nothing,
+    start_at_once,
+    start_copied,
+    start_nothing,
+    start_other,
+    start_parameters,
+    start_shapes,
+    start_silently,
+    started,
+    swapped,
+    wrong_rates,
+)
 
 PREDICTIONS = (
     Prediction(
@@ -35,242 +52,6 @@ PREDICTIONS = (
 )
 
 
-@cache
-def _interval(n_right: int, n: int = 153) -> tuple[float, float]:
-    from tlcourse._metrics import wilson_interval
-
-    return wilson_interval(n_right, n)
-
-
-def _both(answer: Any, first: float, second: float) -> bool:
-    if len(answer) != 2:
-        raise TypeError("not two numbers")
-    return close(answer[0], first, absolute=0.002) and close(answer[1], second, absolute=0.002)
-
-
-def _rounded(answer: Any) -> tuple[float, ...]:
-    """Return the numbers, if they have no more than two digits."""
-    return tuple(number(part) for part in answer if round(number(part), 2) == number(part))
-
-
-def _other(method: str) -> tuple[float, float]:
-    """Return the same two ends of intervals of another kind."""
-    if method == "normal":
-        good, bad = 148 / 153, 145 / 153
-        spread = [1.96 * (share * (1 - share) / 153) ** 0.5 for share in (good, bad)]
-        return good - spread[0], bad + spread[1]
-    from scipy.stats import binomtest
-
-    better, worse = (binomtest(n, 153).proportion_ci(method=method) for n in (148, 145))
-    return float(better.low), float(worse.high)
-
-
-def _net() -> Any:
-    from torch import nn
-
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
-            self.header = nn.Linear(4, 4)  # not the head, although its name begins alike
-            self.head = nn.Linear(4, 2)
-
-    return Net()
-
-
-def _looked_at(answer: Any) -> str:
-    """What the learner's function makes of a small network: "right", or which mistake."""
-    if not callable(answer):
-        raise TypeError("not a function")
-    net = _net()
-    try:
-        found = answer(net, _RATE)
-    except RuntimeError as error:  # `p in parameters` compares values, also of other shapes
-        if "size of tensor" in str(error) or "value of Tensor" in str(error):
-            return "by value"
-        raise
-    if found is None:
-        return "nothing"
-    from torch import nn
-
-    groups = [group["params"] for group in found]
-    groups = [[part] if isinstance(part, nn.Module) else list(part) for part in groups]
-    if not all(isinstance(part, nn.Parameter) for group in groups for part in group):
-        return "no parameters"
-    sets = [{id(p) for p in group} for group in groups]
-    rates = [group["lr"] for group in found]
-    head = {id(p) for p in net.head.parameters()}
-    body = {id(p) for p in net.parameters()} - head
-    if len(sets) != 2:
-        return "other"
-    if sets[0] & sets[1]:
-        return "twice"
-    if sets == [body, head]:
-        return "order"
-    if sets[0] != head or sets[1] != body:
-        return "missing"
-    if close(rates[0], _RATE) and close(rates[1], _RATE / 10):
-        return "right"
-    if close(rates[0], _RATE) and close(rates[1], _RATE):
-        return "same rate"
-    return "rates"
-
-
-def _groups(net: Any, rate: float, body_rate: float | None = None) -> list[dict[str, Any]]:
-    head = [p for name, p in net.named_parameters() if name.startswith("head.")]
-    body = [p for name, p in net.named_parameters() if not name.startswith("head.")]
-    return [
-        {"params": head, "lr": rate},
-        {"params": body, "lr": rate / 10 if body_rate is None else body_rate},
-    ]
-
-
-def _says_nothing(net: Any, rate: float) -> None:
-    _groups(net, rate)
-
-
-def _swapped(net: Any, rate: float) -> list[dict[str, Any]]:
-    return _groups(net, rate)[::-1]
-
-
-def _all_twice(net: Any, rate: float) -> list[dict[str, Any]]:
-    head = _groups(net, rate)[0]
-    return [head, {"params": list(net.parameters()), "lr": rate / 10}]
-
-
-def _all_twice_and_swapped(net: Any, rate: float) -> list[dict[str, Any]]:
-    return _all_twice(net, rate)[::-1]
-
-
-def _by_value(net: Any, rate: float) -> list[dict[str, Any]]:
-    head = list(net.head.parameters())
-    return [
-        {"params": head, "lr": rate},
-        {"params": [p for p in net.parameters() if p not in head], "lr": rate / 10},
-    ]
-
-
-def _body_only_of_a_name(net: Any, rate: float) -> list[dict[str, Any]]:
-    return [
-        {"params": list(net.head.parameters()), "lr": rate},
-        {"params": list(net.body.parameters()), "lr": rate / 10},
-    ]
-
-
-def _names_only(net: Any, rate: float) -> list[dict[str, Any]]:
-    return [{"params": net.head, "lr": rate}, {"params": ["body.0.weight"], "lr": rate / 10}]
-
-
-def _wrong_rates(net: Any, rate: float) -> list[dict[str, Any]]:
-    return _groups(net, rate / 10, rate)
-
-
-def _one_rate(net: Any, rate: float) -> list[dict[str, Any]]:
-    return _groups(net, rate, rate)
-
-
-def _two_networks() -> tuple[Any, Any]:
-    """Return a network to start, and one whose weights fit in part: new head, one layer renamed."""
-    import torch
-    from torch import nn
-
-    def make(n_classes: int, extra: str) -> Any:
-        layers = {"conv": nn.Conv2d(3, 4, 3), "bn": nn.BatchNorm2d(4), extra: nn.Linear(4, 4)}
-        return nn.Sequential(OrderedDict(**layers, head=nn.Linear(4, n_classes)))
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        net, source = make(2, "added"), make(9, "left_out")
-        source.bn.running_mean += 3
-        return net, source
-
-
-def _started(answer: Any) -> str:
-    """What the learner's function does to a small network: "right", or which mistake."""
-    import torch
-
-    if not callable(answer):
-        raise TypeError("not a function")
-    net, source = _two_networks()
-    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    weights = {name: tensor.clone() for name, tensor in source.state_dict().items()}
-    try:
-        found = answer(net, weights)
-    except RuntimeError as error:
-        if "size mismatch" in str(error) or "size of tensor" in str(error):
-            return "another shape"
-        raise
-    after = net.state_dict()
-    fits = {n for n, t in before.items() if n in weights and t.shape == weights[n].shape}
-    copied = {n for n in fits if torch.equal(after[n], weights[n])}
-    others = set(before) - fits
-    if any(not torch.equal(after[n], before[n]) for n in others):
-        return "changed"
-    if {"conv.weight", "bn.running_mean"} & copied == set():
-        return "nothing copied"
-    if "bn.running_mean" not in copied:
-        return "no averages"
-    if copied != fits:
-        return "some left out"
-    if found is None:
-        return "nothing"
-    if same_set(found, others):
-        return "right"
-    if same_set(found, fits):
-        return "copied ones"
-    if same_set(found, others & set(weights)):
-        return "shapes only"
-    if same_set(found, set(weights) - fits):
-        return "the other network"
-    return "other"
-
-
-def _start_from(net: Any, weights: Any) -> list[str]:
-    own = net.state_dict()
-    fits = {n: t for n, t in weights.items() if n in own and t.shape == own[n].shape}
-    net.load_state_dict(fits, strict=False)
-    return [name for name in own if name not in fits]
-
-
-def _start_silently(net: Any, weights: Any) -> None:
-    _start_from(net, weights)
-
-
-def _start_at_once(net: Any, weights: Any) -> list[str]:
-    net.load_state_dict(weights, strict=False)
-    return [name for name in net.state_dict() if name not in weights]
-
-
-def _start_nothing(net: Any, weights: Any) -> list[str]:
-    own = net.state_dict()
-    left = [n for n in own if n not in weights or weights[n].shape != own[n].shape]
-    own.update({n: t for n, t in weights.items() if n not in left})
-    return left
-
-
-def _start_parameters(net: Any, weights: Any) -> list[str]:
-    own = dict(net.named_parameters())
-    fits = [n for n in own if n in weights and own[n].shape == weights[n].shape]
-    for name in fits:
-        own[name].data.copy_(weights[name])
-    return [name for name in own if name not in fits]
-
-
-def _start_copied(net: Any, weights: Any) -> list[str]:
-    left = _start_from(net, weights)
-    return [name for name in net.state_dict() if name not in left]
-
-
-def _start_other(net: Any, weights: Any) -> list[str]:
-    own = net.state_dict()
-    left = _start_from(net, weights)
-    return [name for name in weights if name in left or name not in own]
-
-
-def _start_shapes(net: Any, weights: Any) -> list[str]:
-    return [name for name in _start_from(net, weights) if name in weights]
-
-
 EXERCISES = (
     Exercise(
         id="05.1",
@@ -278,35 +59,25 @@ EXERCISES = (
         right=lambda a: close(a, 1.25e-5, rel=0.05),  # two digits are enough
         praise="Eight times less than stage7, and eighty times less than the head.",
         misconceptions=(
-            Misconception(
+            wrong_number(
                 "tenth forgotten",
-                lambda a: close(a, 1.25e-4, rel=0.02),
-                "The steps are right. But the deepest stage gets only a tenth of the head's rate.",
                 1.25e-4,
+                "The steps are right. But the deepest stage gets only a tenth of the head's rate.",
+                rel=0.02,
             ),
-            Misconception(
+            wrong_number(
                 "one step too many",
-                lambda a: close(a, 6.25e-6, rel=0.02),
-                "One step too many: stage7 itself gets the tenth, without a half.",
                 6.25e-6,
+                "One step too many: stage7 itself gets the tenth, without a half.",
+                rel=0.02,
             ),
-            Misconception(
-                "one step too few",
-                lambda a: close(a, 2.5e-5, rel=0.02),
-                "That is stage5. One more step.",
-                2.5e-5,
-            ),
-            Misconception(
-                "stage6",
-                lambda a: close(a, 5e-5, rel=0.01),
-                "That is stage6. Two more steps.",
-                5e-5,
-            ),
-            Misconception(
+            wrong_number("one step too few", 2.5e-5, "That is stage5. One more step.", rel=0.02),
+            wrong_number("stage6", 5e-5, "That is stage6. Two more steps.", rel=0.01),
+            wrong_number(
                 "stage7",
-                lambda a: close(a, 1e-4, rel=0.02),
-                "That is stage7, the deepest stage. Go three steps towards the input.",
                 1e-4,
+                "That is stage7, the deepest stage. Go three steps towards the input.",
+                rel=0.02,
             ),
             Misconception(
                 "the factor of section 5",
@@ -314,17 +85,17 @@ EXERCISES = (
                 "0.8 is the factor of section 5. Here each stage gets *half*.",
                 5.12e-5,
             ),
-            Misconception(
+            wrong_number(
                 "a tenth each time",
-                lambda a: close(a, 1e-7, rel=0.02),
-                "Only stage7 gets a tenth. From there on each stage gets half.",
                 1e-7,
+                "Only stage7 gets a tenth. From there on each stage gets half.",
+                rel=0.02,
             ),
-            Misconception(
+            wrong_number(
                 "larger towards the input",
-                lambda a: close(a, 8e-4, rel=0.02),
-                "You doubled the rate at each step. Towards the input it becomes smaller.",
                 8e-4,
+                "You doubled the rate at each step. Towards the input it becomes smaller.",
+                rel=0.02,
             ),
         ),
         hints=(
@@ -341,29 +112,15 @@ EXERCISES = (
         right=lambda a: close(a, 206, rel=0.01),
         praise="The frozen part costs almost nothing, because it runs once.",
         misconceptions=(
-            Misconception(
-                "not stored",
-                lambda a: close(a, 320, rel=0.01),
-                "That is without storing: both parts in every epoch.",
-                320,
+            wrong_number(
+                "not stored", 320, "That is without storing: both parts in every epoch.", rel=0.01
             ),
-            Misconception(
-                "frozen part forgotten",
-                lambda a: close(a, 200, rel=0.01),
-                "The frozen part has to run once, too.",
-                200,
+            wrong_number(
+                "frozen part forgotten", 200, "The frozen part has to run once, too.", rel=0.01
             ),
-            Misconception(
-                "one epoch",
-                lambda a: close(a, 16, rel=0.01),
-                "That is a single epoch.",
-                16,
-            ),
-            Misconception(
-                "one picture",
-                lambda a: close(a, 0.206, rel=0.01),
-                "That is for one picture. There are 1,000.",
-                0.206,
+            wrong_number("one epoch", 16, "That is a single epoch.", rel=0.01),
+            wrong_number(
+                "one picture", 0.206, "That is for one picture. There are 1,000.", rel=0.01
             ),
             Misconception(
                 "minutes",
@@ -371,24 +128,16 @@ EXERCISES = (
                 "That is right in minutes. How many seconds is that?",
                 3.43,
             ),
-            Misconception(
+            wrong_number(
                 "the other part stored",
-                lambda a: close(a, 130, rel=0.01),
-                "You ran the frozen part 20 times and the rest once. It is the other way round.",
                 130,
+                "You ran the frozen part 20 times and the rest once. It is the other way round.",
+                rel=0.01,
             ),
-            Misconception(
-                "the gain",
-                lambda a: close(a, 114, rel=0.01),
-                "That is how much time storing saves. How much is left?",
-                114,
+            wrong_number(
+                "the gain", 114, "That is how much time storing saves. How much is left?", rel=0.01
             ),
-            Misconception(
-                "milliseconds",
-                lambda a: close(a, 206_000, rel=0.01),
-                "That is right in milliseconds.",
-                206_000,
-            ),
+            wrong_number("milliseconds", 206_000, "That is right in milliseconds.", rel=0.01),
         ),
         hints=(
             "What runs once? What runs 20 times?",
@@ -401,58 +150,58 @@ EXERCISES = (
     Exercise(
         id="05.3",
         question="Write two parameter groups: the head, and the rest with a tenth of its rate.",
-        right=lambda a: _looked_at(a) == "right",
+        right=lambda a: looked_at(a) == "right",
         praise="Each parameter is in exactly one group.",
         misconceptions=(
             Misconception(
                 "returns nothing",
-                lambda a: _looked_at(a) == "nothing",
+                lambda a: looked_at(a) == "nothing",
                 "Your function returns nothing. Does it end with `return`?",
-                lambda: _says_nothing,
+                lambda: says_nothing,
             ),
             Misconception(
                 "order",
-                lambda a: _looked_at(a) == "order",
+                lambda a: looked_at(a) == "order",
                 "The groups are right, but the head comes first.",
-                lambda: _swapped,
+                lambda: swapped,
             ),
             Misconception(
                 "twice",
-                lambda a: _looked_at(a) == "twice",
+                lambda a: looked_at(a) == "twice",
                 "At least one parameter is in both groups. PyTorch refuses that: each belongs to one.",
-                lambda: _all_twice_and_swapped,
+                lambda: all_twice_and_swapped,
             ),
             Misconception(
                 "by value",
-                lambda a: _looked_at(a) == "by value",
+                lambda a: looked_at(a) == "by value",
                 "`in` and `==` compare tensors by their values, and that fails if the shapes differ. "
                 "Compare names, or `id(p)`.",
-                lambda: _by_value,
+                lambda: by_value,
             ),
             Misconception(
                 "no parameters",
-                lambda a: _looked_at(a) == "no parameters",
+                lambda a: looked_at(a) == "no parameters",
                 "A group holds parameters: not layers, not names, and not pairs of both.",
-                lambda: _names_only,
+                lambda: names_only,
             ),
             Misconception(
                 "missing",
-                lambda a: _looked_at(a) == "missing",
+                lambda a: looked_at(a) == "missing",
                 "Some parameters are in the wrong group, or in none: those would never learn. The "
                 "test network also has a layer called `header`.",
-                lambda: _body_only_of_a_name,
+                lambda: body_only_of_a_name,
             ),
             Misconception(
                 "rates",
-                lambda a: _looked_at(a) == "rates",
+                lambda a: looked_at(a) == "rates",
                 "The groups are right. Look at the two rates again.",
-                lambda: _wrong_rates,
+                lambda: wrong_rates,
             ),
             Misconception(
                 "same rate",
-                lambda a: _looked_at(a) == "same rate",
+                lambda a: looked_at(a) == "same rate",
                 "Both groups have the same rate. The body gets a tenth.",
-                lambda: _one_rate,
+                lambda: one_rate,
             ),
         ),
         hints=(
@@ -466,59 +215,59 @@ EXERCISES = (
     Exercise(
         id="05.4",
         question="Where do the 95 % intervals of 148 and of 145 right out of 153 begin and end?",
-        right=lambda a: _both(a, _interval(148)[0], _interval(145)[1]),
+        right=lambda a: both(a, interval(148)[0], interval(145)[1]),
         praise="They overlap widely, so these counts alone do not tell the two methods apart.",
         misconceptions=(
             Misconception(
                 "order",
-                lambda a: _both(a, _interval(145)[1], _interval(148)[0]),
+                lambda a: both(a, interval(145)[1], interval(148)[0]),
                 "The right numbers in the wrong order: first the better one's lower end.",
-                lambda: (_interval(145)[1], _interval(148)[0]),
+                lambda: (interval(145)[1], interval(148)[0]),
             ),
             Misconception(
                 "the better one's interval",
-                lambda a: _both(a, *_interval(148)),
+                lambda a: both(a, *interval(148)),
                 "Those are both ends of the better one's interval. Take one end of each.",
-                lambda: _interval(148),
+                lambda: interval(148),
             ),
             Misconception(
                 "the worse one's interval",
-                lambda a: _both(a, *_interval(145)),
+                lambda a: both(a, *interval(145)),
                 "Those are both ends of the worse one's interval. Take one end of each.",
-                lambda: _interval(145),
+                lambda: interval(145),
             ),
             Misconception(
                 "the far ends",
                 lambda a: (
-                    _both(a, _interval(148)[1], _interval(145)[0])
-                    or _both(a, _interval(145)[0], _interval(148)[1])
+                    both(a, interval(148)[1], interval(145)[0])
+                    or both(a, interval(145)[0], interval(148)[1])
                 ),
                 "Those are the far ends. The ends that face each other decide whether they overlap.",
-                lambda: (_interval(148)[1], _interval(145)[0]),
+                lambda: (interval(148)[1], interval(145)[0]),
             ),
             Misconception(
                 "two digits",
-                lambda a: _rounded(a) == (0.93, 0.97),
+                lambda a: rounded(a) == (0.93, 0.97),
                 "As far as two digits tell, that is right. Give the numbers without rounding.",
                 (0.93, 0.97),
             ),
             Misconception(
                 "exact",
-                lambda a: _both(a, *_other("exact")),
+                lambda a: both(a, *other("exact")),
                 "Those are exact intervals, which `proportion_ci()` gives if you do not name a "
                 "method. Ask for Wilson's.",
-                lambda: _other("exact"),
+                lambda: other("exact"),
             ),
             Misconception(
                 "plus and minus",
-                lambda a: _both(a, *_other("normal")),
+                lambda a: both(a, *other("normal")),
                 "Those are the simple intervals, accuracy plus and minus 1.96 standard errors. Near "
                 "1 they go wrong. Take Wilson's.",
-                lambda: _other("normal"),
+                lambda: other("normal"),
             ),
             Misconception(
                 "the accuracies",
-                lambda a: _both(a, 148 / 153, 145 / 153) or _both(a, 145 / 153, 148 / 153),
+                lambda a: both(a, 148 / 153, 145 / 153) or both(a, 145 / 153, 148 / 153),
                 "Those are the accuracies. Where do their intervals begin and end?",
                 (148 / 153, 145 / 153),
             ),
@@ -526,7 +275,7 @@ EXERCISES = (
                 "both intervals",
                 lambda a: len(a) == 2 and all(len(part) == 2 for part in a),
                 "Those are four numbers, both ends of both. Take one end of each.",
-                lambda: (_interval(148), _interval(145)),
+                lambda: (interval(148), interval(145)),
             ),
             Misconception(
                 "one number",
@@ -552,56 +301,56 @@ EXERCISES = (
     Exercise(
         id="05.5",
         question="Write a function that starts a network from those weights that fit.",
-        right=lambda a: _started(a) == "right",
+        right=lambda a: started(a) == "right",
         praise="So weights can be given to a network that is not quite the same, and you know which "
         "tensors still start from random numbers.",
         misconceptions=(
             Misconception(
                 "copied, but returns nothing",
-                lambda a: _started(a) == "nothing",
+                lambda a: started(a) == "nothing",
                 "The right tensors were copied. But your function returns nothing.",
-                lambda: _start_silently,
+                lambda: start_silently,
             ),
             Misconception(
                 "another shape",
-                lambda a: _started(a) == "another shape",
+                lambda a: started(a) == "another shape",
                 "`strict=False` forgives missing names, but not other shapes. Leave out what has "
                 "another shape before you load.",
-                lambda: _start_at_once,
+                lambda: start_at_once,
             ),
             Misconception(
                 "nothing copied",
-                lambda a: _started(a) == "nothing copied",
+                lambda a: started(a) == "nothing copied",
                 "The network is what it was. A changed dictionary does not change the network: load "
                 "it with `net.load_state_dict(...)`.",
-                lambda: _start_nothing,
+                lambda: start_nothing,
             ),
             Misconception(
                 "no averages",
-                lambda a: _started(a) == "no averages",
+                lambda a: started(a) == "no averages",
                 "BatchNorm's stored averages were not copied. They are in `net.state_dict()`, but "
                 "not among the parameters.",
-                lambda: _start_parameters,
+                lambda: start_parameters,
             ),
             Misconception(
                 "copied ones",
-                lambda a: _started(a) == "copied ones",
+                lambda a: started(a) == "copied ones",
                 "The right tensors were copied. But you return their names: which ones got nothing?",
-                lambda: _start_copied,
+                lambda: start_copied,
             ),
             Misconception(
                 "the other network",
-                lambda a: _started(a) == "the other network",
+                lambda a: started(a) == "the other network",
                 "Those are tensors of `weights` that found no place. Which tensors of `net` got "
                 "nothing?",
-                lambda: _start_other,
+                lambda: start_other,
             ),
             Misconception(
                 "shapes only",
-                lambda a: _started(a) == "shapes only",
+                lambda a: started(a) == "shapes only",
                 "The right tensors were copied. But your list misses tensors of `net` whose name is "
                 "not in `weights`.",
-                lambda: _start_shapes,
+                lambda: start_shapes,
             ),
         ),
         hints=(

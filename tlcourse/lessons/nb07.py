@@ -1,78 +1,21 @@
 """Questions of notebook 07: bytes of learning, scaling, the largest batch, time, what may move."""
 
-from collections.abc import Callable
-from contextlib import redirect_stdout
-from io import StringIO
-from typing import Any
-
-from tlcourse._exercise import Exercise, Misconception, close, number
+from tlcourse._exercise import Exercise, Misconception, close, number, wrong_number
 from tlcourse._prediction import Prediction
-
-
-def _net() -> Any:
-    from torch import nn
-
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
-    net[0].requires_grad_(False)
-    return net
-
-
-def _learning_bytes(net: Any) -> int:
-    return 3 * sum(p.nbytes for p in net.parameters() if p.requires_grad)
-
-
-def _all_move(net: Any) -> int:
-    return 3 * sum(p.nbytes for p in net.parameters())
-
-
-def _numbers(net: Any) -> int:
-    return 3 * sum(p.numel() for p in net.parameters() if p.requires_grad)
-
-
-def _gradients_only(net: Any) -> int:
-    return sum(p.nbytes for p in net.parameters() if p.requires_grad)
-
-
-def _one_average(net: Any) -> int:
-    return 2 * sum(p.nbytes for p in net.parameters() if p.requires_grad)
-
-
-def _and_parameters(net: Any) -> int:
-    return 4 * sum(p.nbytes for p in net.parameters() if p.requires_grad)
-
-
-def _in_mib(net: Any) -> float:
-    return _learning_bytes(net) / 2**20
-
-
-def _in_millions(net: Any) -> float:
-    return _learning_bytes(net) / 1e6
-
-
-def _buffers_too(net: Any) -> int:
-    return _learning_bytes(net) + 3 * sum(b.nbytes for b in net.buffers())
-
-
-def _all_stored(net: Any) -> int:
-    return 3 * sum(t.nbytes for t in net.state_dict().values())
-
-
-def _says_nothing(net: Any) -> None:
-    _learning_bytes(net)
-
-
-def _same_as(function: Callable[[Any], int | None]) -> Callable[[Any], bool]:
-    """Whether the learner's function gives what another one gives for a small network."""
-
-    def matches(answer: Any) -> bool:
-        if not callable(answer):
-            raise TypeError("not a function")
-        with redirect_stdout(StringIO()):  # it is called several times
-            found, expected = answer(_net()), function(_net())
-        return found is None if expected is None else close(found, expected, rel=1e-9)
-
-    return matches
-
+from tlcourse.lessons._tries07 import (
+    all_move,
+    all_stored,
+    and_parameters,
+    buffers_too,
+    gradients_only,
+    in_mib,
+    in_millions,
+    learning_bytes,
+    numbers,
+    one_average,
+    same_as,
+    says_nothing,
+)
 
 EXERCISES = (
     Exercise(
@@ -81,26 +24,26 @@ EXERCISES = (
         right=lambda a: close(a, 48, rel=0.02),
         praise="Four numbers for each parameter, four bytes for each number. That holds whatever the batch is.",
         misconceptions=(
-            Misconception(
+            wrong_number(
                 "parameters only",
-                lambda a: close(a, 12, rel=0.02),
+                12,
                 "12 million bytes are the parameters alone: what else is there for each of them when "
                 "it learns? (Or did you count 12 million *numbers*? Each has 4 bytes.)",
-                12,
+                rel=0.02,
             ),
-            Misconception(
+            wrong_number(
                 "no state",
-                lambda a: close(a, 24, rel=0.02),
+                24,
                 "That is two numbers for each parameter. There are four: itself, its gradient, and "
                 "AdamW's two.",
-                24,
+                rel=0.02,
             ),
-            Misconception(
+            wrong_number(
                 "three of four",
-                lambda a: close(a, 36, rel=0.02),
+                36,
                 "Three numbers for each parameter. One of these is missing: the parameter, its "
                 "gradient, AdamW's first average, its second one.",
-                36,
+                rel=0.02,
             ),
             Misconception(
                 "in bytes",
@@ -115,36 +58,33 @@ EXERCISES = (
                 "1 000 000 each.",
                 45.8,
             ),
-            Misconception(
+            wrong_number(
                 "in GB",
-                lambda a: close(a, 0.048, rel=0.05),
-                "Right in thousand million bytes. The question asks for million bytes.",
                 0.048,
+                "Right in thousand million bytes. The question asks for million bytes.",
+                rel=0.05,
             ),
-            Misconception(
-                "in bits",
-                lambda a: close(a, 384, rel=0.02),
-                "You multiplied by 32: these are bits. 8 bits are a byte.",
-                384,
+            wrong_number(
+                "in bits", 384, "You multiplied by 32: these are bits. 8 bits are a byte.", rel=0.02
             ),
-            Misconception(
+            wrong_number(
                 "one parameter",
-                lambda a: close(a, 16, rel=0.02),
-                "That is the number of bytes for one parameter. The network has 3 million of them.",
                 16,
+                "That is the number of bytes for one parameter. The network has 3 million of them.",
+                rel=0.02,
             ),
-            Misconception(
+            wrong_number(
                 "eight bytes",
-                lambda a: close(a, 96, rel=0.02),
-                "That is twice too much. Are there 8 bytes in a 32-bit number?",
                 96,
+                "That is twice too much. Are there 8 bytes in a 32-bit number?",
+                rel=0.02,
             ),
-            Misconception(
+            wrong_number(
                 "one too many",
-                lambda a: close(a, 60, rel=0.02),
+                60,
                 "Five numbers for each parameter. AdamW keeps two, the gradient is one, the "
                 "parameter itself is one.",
-                60,
+                rel=0.02,
             ),
         ),
         hints=(
@@ -161,35 +101,35 @@ EXERCISES = (
         praise="Nine times for the area, a half for the batch. A smaller batch did not make up "
         "for it.",
         misconceptions=(
-            Misconception(
+            wrong_number(
                 "batch forgotten",
-                lambda a: close(a, 9, rel=0.02),
-                "Each picture takes nine times as much. But there are fewer pictures at once.",
                 9,
+                "Each picture takes nine times as much. But there are fewer pictures at once.",
+                rel=0.02,
             ),
-            Misconception(
+            wrong_number(
                 "side counted once",
-                lambda a: close(a, 1.5, rel=0.02),
-                "The batch is right. But a picture has two sides, and both grew.",
                 1.5,
+                "The batch is right. But a picture has two sides, and both grew.",
+                rel=0.02,
             ),
-            Misconception(
+            wrong_number(
                 "side only",
-                lambda a: close(a, 3, rel=0.02),
-                "That is how many times as long one side is. Count all pixels, and all pictures.",
                 3,
+                "That is how many times as long one side is. Count all pixels, and all pictures.",
+                rel=0.02,
             ),
-            Misconception(
+            wrong_number(
                 "batch multiplied",
-                lambda a: close(a, 18, rel=0.02),
-                "The pictures are right. Does a smaller batch need more, or less?",
                 18,
+                "The pictures are right. Does a smaller batch need more, or less?",
+                rel=0.02,
             ),
-            Misconception(
+            wrong_number(
                 "batch only",
-                lambda a: close(a, 1 / 2, rel=0.02),
-                "That is what the batch does. What does the size of the pictures do?",
                 1 / 2,
+                "That is what the batch does. What does the size of the pictures do?",
+                rel=0.02,
             ),
             Misconception(
                 "colours counted",
@@ -198,11 +138,11 @@ EXERCISES = (
                 "number of pictures.",
                 13.5,
             ),
-            Misconception(
+            wrong_number(
                 "upside down",
-                lambda a: close(a, 1 / 4.5, rel=0.02),
-                "That is before divided by after. The question asks for after divided by before.",
                 1 / 4.5,
+                "That is before divided by after. The question asks for after divided by before.",
+                rel=0.02,
             ),
             Misconception(
                 "percent",
@@ -233,12 +173,12 @@ EXERCISES = (
                 "The division is right. But half a picture is none, and one more does not fit.",
                 298,
             ),
-            Misconception(
+            wrong_number(
                 "fixed part forgotten",
-                lambda a: close(a, 300, absolute=0.1),
+                300,
                 "Parameters, gradients and the optimiser's state are there before the first "
                 "picture.",
-                300,
+                absolute=0.1,
             ),
             Misconception(
                 "reserve forgotten",
@@ -294,32 +234,32 @@ EXERCISES = (
         praise="Six minutes against ten seconds. Storing took 4 of the ten, but it is done once, "
         "however often you train the head afterwards.",
         misconceptions=(
-            Misconception(
+            wrong_number(
                 "storing forgotten",
-                lambda a: close(a, 60, rel=0.02),
-                "That is the ratio of the steps. The features must be computed once before.",
                 60,
+                "That is the ratio of the steps. The features must be computed once before.",
+                rel=0.02,
             ),
-            Misconception(
+            wrong_number(
                 "storing in each epoch",
-                lambda a: close(a, 12 / 4.2, rel=0.03),
+                12 / 4.2,
                 "You counted the storing once for each epoch (or only one epoch of each). It is "
                 "done once for all 30 epochs.",
-                12 / 4.2,
+                rel=0.03,
             ),
-            Misconception(
+            wrong_number(
                 "not stored",
-                lambda a: close(a, 3, rel=0.02),
+                3,
                 "You compared with a frozen body that runs in each step. With stored features it "
                 "does not run any more.",
-                3,
+                rel=0.02,
             ),
-            Misconception(
+            wrong_number(
                 "frozen against stored",
-                lambda a: close(a, 12, rel=0.02),
+                12,
                 "That compares the frozen body with the stored features. The question begins with "
                 "everything moving.",
-                12,
+                rel=0.02,
             ),
             Misconception(
                 "one side of it",
@@ -334,11 +274,11 @@ EXERCISES = (
                 "That is how many seconds are saved. The question asks how many *times* as long.",
                 350,
             ),
-            Misconception(
+            wrong_number(
                 "epochs without steps",
-                lambda a: close(a, 18 / 4.3, rel=0.02),
-                "You counted one step for each epoch. How many steps are 320 pictures, 16 at once?",
                 18 / 4.3,
+                "You counted one step for each epoch. How many steps are 320 pictures, 16 at once?",
+                rel=0.02,
             ),
             Misconception(
                 "a step for each picture",
@@ -346,11 +286,11 @@ EXERCISES = (
                 "You counted a step for each picture. One step takes 16 of them.",
                 57.6,
             ),
-            Misconception(
+            wrong_number(
                 "upside down",
-                lambda a: close(a, 1 / 36, rel=0.03),
-                "That is the short time divided by the long one. Turn it around.",
                 1 / 36,
+                "That is the short time divided by the long one. Turn it around.",
+                rel=0.03,
             ),
         ),
         hints=(
@@ -364,59 +304,59 @@ EXERCISES = (
     Exercise(
         id="07.5",
         question="Write a function that returns the bytes of gradients and AdamW's averages.",
-        right=_same_as(_learning_bytes),
+        right=same_as(learning_bytes),
         praise="It asks each parameter whether it may move. For a frozen body almost nothing is "
         "left.",
         misconceptions=(
             Misconception(
                 "frozen ones counted",
-                _same_as(_all_move),
+                same_as(all_move),
                 "In the network that was tried, one layer is frozen. It gets no gradient. Ask "
                 "`p.requires_grad`.",
-                lambda: _all_move,
+                lambda: all_move,
             ),
             Misconception(
                 "numbers instead of bytes",
-                _same_as(_numbers),
+                same_as(numbers),
                 "You counted numbers. Each one has several bytes: `p.nbytes`.",
-                lambda: _numbers,
+                lambda: numbers,
             ),
             Misconception(
                 "gradients only",
-                _same_as(_gradients_only),
+                same_as(gradients_only),
                 "The gradients are right. AdamW's two averages are missing.",
-                lambda: _gradients_only,
+                lambda: gradients_only,
             ),
             Misconception(
                 "one average",
-                _same_as(_one_average),
+                same_as(one_average),
                 "Nearly. AdamW keeps two averages, one of the gradients and one of their squares.",
-                lambda: _one_average,
+                lambda: one_average,
             ),
             Misconception(
                 "parameters too",
-                _same_as(_and_parameters),
+                same_as(and_parameters),
                 "The parameters themselves are in it too. They are there without any learning.",
-                lambda: _and_parameters,
+                lambda: and_parameters,
             ),
             Misconception(
                 "in larger units",
-                lambda a: _same_as(_in_mib)(a) or _same_as(_in_millions)(a),
+                lambda a: same_as(in_mib)(a) or same_as(in_millions)(a),
                 "Right, but not in bytes. Return the bytes, without a division.",
-                lambda: _in_mib,
+                lambda: in_mib,
             ),
             Misconception(
                 "buffers too",
-                _same_as(_buffers_too),
+                same_as(buffers_too),
                 "Buffers are in it, too. They are kept, but not learned: no gradient.",
-                lambda: _buffers_too,
+                lambda: buffers_too,
             ),
             Misconception(
                 "everything that is stored",
-                _same_as(_all_stored),
+                same_as(all_stored),
                 "`net.state_dict()` holds buffers and frozen parameters, too. Take "
                 "`net.parameters()`.",
-                lambda: _all_stored,
+                lambda: all_stored,
             ),
             Misconception(
                 "a number",
@@ -427,9 +367,9 @@ EXERCISES = (
             ),
             Misconception(
                 "nothing returned",
-                _same_as(_says_nothing),
+                same_as(says_nothing),
                 "Your function returned nothing. Write `return` before the result.",
-                lambda: _says_nothing,
+                lambda: says_nothing,
             ),
         ),
         hints=(

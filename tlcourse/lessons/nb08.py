@@ -1,153 +1,42 @@
 """Questions of notebook 08: four patterns, the rule, the paired test, intervals, balance."""
 
-from contextlib import redirect_stdout
-from functools import cache
-from io import StringIO
-from typing import Any
-
 import numpy as np
 
 from tlcourse._exercise import Exercise, Misconception, close, number
 from tlcourse._prediction import Prediction
-
-
-@cache
-def _p(k: int, n: int, alternative: str = "two-sided") -> float:
-    from scipy.stats import binomtest
-
-    return float(binomtest(k, n, alternative=alternative).pvalue)
-
-
-@cache
-def _needed(width: float) -> int:
-    """Smallest multiple of 100 for which 90 % right has an interval at most so wide."""
-    from tlcourse._metrics import wilson_interval
-
-    n = 100
-    while True:
-        low, high = wilson_interval(round(0.9 * n), n)
-        if high - low <= width:
-            return n
-        n += 100
-
-
-@cache
-def _chi_square(correction: int) -> float:
-    """The usual approximations of McNemar's test, which large counts allow."""
-    from scipy.stats import chi2
-
-    return float(chi2.sf((10 - correction) ** 2 / 18, 1))
-
-
-def _whole() -> Any:
-    from scipy.stats import binomtest
-
-    return binomtest(14, 18)
-
-
-# Four people, and what each of them does: exercise 08.1.
-_FOUR = ("classifier", "standalone_extractor", "frozen_extractor", "fine_tune")
-_PATTERNS = (*_FOUR, "from_scratch")
-_ALSO_CALLED = {"standalone": _FOUR[1], "frozen": _FOUR[2], "fine_tuning": _FOUR[3]}
-_ALSO_CALLED |= {"frozen_body": _FOUR[2], "finetune": _FOUR[3], "finetuning": _FOUR[3]}
-
-
-def _pattern(answer: Any) -> str:
-    """A pattern's name in plain form: "Fine-tuning" is "fine_tune"."""
-    if not isinstance(answer, str):
-        raise TypeError("not a name")
-    plain = "_".join(answer.casefold().replace("-", " ").replace("_", " ").strip("\"'`. ").split())
-    return _ALSO_CALLED.get(plain, plain)
-
-
-def _four(answer: Any) -> tuple[str, ...]:
-    """The names that were given for A, B, C and D."""
-    if isinstance(answer, str | set | dict):
-        raise TypeError("not four names in order")
-    return tuple(_pattern(name) for name in answer)
-
-
-def _wrong(answer: Any) -> set[int]:
-    """Which of the four are wrong, if all are names of patterns."""
-    given = _four(answer)
-    if len(given) != 4 or not set(given) <= set(_PATTERNS):
-        raise TypeError("not four names of patterns")
-    return {i for i, (name, right) in enumerate(zip(given, _FOUR, strict=True)) if name != right}
-
-
-def _c_moves(answer: Any) -> bool:
-    """Whether C alone is wrong, and was taken for fine-tuning."""
-    return _wrong(answer) == {2} and _four(answer)[2] == "fine_tune"
-
-
-# Class 2 is never predicted, class 3 is predicted but never true, and the classes differ in size.
-_LABELS = np.array([0, 0, 0, 0, 0, 0, 1, 1, 2])
-_PREDICTED = np.array([0, 0, 0, 0, 1, 3, 1, 0, 1])
-
-
-def _balanced(predicted: Any, labels: Any) -> float:
-    return float(np.mean([(predicted[labels == k] == k).mean() for k in np.unique(labels)]))
-
-
-def _plain(predicted: Any, labels: Any) -> float:
-    return float((predicted == labels).mean())
-
-
-def _precision(predicted: Any, labels: Any) -> float:
-    return float(np.mean([(labels[predicted == k] == k).mean() for k in np.unique(predicted)]))
-
-
-def _over_all(predicted: Any, labels: Any) -> float:
-    there = np.unique(np.concatenate([predicted, labels]))
-    return float(
-        sum(((predicted == k) & (labels == k)).sum() / max((labels == k).sum(), 1) for k in there)
-        / len(there)
-    )
-
-
-def _percent(predicted: Any, labels: Any) -> float:
-    return 100 * _balanced(predicted, labels)
-
-
-def _sum(predicted: Any, labels: Any) -> float:
-    return _balanced(predicted, labels) * len(np.unique(labels))
-
-
-def _shares(predicted: Any, labels: Any) -> list[float]:
-    return [float((predicted[labels == k] == k).mean()) for k in np.unique(labels)]
-
-
-def _empty_class(predicted: Any, labels: Any) -> float:
-    there = np.union1d(predicted, labels)
-    shares = [(predicted[labels == k] == k).sum() / (labels == k).sum(dtype=float) for k in there]
-    return float(np.mean(shares))
-
-
-def _nothing(predicted: Any, labels: Any) -> None:
-    _balanced(predicted, labels)
-
-
-def _gives(answer: Any) -> Any:
-    if not callable(answer):
-        raise TypeError("not a function")
-    # It is called several times, so that what it prints or warns of would show several times.
-    with np.errstate(all="ignore"), redirect_stdout(StringIO()):
-        return answer(_PREDICTED.copy(), _LABELS.copy())
-
-
-def _listed(given: Any) -> Any:
-    return list(given.values()) if isinstance(given, dict) else given
-
-
-def _gives_what(answer: Any, function: Any) -> bool:
-    return close(_gives(answer), function(_PREDICTED, _LABELS), absolute=1e-6)
-
+from tlcourse.lessons._tries08 import (
+    FOUR,
+    LABELS,
+    PATTERNS,
+    PREDICTED,
+    STEPS,
+    balanced,
+    c_moves,
+    chi_square,
+    empty_class,
+    four,
+    gives,
+    gives_what,
+    listed,
+    needed,
+    nothing,
+    over_all,
+    p,
+    pattern,
+    percent,
+    plain_text,
+    precision,
+    shares_of,
+    sum_of,
+    whole,
+    wrong,
+)
 
 EXERCISES = (
     Exercise(
         id="08.1",
         question="Which pattern does each of four people use?",
-        right=lambda a: _wrong(a) == set(),
+        right=lambda a: wrong(a) == set(),
         praise="The four differ in what is learned, and in what has to run again: nothing; only a "
         "small classifier; a head on a body that runs each time; the body too.",
         misconceptions=(
@@ -159,45 +48,45 @@ EXERCISES = (
             ),
             Misconception(
                 "C moves",
-                _c_moves,
+                c_moves,
                 "A, B and D are right. Look at C again: do any old weights change?",
-                lambda: [*_FOUR[:2], "fine_tune", "fine_tune"],
+                lambda: [*FOUR[:2], "fine_tune", "fine_tune"],
             ),
             Misconception(
                 "B and C mixed up",
-                lambda a: _wrong(a) and _wrong(a) <= {1, 2} and not _c_moves(a),
+                lambda a: wrong(a) and wrong(a) <= {1, 2} and not c_moves(a),
                 "A and D are right. Of B and C: for which one does the network run once for each "
                 "picture, and for which one in every epoch?",
-                lambda: [_FOUR[0], _FOUR[2], _FOUR[1], _FOUR[3]],
+                lambda: [FOUR[0], FOUR[2], FOUR[1], FOUR[3]],
             ),
             Misconception(
                 "D",
-                lambda a: _wrong(a) == {3},
+                lambda a: wrong(a) == {3},
                 "A, B and C are right. Does the body stay as it is, for D?",
-                lambda: [*_FOUR[:3], "frozen_extractor"],
+                lambda: [*FOUR[:3], "frozen_extractor"],
             ),
             Misconception(
                 "C and D mixed up",
-                lambda a: {3} < _wrong(a) <= {1, 2, 3},
+                lambda a: {3} < wrong(a) <= {1, 2, 3},
                 "A is right. Of the others: for whom do weights of the body change?",
-                lambda: [*_FOUR[:2], "fine_tune", "frozen_extractor"],
+                lambda: [*FOUR[:2], "fine_tune", "frozen_extractor"],
             ),
             Misconception(
                 "A",
-                lambda a: 0 in _wrong(a),
+                lambda a: 0 in wrong(a),
                 "Look at A again: is anything learned there at all?",
-                lambda: ["standalone_extractor", *_FOUR[1:]],
+                lambda: ["standalone_extractor", *FOUR[1:]],
             ),
             Misconception(
                 "another name",
-                lambda a: len(_four(a)) == 4 and not set(_four(a)) <= set(_PATTERNS),
+                lambda a: len(four(a)) == 4 and not set(four(a)) <= set(PATTERNS),
                 "At least one of these is not the name of a pattern. Copy the four names from the "
                 "question.",
                 lambda: ["classifier", "extractor", "frozen", "fine_tune"],
             ),
             Misconception(
                 "not four",
-                lambda a: len(_four(a)) != 4,
+                lambda a: len(four(a)) != 4,
                 "Give four names, one for each person: A, B, C, D.",
                 lambda: ["classifier", "fine_tune"],
             ),
@@ -214,31 +103,31 @@ EXERCISES = (
     Exercise(
         id="08.2",
         question="Which pattern does the rule take?",
-        right=lambda a: _pattern(a) == "standalone_extractor",
+        right=lambda a: pattern(a) == "standalone_extractor",
         praise="Simple enough, and these pictures do not show that anything is better.",
         misconceptions=(
             Misconception(
                 "highest accuracy",
-                lambda a: _pattern(a) == "fine_tune",
+                lambda a: pattern(a) == "fine_tune",
                 "It has the most right. But is it told apart from simpler ones?",
                 "fine_tune",
             ),
             Misconception(
                 "nearest to the best, or quickest",
-                lambda a: _pattern(a) == "frozen_extractor",
+                lambda a: pattern(a) == "frozen_extractor",
                 "It is not told apart from the best one. But there is a simpler one of that kind. "
                 "(The rule asks what is simple, not what is quick.)",
                 "frozen_extractor",
             ),
             Misconception(
                 "simplest of all",
-                lambda a: _pattern(a) == "classifier",
+                lambda a: pattern(a) == "classifier",
                 "It is the simplest and quickest. But look at its p-value.",
                 "classifier",
             ),
             Misconception(
                 "not compared",
-                lambda a: _pattern(a) == "from_scratch",
+                lambda a: pattern(a) == "from_scratch",
                 "Training from scratch is not in the table.",
                 "from_scratch",
             ),
@@ -250,7 +139,7 @@ EXERCISES = (
             ),
             Misconception(
                 "more than one",
-                lambda a: len(_four(a)) > 0,
+                lambda a: len(four(a)) > 0,
                 "The rule takes exactly one pattern. Answer with one name.",
                 lambda: ["standalone_extractor", "frozen_extractor", "fine_tune"],
             ),
@@ -266,20 +155,20 @@ EXERCISES = (
     Exercise(
         id="08.3",
         question="What is the p-value of the exact McNemar test for 14 against 4?",
-        right=lambda a: close(a, _p(14, 18), rel=0.04),
+        right=lambda a: close(a, p(14, 18), rel=0.04),
         praise="Below 0.05: these two are told apart, although they agree on most pictures.",
         misconceptions=(
             Misconception(
                 "all pictures",
                 lambda a: 0 <= number(a) < 1e-9,
                 "You tested 14 of all 200. The pictures on which both agree say nothing.",
-                lambda: _p(14, 200),
+                lambda: p(14, 200),
             ),
             Misconception(
                 "one side",
-                lambda a: any(close(a, _p(14, 18, s), rel=0.04) for s in ("greater", "less")),
+                lambda a: any(close(a, p(14, 18, s), rel=0.04) for s in ("greater", "less")),
                 "That is one side only. The second method might as well have been the better one.",
-                lambda: _p(14, 18, "greater"),
+                lambda: p(14, 18, "greater"),
             ),
             Misconception(
                 "a share",
@@ -290,27 +179,27 @@ EXERCISES = (
             ),
             Misconception(
                 "14 of 14",
-                lambda a: close(a, _p(4, 14), rel=0.02),
+                lambda a: close(a, p(4, 14), rel=0.02),
                 "You took 4 of 14. On how many pictures do the two differ, altogether?",
-                lambda: _p(4, 14),
+                lambda: p(4, 14),
             ),
             Misconception(
                 "approximation",
-                lambda a: any(close(a, _chi_square(c), rel=0.02) for c in (0, 1)),
+                lambda a: any(close(a, chi_square(c), rel=0.02) for c in (0, 1)),
                 "That is the chi-square approximation. Use `binomtest`, which is exact.",
-                lambda: _chi_square(1),
+                lambda: chi_square(1),
             ),
             Misconception(
                 "percent",
-                lambda a: close(a, 100 * _p(14, 18), rel=0.04),
+                lambda a: close(a, 100 * p(14, 18), rel=0.04),
                 "Right as a percentage. A p-value is written as a number from 0 to 1.",
-                lambda: 100 * _p(14, 18),
+                lambda: 100 * p(14, 18),
             ),
             Misconception(
                 "whole result",
                 lambda a: hasattr(a, "pvalue") and hasattr(a, "proportion_ci"),
                 "That is the whole result of the test. Its p-value is the attribute `pvalue`.",
-                _whole,
+                whole,
             ),
             Misconception(
                 "difference",
@@ -337,38 +226,38 @@ EXERCISES = (
     Exercise(
         id="08.4",
         question="How many test pictures make the interval of 90 % at most 0.04 wide?",
-        right=lambda a: number(a) == _needed(0.04),
+        right=lambda a: number(a) == needed(0.04),
         praise="So many, to know an accuracy to two points in either direction.",
         misconceptions=(
             Misconception(
                 "half the width",
-                lambda a: number(a) == _needed(0.08),
+                lambda a: number(a) == needed(0.08),
                 "With so many, each half is 0.04 wide. The whole interval shall be 0.04.",
-                lambda: _needed(0.08),
+                lambda: needed(0.08),
             ),
             Misconception(
                 "twice too strict",
-                lambda a: number(a) == _needed(0.02),
+                lambda a: number(a) == needed(0.02),
                 "With so many, the whole interval is 0.02 wide. Twice that is enough.",
-                lambda: _needed(0.02),
+                lambda: needed(0.02),
             ),
             Misconception(
                 "one step short",
-                lambda a: number(a) == _needed(0.04) - 100,
+                lambda a: number(a) == needed(0.04) - 100,
                 "Nearly: with so many it is still a little wider than 0.04.",
-                lambda: _needed(0.04) - 100,
+                lambda: needed(0.04) - 100,
             ),
             Misconception(
                 "no multiple",
-                lambda a: _needed(0.04) - 90 < number(a) < _needed(0.04),
+                lambda a: needed(0.04) - 90 < number(a) < needed(0.04),
                 "Close. Round up to the next multiple of 100.",
-                lambda: _needed(0.04) - 50,
+                lambda: needed(0.04) - 50,
             ),
             Misconception(
                 "not the smallest",
-                lambda a: _needed(0.04) < number(a) <= _needed(0.04) + 200,
+                lambda a: needed(0.04) < number(a) <= needed(0.04) + 200,
                 "That is enough, but a smaller multiple of 100 is enough, too.",
-                lambda: _needed(0.04) + 100,
+                lambda: needed(0.04) + 100,
             ),
             Misconception(
                 "worst accuracy",
@@ -379,9 +268,9 @@ EXERCISES = (
             ),
             Misconception(
                 "only the right ones",
-                lambda a: number(a) == 0.9 * _needed(0.04),
+                lambda a: number(a) == 0.9 * needed(0.04),
                 "So many of them are right. How many test pictures are there in all?",
-                lambda: 0.9 * _needed(0.04),
+                lambda: 0.9 * needed(0.04),
             ),
             Misconception(
                 "a width",
@@ -401,57 +290,57 @@ EXERCISES = (
     Exercise(
         id="08.5",
         question="Write a function that gives the balanced accuracy.",
-        right=lambda a: _gives_what(a, _balanced),
+        right=lambda a: gives_what(a, balanced),
         praise="Now each class counts the same, however few pictures it has.",
         misconceptions=(
             Misconception(
                 "returns nothing",
-                lambda a: _gives(a) is None,
+                lambda a: gives(a) is None,
                 "Your function returns nothing. Does it end with `return`?",
-                lambda: _nothing,
+                lambda: nothing,
             ),
             Misconception(
                 "plain accuracy",
-                lambda a: _gives_what(a, _plain),
+                lambda a: gives_what(a, plain_text),
                 "That is the plain accuracy: a large class counts more than a small one.",
-                lambda: _plain,
+                lambda: plain_text,
             ),
             Misconception(
                 "predicted classes",
-                lambda a: _gives_what(a, _precision),
+                lambda a: gives_what(a, precision),
                 "You grouped by what is predicted. Group by the true class.",
-                lambda: _precision,
+                lambda: precision,
             ),
             Misconception(
                 "percent",
-                lambda a: _gives_what(a, _percent),
+                lambda a: gives_what(a, percent),
                 "Right as a percentage. Return a share from 0 to 1.",
-                lambda: _percent,
+                lambda: percent,
             ),
             Misconception(
                 "sum",
-                lambda a: _gives_what(a, _sum),
+                lambda a: gives_what(a, sum_of),
                 "The shares are right, but you added them up. Take their mean.",
-                lambda: _sum,
+                lambda: sum_of,
             ),
             Misconception(
                 "shares",
-                lambda a: np.allclose(_listed(_gives(a)), _shares(_PREDICTED, _LABELS)),
+                lambda a: np.allclose(listed(gives(a)), shares_of(PREDICTED, LABELS)),
                 "These are the shares, one for each class. Return their mean.",
-                lambda: _shares,
+                lambda: shares_of,
             ),
             Misconception(
                 "division by nothing",
-                lambda a: np.isnan(_gives(a)),
+                lambda a: np.isnan(gives(a)),
                 "Your function returns NaN: it asks for the share of a class that has no picture. "
                 "Take the classes from `np.unique(labels)`.",
-                lambda: _empty_class,
+                lambda: empty_class,
             ),
             Misconception(
                 "too many classes",
-                lambda a: _gives_what(a, _over_all),
+                lambda a: gives_what(a, over_all),
                 "A class that is predicted but never true counts, too. Only true classes should.",
-                lambda: _over_all,
+                lambda: over_all,
             ),
         ),
         hints=(
@@ -464,13 +353,11 @@ EXERCISES = (
     ),
 )
 
-_STEPS = ("at every step", "at some steps", "at no step")
-
 PREDICTIONS = (
     Prediction(
         id="08.A",
         question="Which pattern will the rule take for these drawings?",
-        options=_PATTERNS,
+        options=PATTERNS,
         figure="Figure 1",
         look="The ring marks it. Section 3 shows why.",
     ),
@@ -478,7 +365,7 @@ PREDICTIONS = (
         id="08.B",
         question="From the quickest to the slowest way of reuse: where does more time bring more "
         "accuracy?",
-        options=_STEPS,
+        options=STEPS,
         figure="Figure 1",
         look="Go from left to right in the left panel, without training from scratch; section 3 "
         "has the p-values.",
