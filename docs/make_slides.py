@@ -1,0 +1,107 @@
+"""Make slides from the notebooks: a page for each notebook, and one for each plan of the workshop.
+
+    python docs/make_slides.py
+    python docs/make_slides.py --notebook 03 --out my_slides
+
+Each page is one file that opens without a network. Nothing is executed: the slides show the outputs
+that are saved in the notebooks. `docs/slides/README.md` says how to show and to print them.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import nbformat
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from slides.deck import Slide, slides_of
+from slides.page import render
+from slides.plan import plans, workshop
+
+from tlcourse._store import whole_file
+from tlcourse.errors import CourseError, UnknownNameError
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+WORKSHOP = ROOT / "docs" / "workshop.md"
+_QUESTION = re.compile(r"^\| \[[^\]]+\]\(notebooks/(\d\d)_\w+\.ipynb\) \| ([^|]+) \|", re.MULTILINE)
+
+
+def decks() -> dict[str, list[Slide]]:
+    """Number of each notebook -> its slides, in the order of the course.
+
+    Raises:
+        CourseError: The slides cannot be made, since the course is not complete here.
+    """
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    questions = dict(_QUESTION.findall(readme))
+    paths = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    if not paths:
+        raise CourseError(f"There are no notebooks in {NOTEBOOKS.name}. Take a complete checkout.")
+    return {
+        path.stem[:2]: slides_of(
+            nbformat.read(path, as_version=4),
+            path.stem[:2],
+            questions.get(path.stem[:2], "").strip(),
+        )
+        for path in paths
+    }
+
+
+def make(out: Path, only: Sequence[str] = ()) -> list[Path]:
+    """Write the pages; each appears whole or not at all.
+
+    Args:
+        out: Folder to write to.
+        only: Numbers of notebooks, such as "05"; none means all of them, and the workshop's plans.
+
+    Returns:
+        The pages that were written.
+
+    Raises:
+        CourseError: There is no such notebook, or a slide cannot be made.
+    """
+    all_decks = decks()
+    for number in only:
+        if number not in all_decks:
+            raise UnknownNameError("notebook", number, all_decks)
+    names = {path.stem[:2]: path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")}
+    pages = {names[n]: slides for n, slides in all_decks.items() if not only or n in only}
+    if not only:
+        for minutes, steps in plans(WORKSHOP).items():
+            pages[f"workshop_{minutes}"] = workshop(minutes, steps, all_decks)
+    written = []
+    for name, slides in pages.items():
+        path = out / f"{name}.html"
+        title = re.sub(r"[*`]", "", slides[0].title)
+        html = render(slides, f"{title} (slides)", NOTEBOOKS)
+        with whole_file(path) as part:
+            part.write_text(html, encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def main() -> int:
+    """Read the command line; return the exit status."""
+    parser = argparse.ArgumentParser(description="Make slides from the notebooks of the course.")
+    parser.add_argument(
+        "--notebook", action="append", default=[], metavar="NN", help="only this one, such as 05"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("slides"), metavar="DIR", help="folder, made if need be"
+    )
+    chosen = parser.parse_args()
+    try:
+        for path in make(chosen.out, chosen.notebook):
+            sys.stdout.write(f"{path} ({path.stat().st_size / 1e6:.1f} MB)\n")
+    except CourseError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
