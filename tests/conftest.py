@@ -15,7 +15,8 @@ def pytest_configure():
     os.environ["TLCOURSE_PROGRESS"] = str(Path(_place.name) / "progress.jsonl")
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as `tlcourse run` does
-    os.environ.pop("TLCOURSE_DEVICE", None)
+    for name in ("TLCOURSE_DEVICE", "TLCOURSE_SHARED_CACHE"):
+        os.environ.pop(name, None)
     mpl.use("Agg")  # not through MPLBACKEND, which would silence the kernels' figures
 
 

@@ -320,7 +320,7 @@ def test_the_command_is_there_and_says_its_version(site, tmp_path):
     (script,) = metadata.Distribution.at(next(site.glob("*.dist-info"))).entry_points
     assert (script.name, script.value) == ("tlcourse", "tlcourse.cli:main")
     said = tlcourse("--version", package=site, cwd=tmp_path)
-    assert said.stdout.startswith("tlcourse 0.")
+    assert said.stdout.startswith("tlcourse 1.")
 
 
 def test_help_comes_without_loading_pytorch(here):

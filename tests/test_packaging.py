@@ -1,17 +1,23 @@
 """What is installed where: metadata, wheel, conda, Binder, and the commands in the README."""
 
+import importlib.util
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from traitlets.config.loader import PyFileConfigLoader
+
+from tlcourse._drawings import font_path
+from tlcourse._notebooks import FIRST
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -69,20 +75,6 @@ def test_the_conda_environment_has_the_same_packages_and_bounds():
     )
 
 
-def test_binder_has_the_same_packages_as_the_conda_environment():
-    python, from_conda, from_pip = conda("environment.yml")
-    assert conda("binder/environment.yml") == (python, from_conda, [])  # pip would leave its cache
-    installs = re.findall(r'"([^"\s]+[=>]=[^"\s]+)"', (ROOT / "binder" / "postBuild").read_text())
-    assert sorted(installs) == sorted(from_pip[:-1])
-
-
-def test_binder_keeps_no_cache_of_pip():
-    lines = (ROOT / "binder" / "postBuild").read_text().replace("\\\n", "").splitlines()
-    pip = [line for line in lines if line.startswith("python -m pip")]
-    assert len(pip) == 2
-    assert all("--no-cache-dir --no-deps" in line for line in pip)
-
-
 def test_the_exact_versions_keep_to_the_bounds():
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     exact = requirements(*(line for line in lines if not line.startswith("#")))
@@ -97,16 +89,119 @@ def test_the_exact_versions_keep_to_the_bounds():
 # Binder
 
 
+def lines_of(path):
+    lines = (ROOT / path).read_text().replace("\\\n", "").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def exact_versions():
+    return dict(line.split("==") for line in lines_of("constraints.txt"))
+
+
+@pytest.fixture(scope="module")
+def maker():
+    """The script that writes Binder's requirements."""
+    path = ROOT / "binder" / "make_requirements.py"
+    spec = importlib.util.spec_from_file_location("make_requirements", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def needed_by(name, known):
+    """A package and all that it needs on Linux without a GPU."""
+    if name not in known:
+        known.add(name)
+        for needed in map(Requirement, metadata.requires(name) or []):
+            here = {"extra": "", "sys_platform": "linux", "platform_system": "Linux"}
+            on_cuda = needed.name.startswith(("nvidia", "cuda", "triton"))
+            if not on_cuda and (not needed.marker or needed.marker.evaluate(here)):
+                needed_by(canonicalize_name(needed.name), known)
+    return known
+
+
+def binder_installs():
+    """Name -> version, of what Binder adds to its base image."""
+    first = lines_of("binder/requirements.txt")[0]
+    assert first == "--extra-index-url https://download.pytorch.org/whl/cpu"
+    versions = dict(line.split("==") for line in lines_of("binder/requirements.txt")[1:])
+    for line in lines_of("binder/postBuild"):
+        versions |= re.findall(r"pip install.* ([\w-]+)==([\w.]+)$", line)
+    return versions
+
+
+def test_binders_requirements_are_up_to_date(maker):
+    written = (ROOT / "binder" / "requirements.txt").read_text()
+    assert written == maker.requirements(), "run: python binder/make_requirements.py"
+
+
+def test_binder_adds_what_its_base_image_lacks_in_the_tested_versions(maker):
+    installs, exact, base = binder_installs(), exact_versions(), maker.base_image()
+    for name, version in installs.items():
+        cpu = "+cpu" if name in ("torch", "torchvision") else ""
+        assert version == exact[name] + cpu, name
+    for name, bound in NEEDED.items():
+        there = installs.get(name) or base[name]
+        assert Requirement(f"{name}{bound}").specifier.contains(there), name
+    # What is needed by a package that is added is added too, or comes with the base image.
+    for name in installs:
+        assert needed_by(name, set()) <= {*installs, *base}, name
+
+
+def test_binder_adds_nothing_that_the_course_does_not_need(maker):
+    assert set(binder_installs()) <= needed_by("tlcourse", set()) - {"tlcourse"}
+    # A package that the base image has, in a version that will do, would take its room twice.
+    added = maker.missing_packages()
+    for name in added & set(maker.base_image()):
+        bounds = [
+            needed.specifier
+            for package in added
+            for needed in map(Requirement, metadata.requires(package) or [])
+            if canonicalize_name(needed.name) == name
+        ]
+        assert not all(bound.contains(maker.base_image()[name]) for bound in bounds), name
+
+
+def test_binder_keeps_no_cache_of_pip():
+    pip = [line for line in lines_of("binder/postBuild") if "pip install" in line]
+    assert len(pip) == 2
+    assert all("--no-cache-dir --no-deps" in line for line in pip)
+
+
+def test_binder_keeps_the_drawings_that_the_course_reads():
+    """The command that deletes the others spares the font and its licence."""
+    (files,) = [line for line in lines_of("binder/postBuild") if "-type f" in line]
+    spared = re.findall(r"! -name (\S+)", files)
+    assert spared == [Path(font_path()).name, "LICENSE"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="repo2docker does not run on Windows")
-def test_repo2docker_accepts_the_binder_folder():
+def test_repo2docker_accepts_the_binder_folder(maker):
     command = [sys.executable, "-m", "repo2docker", "--no-build", "--debug", "."]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    python, _, _ = conda("binder/environment.yml")
     said = ran.stderr + ran.stdout
-    assert f"Building conda environment for {python}" in said
-    for step in ("binder/environment.yml", "./binder/postBuild", "binder/start"):
+    assert f"Building conda environment for python={maker.python_version()}" in said
+    for step in ("./binder/postBuild", "binder/start"):
         assert step in said
+    # The packages come before the repository, so that a new commit takes them from the layer.
+    assert 0 < said.index('-r "binder/requirements.txt"') < said.index("# Copy stuff.")
+
+
+def test_binder_opens_the_first_notebook_where_it_is(tmp_path, monkeypatch):
+    """The address is the one of the launch link, also when the link names none."""
+
+    def default_url():
+        monkeypatch.chdir(tmp_path)
+        path = ROOT / "binder" / "jupyter_lab_config.py"
+        return PyFileConfigLoader(path.name, path.parent).load_config().get("LabApp", {})
+
+    assert default_url() == {}  # on a hub that mounts another home folder
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / FIRST).touch()
+    assert default_url() == {"default_url": f"/lab/tree/notebooks/{FIRST}"}
+    link = re.search(r"urlpath=(\S+\.ipynb)", (ROOT / "docs" / "binder.md").read_text())
+    assert "/" + link[1] == default_url()["default_url"]
 
 
 def test_binder_uses_no_more_threads_than_a_visitor_has_cores():

@@ -103,7 +103,14 @@ def test_our_own_words_are_sorted_and_needed():
 def test_no_common_slip_is_in_code_comments_or_pages():
     folders = ["tlcourse", "benchmarks", "docs", "binder", ".ci"]
     files = ["README.md", "CONTRIBUTING.md", "NOTICE", "pyproject.toml", "environment.yml"]
-    command = [sys.executable, "-m", "codespell_lib", "--skip=*.safetensors,*.pdf", *folders, *files]
+    command = [
+        sys.executable,
+        "-m",
+        "codespell_lib",
+        "--skip=*.safetensors,*.pdf",
+        *folders,
+        *files,
+    ]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert found.stdout == ""
     assert found.returncode == 0, found.stderr

@@ -7,7 +7,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from tlcourse._store import cache_dir, download
+from tlcourse._store import cache_dir, can_read, download, shared_cache
 from tlcourse.errors import DownloadError, UnknownNameError
 
 
@@ -34,14 +34,20 @@ ARCHIVES = {
 
 
 def find_task(name: str) -> Path | None:
-    """Folder of a downloaded task: in `TLCOURSE_DATA`, else in the cache; None if in neither."""
+    """Folder of a downloaded task: in `TLCOURSE_DATA`, the cache, or the cache that a class shares.
+
+    None if it is in none of them.
+    """
     folder = ARCHIVES[name].folder
     if named := os.environ.get("TLCOURSE_DATA"):
         given = Path(named).expanduser() / folder
         if given.is_dir():
             return given
     cached = cache_dir() / folder
-    return cached if cached.is_dir() else None
+    if cached.is_dir():
+        return cached
+    shared = shared_cache()
+    return shared / folder if shared and can_read(shared / folder) else None
 
 
 def download_task(name: str = "hymenoptera") -> Path:

@@ -84,10 +84,11 @@ class Run:
             for name, entry in stored.items():
                 if refresh:
                     entry.remove()
-                found[name] = found.get(name) or entry.load()
-            missing = list({stored[n].key: n for n in names if not found[n]}.values())
+                else:
+                    found[name] = found.get(name) or entry.load()
+            missing = list({stored[n].key: n for n in names if not found.get(n)}.values())
             self._complete({name: stored[name].writer(len(self.pictures)) for name in missing})
-            found |= {name: stored[name].load() for name in names if not found[name]}
+            found |= {name: stored[name].load() for name in names if not found.get(name)}
         if not all(found.values()):
             raise CourseError("What was just stored cannot be read again: is the disk failing?")
         return found  # type: ignore[return-value]

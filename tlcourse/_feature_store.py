@@ -5,7 +5,8 @@ An entry is one layer's features of one list of pictures. Finished, it is a fold
     features.safetensors    one tensor "features", float32 (N, ...)
     manifest.json           what it is, and a SHA-256 for each piece of some rows
 
-While it grows, the folder's name ends in ".part", and a journal lists the pieces that are complete.
+Finished entries are also found in the cache that a class shares, and nothing is written there.
+While an entry grows, the folder's name ends in ".part", and a journal lists the pieces that are complete.
 A process that finds such a folder goes on after the last complete piece.
 """
 
@@ -22,16 +23,23 @@ from typing import Any
 import numpy as np
 
 from tlcourse._notes import say
-from tlcourse._store import cache_dir, whole_file
+from tlcourse._store import cache_dir, shared_cache, tell_altered, whole_file
 from tlcourse.errors import CourseError
 
 _DATA, _MANIFEST, _JOURNAL = "features.safetensors", "manifest.json", "journal.jsonl"
 _TENSOR = "features"
+_DAMAGES = (OSError, ValueError, KeyError, TypeError, IndexError, struct.error)
 
 
 def store_folder() -> Path:
     """Folder of all stored features, in the cache."""
     return cache_dir() / "features"
+
+
+def shared_store() -> Path | None:
+    """Folder of the features that a class shares; None without a shared cache."""
+    shared = shared_cache()
+    return shared / "features" if shared else None
 
 
 @contextmanager
@@ -63,32 +71,47 @@ class Entry:
 
     @property
     def folder(self) -> Path:
-        """Where the finished entry is."""
+        """Where the finished entry is, or will be, in the own cache."""
         return store_folder() / self.key
 
     def load(self, *, mend: bool = True) -> tuple[np.ndarray, float] | None:
         """Return the array, read from disk as needed, and the seconds that it took to compute.
 
+        The own cache comes first: what was computed afresh counts, whatever the class shares.
+
         Args:
-            mend: Remove a damaged entry, with a note. Only who holds the lock may do that.
+            mend: Remove a damaged entry, with a note. Only who holds the lock may do that. Shared
+                entries are never touched.
 
         Returns:
             None if there is no whole entry.
         """
+        return self._load_own(mend) or self._load_shared(mend)
+
+    def _load_own(self, mend: bool) -> tuple[np.ndarray, float] | None:
         if not self.folder.is_dir():
             return None
         try:
-            manifest = json.loads((self.folder / _MANIFEST).read_text("utf-8"))
-            seconds = float(manifest["seconds"])
-            _verify(self.folder / _DATA, manifest["pieces"])
-            return _open_array(self.folder / _DATA), seconds
-        except (OSError, ValueError, KeyError, TypeError, IndexError, struct.error):
+            return _load(self.folder)
+        except _DAMAGES:
             if mend:
                 say(
                     f"The stored features of layer {self.about.get('layer')} were damaged. "
                     "They are computed again."
                 )
                 self.remove()
+            return None
+
+    def _load_shared(self, mend: bool) -> tuple[np.ndarray, float] | None:
+        shared = shared_store()
+        if shared is None:
+            return None
+        try:
+            folder = shared / self.key
+            return _load(folder) if folder.is_dir() else None
+        except _DAMAGES:
+            if mend:
+                tell_altered("Some features", shared.parent)
             return None
 
     def writer(self, n: int) -> "Writer":
@@ -175,12 +198,16 @@ class Writer:
             part.write_text("".join(kept), encoding="utf-8")
 
 
-def entries() -> list[tuple[dict[str, Any], int]]:
-    """Description and bytes of all that is stored, unfinished entries too."""
+def entries(store: Path | None = None) -> list[tuple[dict[str, Any], int]]:
+    """Description and bytes of all that is stored, unfinished entries too.
+
+    Args:
+        store: The folder to look at; by default that of the own cache.
+    """
     found = []
-    for folder in _folders():
+    for folder in _folders(store or store_folder()):
         about: dict[str, Any] = {"unfinished": True}
-        with suppress(OSError, ValueError, KeyError, TypeError):
+        with suppress(*_DAMAGES):
             about |= json.loads((folder / _MANIFEST).read_text("utf-8"))["about"]
             about["unfinished"] = folder.suffix == ".part"
         size = sum(path.stat().st_size for path in folder.glob("*") if path.is_file())
@@ -189,14 +216,14 @@ def entries() -> list[tuple[dict[str, Any], int]]:
 
 
 def empty_store() -> None:
-    """Delete all entries. Locks stay: another process may hold one."""
-    for folder in _folders():
+    """Delete all own entries. Locks stay: another process may hold one."""
+    for folder in _folders(store_folder()):
         with _disk():
             shutil.rmtree(folder)
 
 
-def _folders() -> list[Path]:
-    return sorted(path for path in store_folder().glob("*") if path.is_dir())
+def _folders(store: Path) -> list[Path]:
+    return sorted(path for path in store.glob("*") if path.is_dir())
 
 
 def _part(folder: Path) -> Path:
@@ -235,6 +262,13 @@ def _read_header(path: Path) -> tuple[int, tuple[int, ...]]:
         (length,) = struct.unpack("<Q", stream.read(8))
         described = json.loads(stream.read(min(length, 10_000)))
     return 8 + length, tuple(described[_TENSOR]["shape"])
+
+
+def _load(folder: Path) -> tuple[np.ndarray, float]:
+    """Read a finished entry; an error if anything about it is not as it was written."""
+    manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
+    _verify(folder / _DATA, manifest["pieces"])
+    return _open_array(folder / _DATA), float(manifest["seconds"])
 
 
 def _verify(path: Path, pieces: list[tuple[int, str]]) -> None:

@@ -1,14 +1,20 @@
-"""The cache folder, and files that appear whole or not at all."""
+"""The cache folders, and files that appear whole or not at all.
+
+Each learner has a cache of their own. A class may share a second one, which a teacher fills once:
+it is only read, so it may be mounted read-only, and what is new always goes to the own one.
+"""
 
 import hashlib
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import platformdirs
 
+from tlcourse._notes import say
 from tlcourse.errors import CourseError, DownloadError
 
 
@@ -24,6 +30,52 @@ def cache_dir() -> Path:
             "Set TLCOURSE_CACHE to a folder that you may write to."
         ) from error
     return folder
+
+
+def shared_cache() -> Path | None:
+    """Folder that a class reads and nobody writes: `TLCOURSE_SHARED_CACHE`; None without one.
+
+    A folder that cannot be read is told once, and the work goes on without it. The teacher who
+    fills it may name it as both caches: then it is the own one.
+    """
+    named = os.environ.get("TLCOURSE_SHARED_CACHE")
+    if not named:
+        return None
+    folder = Path(named).expanduser()
+    if not can_read(folder):
+        tell_once(f"{no_shared_cache(folder)} The work goes on without it.")
+        return None
+    return None if folder.samefile(cache_dir()) else folder
+
+
+def no_shared_cache(folder: Path) -> str:
+    """What to say of a shared cache that cannot be read."""
+    return (
+        f"The shared cache {folder} is not a folder that you can read: correct or unset "
+        "TLCOURSE_SHARED_CACHE."
+    )
+
+
+def can_read(folder: Path) -> bool:
+    """Whether this is a folder whose content may be read."""
+    try:
+        return folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
+    except OSError:  # a folder above it is closed, or a network drive is gone
+        return False
+
+
+def tell_altered(what: str, shared: Path) -> None:
+    """Say, once for each shared cache, that something in it cannot be used."""
+    tell_once(
+        f"{what} in the shared cache {shared} cannot be read, or were altered. You get your own "
+        "instead, which takes longer. Tell your teacher: the shared cache must be filled again."
+    )
+
+
+@cache
+def tell_once(text: str) -> None:
+    """Print a note, unless this process has printed it before."""
+    say(text)
 
 
 def sha256_of(path: Path) -> str:

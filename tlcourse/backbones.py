@@ -13,7 +13,8 @@ from tlcourse._backbone import Backbone
 from tlcourse._device import resolve_device
 from tlcourse._layers import Layer, timm_layers, torchvision_layers
 from tlcourse._preprocess import Preprocess, make_augment
-from tlcourse._store import cache_dir, sha256_of
+from tlcourse._store import sha256_of
+from tlcourse._weights import timm_options, torchvision_state
 from tlcourse.errors import DownloadError, UnknownNameError, WeightsError
 
 __all__ = ["DEFAULT", "Backbone", "check_default_weights", "list_backbones", "load_backbone"]
@@ -115,9 +116,7 @@ def _load_torchvision(name: str, pretrained: bool, device: torch.device) -> Back
     model = torchvision.models.get_model(name, weights=None, **options)
     if pretrained:
         try:
-            state = weights.get_state_dict(
-                model_dir=str(cache_dir() / "weights"), progress=True, check_hash=True
-            )
+            state = torchvision_state(weights)
         except (OSError, RuntimeError) as error:
             raise _download_error(name, error, weights.meta.get("_file_size")) from error
         model.load_state_dict(state)
@@ -141,9 +140,7 @@ def _load_timm(name: str, pretrained: bool, device: torch.device) -> Backbone:
         known = [f"timm/{model}" for model in timm.list_models()]
         raise UnknownNameError("backbone", name, known)
     try:
-        model = timm.create_model(
-            short, pretrained=pretrained, cache_dir=str(cache_dir() / "weights")
-        )
+        model = timm.create_model(short, pretrained=pretrained, **timm_options(short, pretrained))
     except Exception as error:
         if not pretrained:
             raise

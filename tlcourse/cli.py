@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from tlcourse import __version__, _cli_pictures
+from tlcourse import __version__, _cli_classroom, _cli_pictures
 from tlcourse.errors import CourseError
 
 app = typer.Typer(
@@ -164,6 +164,7 @@ def run(
 
 app.command()(_cli_pictures.compare)
 app.command()(_cli_pictures.predict)
+app.command()(_cli_classroom.wheels)
 
 
 @app.command()
@@ -174,9 +175,10 @@ def cache(
 ) -> None:
     """Show what is stored in the cache folder, or delete the stored features.
 
-    Features are computed again when they are needed. Downloads are in the same folder and stay.
+    Features are computed again when they are needed. Downloads are in the same folder and stay. Of
+    a shared cache (TLCOURSE_SHARED_CACHE) the sum is shown, and nothing is deleted.
     """
-    from tlcourse._feature_store import empty_store, entries, store_folder
+    from tlcourse._feature_store import empty_store, entries, shared_store, store_folder
 
     stored = entries()
     print(f"Stored features in {store_folder()}")
@@ -190,6 +192,10 @@ def cache(
             )
     total = sum(size for _, size in stored)
     print(f"{total / 1e6:10.1f} MB  in {len(stored)} entries")
+    if shared := shared_store():
+        sizes = [size for about, size in entries(shared) if not about["unfinished"]]
+        print(f"Shared with others, only read: {shared}")
+        print(f"{sum(sizes) / 1e6:10.1f} MB  in {len(sizes)} finished entries")
     if empty:
         empty_store()
         print("Deleted.")

@@ -79,6 +79,8 @@ def examine() -> Iterator[Finding]:
         ("memory", _memory),
     ):
         yield _safely(about, check)
+        if check is _cache and os.environ.get("TLCOURSE_SHARED_CACHE"):
+            yield _safely("shared cache", _shared_cache)
 
 
 def _safely(about: str, check: Callable[[], str | Finding]) -> Finding:
@@ -183,6 +185,24 @@ def _cache() -> str | Finding:
     if free < _MODEST_DISK:
         return Finding("NOTE", "cache folder", f"{text}: too little for downloads. Make room.")
     return text
+
+
+def _shared_cache() -> str | Finding:
+    from tlcourse._feature_store import entries, shared_store
+    from tlcourse._store import can_read, no_shared_cache
+
+    named = os.environ["TLCOURSE_SHARED_CACHE"]
+    if not can_read(Path(named).expanduser()):
+        return Finding("NOTE", "shared cache", no_shared_cache(Path(named)))
+    store = shared_store()
+    if store is None:
+        return f"{named} is your own cache folder too"
+    finished = [size for about, size in entries(store) if not about["unfinished"]]
+    text = f"{named}, {len(finished)} finished sets of features, {sum(finished) / 1e6:.0f} MB"
+    if not finished:
+        fill = f"TLCOURSE_CACHE={named} tlcourse run"
+        return Finding("NOTE", "shared cache", f"{text}. Who may write to it fills it with: {fill}")
+    return text + (", and you may write to it" if os.access(store, os.W_OK) else ", read only")
 
 
 def _cpu() -> str | Finding:

@@ -1,0 +1,158 @@
+"""Make the web page: the course as a static site, from the outputs that the notebooks hold.
+
+`python docs/make_site.py` needs no network and runs no notebook. The launch buttons lead to the
+repository that pyproject.toml names (`[project.urls]`), or to the one given with `--repository`.
+"""
+
+import argparse
+import io
+import re
+import shutil
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE / "site"))
+
+from lessons import Repository  # noqa: E402
+from stage import stage  # noqa: E402
+
+from tlcourse.errors import CourseError  # noqa: E402
+
+ROOT = HERE.parent
+PLACEHOLDER = "OWNER"
+MARK = "searchindex.js"  # what every site has, and hardly another folder
+_GITHUB = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?/?")
+
+
+def repository(given: str | None) -> Repository | None:
+    """The repository that the buttons lead to, or None while only the placeholder is there.
+
+    Args:
+        given: Address from the command line.
+
+    Raises:
+        CourseError: The address is not that of a repository on GitHub.
+    """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    address = given or project.get("urls", {}).get("Repository", "")
+    found = _GITHUB.fullmatch(address)
+    if not found:
+        raise CourseError(
+            f'The repository "{address}" is not one that Binder and Colab open in the same way. '
+            "Give an address like https://github.com/you/tlcourse."
+        )
+    return None if found[1] == PLACEHOLDER else Repository(*found.groups())
+
+
+def build(source: Path, site: Path, out: Path, settings: dict[str, object]) -> list[str]:
+    """Let Sphinx write the pages.
+
+    Args:
+        source: Folder of the pages' sources.
+        site: Folder whose files the site holds beside its pages.
+        out: Folder to write.
+        settings: Settings of Sphinx beside those in `conf.py`.
+
+    Returns:
+        The warnings.
+    """
+    from sphinx.application import Sphinx
+    from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+    warnings = io.StringIO()
+    with patch_docutils(str(HERE / "site")), docutils_namespace():
+        app = Sphinx(
+            srcdir=source,
+            confdir=HERE / "site",
+            outdir=out,
+            doctreedir=source.parent / "doctrees",
+            buildername="html",
+            confoverrides={"html_extra_path": [str(site)], **settings},
+            status=None,
+            warning=warnings,
+            parallel=2,
+        )
+        app.build(force_all=True)
+    return re.sub(r"\x1b\[[\d;]*m", "", warnings.getvalue()).splitlines()
+
+
+def tidy(site: Path) -> None:
+    """Put the notebooks to download in as they are, and take out what no visitor needs."""
+    for source in (site / "_sources").rglob("*.*"):
+        if source.suffix == ".ipynb":
+            shutil.copyfile(ROOT / source.relative_to(site / "_sources"), source)
+        else:
+            source.unlink()
+    for pattern in ("scripts/**/*.map", "styles/**/*.map", "*macros.html"):
+        for path in (site / "_static").glob(pattern):
+            path.unlink()
+    shutil.rmtree(site / "_static" / "locales", ignore_errors=True)
+    (site / ".nojekyll").touch()  # GitHub Pages would leave out folders that begin with _
+
+
+def replace(old: Path, new: Path) -> None:
+    """Put a whole new folder in the place of an old one."""
+    kept = new.parent / "old"
+    if old.exists():
+        old.rename(kept)
+    new.rename(old)
+    shutil.rmtree(kept, ignore_errors=True)
+
+
+def make_site(out: Path, address: str | None = None) -> Repository | None:
+    """Make the site.
+
+    Args:
+        out: Folder to write. A site that is there stays until the new one is whole.
+        address: Address of the repository, if not the one in pyproject.toml.
+
+    Returns:
+        The repository that the buttons lead to, if there is one.
+
+    Raises:
+        CourseError: The folder holds something else, the address cannot be used, or Sphinx warns.
+    """
+    to = repository(address)
+    out = out.resolve()
+    if out.exists() and not (out.is_dir() and ((out / MARK).exists() or not any(out.iterdir()))):
+        raise CourseError(
+            f'"{out}" is there and is not a site, so it is not replaced. Give another folder with '
+            "--out."
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".site-") as folder:
+        tree, site, new = (Path(folder) / name for name in ("tree", "site", "new"))
+        settings = stage(ROOT, tree, site, to)
+        warnings = build(tree, site, new, settings)
+        if warnings:
+            raise CourseError("\n".join(["Sphinx warns, so no site is written:", *warnings]))
+        tidy(new)
+        replace(out, new)
+    return to
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    default = ROOT / "build" / "site"
+    parser.add_argument(
+        "--out", type=Path, default=default, help="folder to write (default: build/site)"
+    )
+    parser.add_argument("--repository", help="address of the repository, for this one build")
+    options = parser.parse_args()
+    try:
+        to = make_site(options.out, options.repository)
+    except CourseError as error:
+        sys.exit(str(error))
+    if to is None:
+        sys.stdout.write(
+            "No launch buttons: [project.urls] Repository in pyproject.toml is a placeholder.\n"
+        )
+    sys.stdout.write(f"The site begins at {options.out.resolve() / 'index.html'}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Settings of the web page. `docs/make_site.py` adds what it finds out, such as the repository."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+project = "tlcourse"
+author = "The tlcourse authors"
+copyright = "The tlcourse authors"
+language = "en"
+extensions = ["myst_nb", "sphinx_design", "mend"]
+
+nb_execution_mode = "off"  # the outputs are those of the notebooks
+nb_ipywidgets_js = {}
+myst_enable_extensions = ["colon_fence", "tasklist"]
+myst_heading_anchors = 4
+smartquotes = False
+
+html_theme = "sphinx_book_theme"
+html_title = "tlcourse"
+templates_path = ["templates"]
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_favicon = "static/favicon.svg"
+html_copy_source = True
+html_use_index = False
+html_context = {"default_mode": "auto"}  # light or dark as the visitor's system is
+html_theme_options = {
+    "article_footer_items": [],
+    "footer_content_items": ["copyright.html"],
+    "logo": {"text": "tlcourse"},
+    "navbar_persistent": [],  # the search is in the sidebar
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+    "show_toc_level": 2,
+    "toc_title": "On this page",
+    "use_fullscreen_button": False,
+}
