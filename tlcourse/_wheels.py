@@ -198,9 +198,14 @@ def _whole_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(rest, ignore_errors=True)  # of a run that was killed
         part.mkdir()
         yield part
-        if path.exists():
-            path.replace(old)
-        part.replace(path)
+        try:
+            if path.exists():
+                path.replace(old)
+            part.replace(path)
+        except BaseException:
+            if old.exists() and not path.exists():
+                old.replace(path)
+            raise
     finally:
         for rest in (part, old):
             shutil.rmtree(rest, ignore_errors=True)
