@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from slides.deck import Slide, slides_of
 from slides.page import render
-from slides.plan import plans, workshop
+from slides.plan import exit_questions, plans, workshop
 
 from tlcourse._store import whole_file
 from tlcourse.errors import CourseError, UnknownNameError
@@ -30,24 +30,39 @@ WORKSHOP = ROOT / "docs" / "workshop.md"
 _QUESTION = re.compile(r"^\| \[[^\]]+\]\(notebooks/(\d\d)_\w+\.ipynb\) \| ([^|]+) \|", re.MULTILINE)
 
 
-def decks() -> dict[str, list[Slide]]:
-    """Number of each notebook -> its slides, in the order of the course.
+def notebooks() -> dict[str, Path]:
+    """Number of each notebook -> its file, in the order of the course.
 
     Raises:
-        CourseError: The slides cannot be made, since the course is not complete here.
+        CourseError: There are none here.
     """
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    questions = dict(_QUESTION.findall(readme))
     paths = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     if not paths:
         raise CourseError(f"There are no notebooks in {NOTEBOOKS.name}. Take a complete checkout.")
+    return {path.stem[:2]: path for path in paths}
+
+
+def decks(only: Sequence[str] = ()) -> dict[str, list[Slide]]:
+    """Number of each notebook -> its slides, in the order of the course.
+
+    Args:
+        only: Numbers of notebooks, such as "05"; none means all of them.
+
+    Raises:
+        CourseError: There is no such notebook.
+    """
+    paths = notebooks()
+    for number in only:
+        if number not in paths:
+            raise UnknownNameError("notebook", number, paths)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    questions = dict(_QUESTION.findall(readme))
     return {
-        path.stem[:2]: slides_of(
-            nbformat.read(path, as_version=4),
-            path.stem[:2],
-            questions.get(path.stem[:2], "").strip(),
+        number: slides_of(
+            nbformat.read(path, as_version=4), number, questions.get(number, "").strip()
         )
-        for path in paths
+        for number, path in paths.items()
+        if not only or number in only
     }
 
 
@@ -64,15 +79,13 @@ def make(out: Path, only: Sequence[str] = ()) -> list[Path]:
     Raises:
         CourseError: There is no such notebook, or a slide cannot be made.
     """
-    all_decks = decks()
-    for number in only:
-        if number not in all_decks:
-            raise UnknownNameError("notebook", number, all_decks)
-    names = {path.stem[:2]: path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")}
-    pages = {names[n]: slides for n, slides in all_decks.items() if not only or n in only}
+    made = decks(only)
+    paths = notebooks()
+    pages = {paths[number].stem: slides for number, slides in made.items()}
     if not only:
+        asked = exit_questions(WORKSHOP)
         for minutes, steps in plans(WORKSHOP).items():
-            pages[f"workshop_{minutes}"] = workshop(minutes, steps, all_decks)
+            pages[f"workshop_{minutes}"] = workshop(minutes, steps, made, asked)
     written = []
     for name, slides in pages.items():
         path = out / f"{name}.html"

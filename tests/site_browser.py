@@ -110,16 +110,30 @@ class Visit:
         """What reaches out of the window to the right, other than inside a box that scrolls."""
         return self.tab.evaluate(_TOO_WIDE)
 
+    def long_code(self) -> list[str]:
+        """Lines of a notebook's code that must be scrolled to be read."""
+        return self.tab.evaluate(
+            """() => [...document.querySelectorAll(".cell_input pre")]
+                .filter((code) => code.scrollWidth > code.clientWidth)
+                .map((code) => `too long: ${code.textContent.slice(0, 60)}`)"""
+        )
+
     def small(self) -> list[str]:
         """Texts that are too small to read."""
         return self.tab.evaluate(_SMALL, SMALLEST_TEXT)
 
-    def inaccessible(self, *, only: tuple[str, ...] = (), without: str = "") -> list[str]:
+    def make_code_plain(self) -> None:
+        """Take the colours out of code, whose thousands of parts axe would look at one by one."""
+        self.tab.evaluate(
+            """() => document.querySelectorAll(".highlight pre").forEach(
+                (code) => { code.textContent = code.textContent; })"""
+        )
+
+    def inaccessible(self, *, only: tuple[str, ...] = ()) -> list[str]:
         """What the accessibility checker axe finds wrong.
 
         Args:
             only: Names of rules; without them, all.
-            without: Selector of parts to pass over.
         """
         from axe_playwright_python.sync_playwright import Axe
 
@@ -127,8 +141,7 @@ class Visit:
         options = {"resultTypes": ["violations"], "preload": False}
         if only:
             options["runOnly"] = {"type": "rule", "values": list(only)}
-        context = {"exclude": [[without]]} if without else None
-        found = Axe().run(self.tab, context=context, options=options).response["violations"]
+        found = Axe().run(self.tab, options=options).response["violations"]
         return [f"{v['id']}: {n['html'][:200]}" for v in found for n in v["nodes"]]
 
     def close(self) -> None:

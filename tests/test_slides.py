@@ -15,6 +15,7 @@ from browser import chromium
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tlcourse.errors import CourseError
+from tlcourse.exercises import all_exercises
 from tlcourse.guesses import all_predictions
 
 ROOT = Path(__file__).parents[1]
@@ -22,10 +23,11 @@ _spec = importlib.util.spec_from_file_location("make_slides", ROOT / "docs" / "m
 make_slides = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(make_slides)
 
-from slides import page, plan, texts  # noqa: E402  (the script above says where they are)
+from slides import credits, page, plan, texts  # noqa: E402  (the script above says where they are)
 from slides.deck import slides_of  # noqa: E402
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+SELF_EXPLAINING = {"The answers"}  # what they show was said on the slides before
 needs_chromium = pytest.mark.skipif(not chromium(), reason="Chromium is not installed")
 
 # What is wrong with the slide that is shown, in words.
@@ -271,6 +273,48 @@ def test_a_slide_with_a_question_shows_nothing_that_was_computed(decks):
             assert not known.options or part.choices == known.options
 
 
+def test_the_speaker_has_notes_for_every_slide(decks):
+    for number, slides in decks.items():
+        without = [slide.headline for slide in slides if not "".join(slide.notes).strip()]
+        assert set(without) <= SELF_EXPLAINING, number
+        for slide in slides:
+            assert len(set(slide.notes)) == len(slide.notes), slide.headline
+            for name in slide.ids("exercise"):
+                assert all(hint in "".join(slide.notes) for hint in all_exercises()[name].hints)
+
+
+def test_titles_are_whole(decks):
+    for slide in (slide for slides in decks.values() for slide in slides):
+        assert not re.search(r"[.:;,]{2}$", slide.headline), slide.headline
+        assert slide.headline.count("(") == slide.headline.count(")"), slide.headline
+
+
+def test_beside_a_table_no_log_is_shown(decks):
+    for slide in (slide for slides in decks.values() for slide in slides if slide.figure):
+        if any("<table" in part.content for part in slide.parts):
+            assert not [p for p in slide.parts if p.kind == "stream" and not p.later]
+
+
+def test_an_answer_that_speaks_of_counts_shows_them(decks):
+    (slide,) = [s for s in decks["04"] if "04.B" in s.ids("answer")]
+    assert [(p.kind, p.later) for p in slide.parts[-2:]] == [("stream", True), ("answer", True)]
+    assert slide.parts[-2].content.startswith("right only at")
+
+
+def test_an_exercise_of_a_workshop_is_shown_whole_and_without_its_solution(decks):
+    page_of_plans = ROOT / "docs" / "workshop.md"
+    for minutes, steps in plan.plans(page_of_plans).items():
+        slides = plan.workshop(minutes, steps, decks, {})
+        tasks = [part for slide in slides for part in slide.parts if part.kind == "task"]
+        assert tasks
+        for part in tasks:
+            assert not re.search(r"<details>|[Ss]olution|^#", part.content, re.MULTILINE)
+            assert "answer = " not in part.content
+    (task,) = [part for part in tasks if part.id == "06.1"]
+    assert task.content.startswith("Someone has probed seven layers.")
+    assert "(best)" in task.content  # its table
+
+
 def test_answers_show_one_press_later(decks):
     answers = [p for s in decks.values() for slide in s for p in slide.parts if p.kind == "answer"]
     assert answers
@@ -298,9 +342,10 @@ def test_where_drawings_are_shown_their_licence_is(decks):
 @pytest.mark.parametrize("minutes", ["90", "180"])
 def test_a_workshop_shows_what_its_plan_names_and_nothing_else(minutes, decks):
     steps = plan.plans(ROOT / "docs" / "workshop.md")[minutes]
-    slides = plan.workshop(minutes, steps, decks)
+    questions = plan.exit_questions(ROOT / "docs" / "workshop.md")
+    slides = plan.workshop(minutes, steps, decks, questions)
     named = {name for step in steps for name in re.findall(r"\b\d\d\.\w+\b", step.learners)}
-    shown = [name for slide in slides for name in slide.ids("question", "exercise")]
+    shown = [name for slide in slides for name in slide.ids("question", "exercise", "task")]
     assert sorted(shown) == sorted(named)
     order = [re.search(r"\d\d", s.over)[0] for s in slides if s.over.startswith("Notebook")]
     assert list(dict.fromkeys(order)) == list(
@@ -308,9 +353,56 @@ def test_a_workshop_shows_what_its_plan_names_and_nothing_else(minutes, decks):
     )
     said = "\n".join(note for slide in slides for note in slide.notes)
     assert all(step.say in said for step in steps)
+    assert len(questions) == 5
+    assert all(question in slides[-2].parts[0].content for question in questions)
+    assert all(answer in said for answer in questions.values())
+    on_slides = "\n".join(part.content for slide in slides for part in slide.parts)
+    assert not any(answer in on_slides for answer in questions.values())
 
 
 # The rules
+
+
+def test_a_long_title_loses_its_brackets_or_its_last_part_but_never_half_a_bracket():
+    part = " and ".join(["accuracy by layer with all of the features"] * 4)
+    title = texts.caption(f"**Figure 1.** Ants (small; red) and bees: {part}.").says
+    assert title.startswith("Ants and bees: accuracy")
+    title = texts.caption(f"**Figure 1.** Ants and bees with no training at all: {part}.").says
+    assert title == "Ants and bees with no training at all."
+    title = texts.caption(f"**Figure 1.** {part}.").says
+    assert title == f"{part}."
+
+
+def test_a_caption_that_speaks_of_guessing_is_not_taken_for_a_question():
+    caption = "**Table 2.** Losses. A network that guesses is right for one digit in ten."
+    before, asks = texts.split_question(f"{caption}\n\n**Guess first:** how many?")
+    assert (before, asks) == (caption, "**Guess first:** how many?")
+
+
+def test_a_sentence_ends_after_a_vote_and_not_after_an_initial():
+    assert texts.sentences("Vote 04.A and 04.C. Run all. By E. Alpaydin.") == [
+        "Vote 04.A and 04.C.",
+        "Run all.",
+        "By E. Alpaydin.",
+    ]
+
+
+def test_a_look_that_announces_two_things_names_both():
+    text = "**Figure 1.** Six photographs of things. *Look for two things.* One. Two. Three."
+    assert texts.caption(text).look == "*Look for two things.* One. Two."
+
+
+def test_credits_lead_to_the_drawings_and_their_licence():
+    assert credits.linked("Drawings: OpenMoji, CC BY-SA 4.0.") == (
+        "Drawings: [OpenMoji](https://openmoji.org/), "
+        "[CC BY-SA 4.0](https://creativecommons.org/licenses/by-sa/4.0/)."
+    )
+    linked = "[OpenMoji](https://openmoji.org/). License: CC BY 4.0."
+    assert credits.linked(linked) == linked
+    assert credits.owners("By E. Alpaydin. License: CC BY 4.0. Digits by A. B.") == [
+        "By E. Alpaydin. License: CC BY 4.0.",
+        "Digits by A. B.",
+    ]
 
 
 def test_a_caption_gives_its_name_its_first_sentence_where_to_look_and_the_licence():
@@ -371,15 +463,13 @@ def test_a_plan_that_cannot_be_read_is_named(tmp_path):
         plan.plans(tmp_path / "w.md")
 
 
-def test_the_command_names_what_is_there(tmp_path):
+def test_the_command_names_what_is_there(tmp_path, monkeypatch, capsys):
     command = [sys.executable, "docs/make_slides.py", "--out", str(tmp_path / "out")]
     done = subprocess.run(
         [*command, "--notebook", "03"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert "03_standalone_extractor.html" in done.stdout
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["03_standalone_extractor.html"]
-    failed = subprocess.run(
-        [*command, "--notebook", "33"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert failed.returncode == 1
-    assert failed.stderr.startswith("There is no notebook '33'")
+    monkeypatch.setattr(sys, "argv", [*command[1:], "--notebook", "33"])
+    assert make_slides.main() == 1
+    assert capsys.readouterr().err.startswith("There is no notebook '33'")

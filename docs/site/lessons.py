@@ -10,6 +10,7 @@ from links import Links, hide_code, show_code
 from nbformat.v4 import new_markdown_cell
 from outputs import mend_outputs
 
+PLACE = "OWNER/tlcourse"  # what texts write until a repository is known
 _FOLDED = re.compile(
     r"^<details>\s*<summary>(.*?)</summary>\s*\n(.*?)\n</details>\s*?$", re.DOTALL | re.MULTILINE
 )
@@ -39,6 +40,15 @@ class Repository:
     def files(self) -> str:
         """Address below which its files are."""
         return f"{self.url}/blob/{self.branch}"
+
+    @property
+    def archive(self) -> str:
+        """Address of all files as one ZIP file."""
+        return f"{self.url}/archive/refs/heads/{self.branch}.zip"
+
+    def fill_in(self, text: str) -> str:
+        """Put the repository in the place that a text keeps for it."""
+        return text.replace(PLACE, f"{self.owner}/{self.name}")
 
     def binder(self, path: str) -> str:
         """Address that opens a notebook in JupyterLab on Binder."""

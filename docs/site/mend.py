@@ -15,8 +15,7 @@ def bare_tables(app: Sphinx, document: nodes.document) -> None:
         if head.astext().strip():
             continue
         group.remove(head)
-        for row in group.findall(nodes.row):
-            row[0]["heading"] = True
+        next(group.findall(nodes.colspec))["stub"] = 1
         group.parent["classes"].append("bare")
 
 

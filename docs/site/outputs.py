@@ -13,16 +13,17 @@ FIGURES = "figures"  # folder of the site that holds the pictures of all outputs
 
 
 def mend_outputs(cell: NotebookNode, page: str, site: Path) -> None:
-    """Change the HTML in a code cell's outputs.
+    """Change a code cell's outputs.
 
-    Pictures become files of their own, so that the text is there first. Tables get headers that
-    say what they belong to.
+    Text that was printed piece by piece becomes one output. Pictures become files of their own, so
+    that the text is there first. Tables get headers that say what they belong to.
 
     Args:
         cell: A code cell; it is changed.
         page: The notebook's path on the site.
         site: Folder for files that the site holds beside its pages.
     """
+    cell.outputs = _joined(cell.outputs)
     for number, output in enumerate(cell.outputs):
         data = output.get("data", {})
         if "text/html" not in data:
@@ -34,6 +35,17 @@ def mend_outputs(cell: NotebookNode, page: str, site: Path) -> None:
         for table in soup.find_all("table"):
             _with_headers(table)
         data["text/html"] = str(soup)
+
+
+def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        last = joined[-1] if joined else {}
+        if output.output_type == "stream" and last.get("name") == output.name:
+            last["text"] += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def _as_file(picture: Tag, stem: str, page: str, site: Path) -> None:
@@ -59,8 +71,21 @@ def _with_headers(table: Tag) -> None:
     if style := table.find_previous_sibling("style"):  # of pandas, for its own table
         style.decompose()
     del table["border"]
+    _with_one_head(table)
     for cell in table.find_all("th"):
         if not cell.get_text(strip=True):
             cell.name = "td"
         elif not cell.has_attr("scope"):
             cell["scope"] = "col" if cell.find_parent("thead") else "row"
+
+
+def _with_one_head(table: Tag) -> None:
+    """Move the name of the rows, for which pandas makes a line of its own, into the first line."""
+    lines = [line.find_all("th") for line in table.select("thead > tr")]
+    if len(lines) != 2 or len(lines[0]) != len(lines[1]):
+        return
+    (corner, *_), (name, *others) = lines
+    if corner.get_text(strip=True) or any(other.get_text(strip=True) for other in others):
+        return
+    corner.string = name.get_text(strip=True)
+    name.find_parent("tr").decompose()

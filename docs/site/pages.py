@@ -73,6 +73,15 @@ def split_readme(readme: str, links: Links) -> dict[str, str]:
     return pages
 
 
+def with_copy(text: str, repository: Repository) -> str:
+    """The page on installing, with a beginning that says where a copy comes from."""
+    title, _, rest = text.partition("\n")
+    return (
+        f"{title}\n\n**Get a copy first.** Unpack [this ZIP file]({repository.archive}) or, if you "
+        f"have Git, run:\n\n```bash\ngit clone {repository.url}\ncd {repository.name}\n```\n{rest}"
+    )
+
+
 def cards(listed: list[Lesson]) -> str:
     """The notebooks as cards that lead to them."""
     lines = ["::::{grid} 1 1 2 2", ":gutter: 3", ""]

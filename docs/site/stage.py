@@ -40,6 +40,9 @@ def stage(root: Path, tree: Path, site: Path, repository: Repository | None) -> 
     for path in texts:
         page = links.pages[path]
         written[page] = links.retarget(fold((root / path).read_text(encoding="utf-8")), path, page)
+    if repository:
+        written = {page: repository.fill_in(text) for page, text in written.items()}
+        written["install.md"] = pages.with_copy(written["install.md"], repository)
     if sheets and GUIDE not in written:
         written[GUIDE] = pages.decision_guide(sheets, _guide_alt(root))
     written["licence.md"] = pages.credits_page(written["licence.md"], root)

@@ -7,12 +7,14 @@ from typing import Literal
 from nbformat import NotebookNode
 
 from slides import texts
+from slides.credits import credits_of, linked
 from tlcourse.exercises import all_exercises
 from tlcourse.guesses import all_predictions
 
 Kind = Literal[
-    "text", "code", "stream", "output", "question", "answer", "exercise", "look", "small"
+    "text", "code", "stream", "output", "question", "answer", "exercise", "task", "look", "small"
 ]
+_ONLY_PRINTS = re.compile(r"print\(.*\)")
 _ASKED = re.compile(r"""\b(?:check|guess|reveal)\(\s*["'](\d\d\.\w+)["']""")
 
 
@@ -26,7 +28,7 @@ class Part:
         later: Whether it shows only after one more press of a key.
         choices: The choices of a question.
         id: Number of a question or an exercise.
-        tells: Where the answer to a question will be read.
+        tells: Where the answer to a question will be read; the whole text of an exercise.
     """
 
     kind: Kind
@@ -61,6 +63,12 @@ class Slide:
     section: str = ""
     first: bool = False
 
+    @property
+    def headline(self) -> str:
+        """What stands at the top: the question, if the slide asks just one."""
+        asked = [part.content for part in self.parts if part.kind == "question"]
+        return asked[0] if len(asked) == 1 else self.title
+
     def ids(self, *kinds: Kind) -> list[str]:
         """Numbers of its questions, answers or exercises."""
         return [part.id for part in self.parts if part.kind in kinds]
@@ -90,8 +98,10 @@ class _Builder:
         self.number, self.question = number, question
         self.slides: list[Slide] = []
         self.section, self.place = "", ""  # the last heading above, and the last numbered one
+        self.opening = ""  # text below the last heading
         self.carried = ""  # text after a caption, which belongs to what comes next
         self.texts: list[str] = []  # since the last cell of code
+        self.above: dict[int, str] = {}  # place of a slide with code -> the text above the code
 
     def take(self, cell: NotebookNode) -> None:
         how = cell.metadata.get("slideshow", {}).get("slide_type", "skip")
@@ -104,7 +114,8 @@ class _Builder:
         elif cell.cell_type == "markdown" and texts.caption(cell.source):
             self.carried = texts.split_caption(cell.source)[1]
         if cell.cell_type == "markdown":
-            self.section = texts.heading(cell.source) or self.section
+            if heading := texts.heading(cell.source):
+                self.section, self.opening = heading, texts.body(cell.source)
             self.place = texts.number(cell.source) or self.place
             self.texts.append(cell.source)
         else:
@@ -117,15 +128,20 @@ class _Builder:
         self.carried = ""
 
     def finished(self) -> list[Slide]:
-        for slide in self.slides:
+        for place, slide in enumerate(self.slides):
+            if not slide.notes and (note := texts.note(self.above.get(place, ""))):
+                slide.notes.append(note)
             if slide.figure:  # the figure is what matters, not the call that drew it
-                slide.parts = [part for part in slide.parts if part.kind != "code"]
+                table = any("<table" in part.content for part in slide.parts)
+                noise = [p for p in slide.parts if p.kind == "stream" and not p.later and table]
+                slide.parts = [p for p in slide.parts if p.kind != "code" and p not in noise]
             elif slide.ids("answer"):
                 slide.title = "The answers"
         return self.slides
 
     def _note(self, text: str) -> None:
-        if note := texts.note(text):
+        note = texts.note(text)
+        if note and not any(note in said for said in self.slides[-1].notes):
             self.slides[-1].notes.append(note)
 
     def _text(self, cell: NotebookNode, how: str) -> None:
@@ -142,14 +158,14 @@ class _Builder:
             slide.figure, slide.over = caption.name, f"{slide.over} · {caption.name}"
             slide.title = caption.says
             slide.parts += [Part("look", caption.look, later)] if caption.look else []
-            slide.parts += [Part("small", caption.credit)] if caption.credit else []
+            slide.parts += [Part("small", linked(caption.credit))] if caption.credit else []
         else:
             self._sections(text, later)
 
     def _title(self, text: str) -> None:
         slide = self.slides[-1]
         slide.first, slide.title = True, texts.heading(text.split("\n")[0])
-        if self.question and self.question.casefold() not in slide.title.casefold():
+        if not _says(slide.title, self.question):
             slide.parts.append(Part("look", self.question))
         able = "\n".join(f"- {skill}" for skill in texts.skills(text))
         slide.parts.append(Part("text", f"Afterwards you can:\n\n{able}"))
@@ -162,38 +178,53 @@ class _Builder:
                 self._begin()
             slide = self.slides[-1]
             points = texts.key_points(section)
-            slide.title = texts.heading(section) or texts.lead(section) or slide.title
+            shown, lead = points or texts.essence(section), texts.lead(section)
+            if lead and not texts.heading(section):
+                slide.title, shown = lead, texts.without_lead(shown)
+            slide.title = texts.heading(section) or slide.title
             slide.section = texts.number(section) or slide.section
-            slide.parts.append(Part("text", points or texts.essence(section), later))
+            slide.parts.append(Part("text", shown, later))
             self._note(section)
 
     def _code(self, cell: NotebookNode, how: str) -> None:
         slide, later = self.slides[-1], how == "later"
         tags = cell.metadata.get("tags", [])
         asked = list(dict.fromkeys(_ASKED.findall(cell.source)))
+        rich, printed = _outputs(cell), _printed(cell)
         if "prediction" in tags:
             slide.over = f"Notebook {self.number} · Predict, before you see it"
             self._note(texts.split_question("\n\n".join(self.texts))[1])
             for name in asked:
                 known = all_predictions()[name]
-                choices = known.options or (f"{known.expects[:1].upper()}{known.expects[1:]}",)
+                choices = known.options or (f"Your guess: {known.expects}",)
                 tells = f"{known.figure} will tell."
                 slide.parts.append(Part("question", known.question, later, choices, name, tells))
             slide.title = "What do you expect?"
         elif "answer" in tags:
             found = [html for html in _outputs(cell) if "The answer." in html]
+            if printed and any("counts" in html for html in found):  # the answer speaks of them
+                slide.parts.append(Part("stream", printed, True))
             slide.parts += [Part("answer", html, True, id=asked[0]) for html in found]
         elif "exercise" in tags:
             slide.title = slide.title if slide.parts else "Exercises"
+            text = texts.body(self.texts[-1]) if self.texts else ""
             for name in asked:
-                slide.parts.append(
-                    Part("exercise", all_exercises()[name].question, later, (), name)
-                )
+                known = all_exercises()[name]
+                slide.parts.append(Part("exercise", known.question, later, (), name, text))
+                hints = "\n".join(f"- Hint: {hint}" for hint in known.hints)
+                self._note(f"**Exercise {name}.** {text}\n\n{hints}")
         else:
-            rich, printed = _outputs(cell), _printed(cell)
-            slide.parts += [] if rich else [Part("code", cell.source, later)]
+            self.above.setdefault(len(self.slides) - 1, "\n\n".join(self.texts) or self.opening)
+            shown = not rich and not _ONLY_PRINTS.fullmatch(cell.source)
+            slide.parts += [Part("code", cell.source, later)] if shown else []
             slide.parts += [Part("stream", printed, later)] if printed else []
             slide.parts += [Part("output", html, later) for html in rich]
+
+
+def _says(title: str, question: str) -> bool:
+    """Whether a title says most of what a question asks."""
+    of_title, asked = (set(re.findall(r"\w+", text.casefold())) for text in (title, question))
+    return len(asked & of_title) >= 0.7 * len(asked)
 
 
 def _outputs(cell: NotebookNode) -> list[str]:
@@ -206,12 +237,3 @@ def _printed(cell: NotebookNode) -> str:
     streams = [o.text for o in cell.outputs if o.output_type == "stream" and o.name == "stdout"]
     plain = [o.data for o in cell.outputs if "data" in o and "text/html" not in o.data]
     return "".join([*streams, *(data.get("text/plain", "") for data in plain)]).rstrip()
-
-
-def credits_of(notebook: NotebookNode) -> list[str]:
-    """Whose pictures and data a notebook shows, in its own words."""
-    found = []
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            found += [c for c in texts.credits_in(cell.source) if not texts.caption(c)]
-    return list(dict.fromkeys(found))

@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Sequence
 from functools import cache
+from math import ceil
 from pathlib import Path
 
 from nbconvert import HTMLExporter
@@ -16,11 +17,13 @@ from slides.deck import Part, Slide
 from tlcourse.errors import CourseError
 
 WIDTH, HEIGHT = 1280, 720
-MIN_CODE, MAX_CODE = 16, 24  # pixels
-TALL = 1.45  # width by height; a figure that is narrower is a tall one
+MIN_CODE, MAX_CODE, MAX_PRINTED = 16, 24, 30  # pixels
+FEW = 240  # letters; a text that is shorter may have large ones
 HERE = Path(__file__).resolve().parent
 _ROOM = 1148  # pixels for a line of code
 _LETTER, _LINE = 0.605, 1.25  # width and height of a letter of code, in its size
+_PAGE, _COLUMN, _HIGH = 1184, 420, 664  # pixels inside a slide; a column of text beside a figure
+_SIZES = {"look": 23, "answer": 21, "small": 20}  # as in deck.css, roughly
 _STYLE = re.compile(r"<style scoped>.*?</style>", re.DOTALL)
 
 
@@ -111,20 +114,39 @@ def code_size(slide: Slide) -> float:
 
 def stream_size(slide: Slide) -> float:
     """Size in pixels of printed text: as large as it may be beside what else is on the slide."""
-    widest = max(
-        len(line) for p in slide.parts if p.kind == "stream" for line in p.content.split("\n")
-    )
-    kinds = {part.kind for part in slide.parts}
-    most = 18 if "output" in kinds else MAX_CODE
-    if "code" in kinds:  # less than the code's size, which stands for more
-        most = 18 if code_size(slide) < MAX_CODE else 21
-    return round(max(MIN_CODE, min(most, _ROOM / (_LETTER * widest))), 1)
+    printed = [p.content.split("\n") for p in slide.parts if p.kind == "stream"]
+    widest, lines = max(len(line) for text in printed for line in text), sum(map(len, printed))
+    most, room = MAX_PRINTED, 360.0
+    if _n(slide, "code"):  # no larger than the code, which stands for more
+        most = code_size(slide)
+        code = sum(len(p.content.splitlines()) for p in slide.parts if p.kind == "code")
+        room = 562 - 74 * _n(slide, "text", "exercise") - 14 * len(printed) - most * _LINE * code
+    elif _n(slide, "output"):
+        most = 18
+    return round(max(MIN_CODE, min(most, _ROOM / (_LETTER * widest), room / (_LINE * lines))), 1)
 
 
 def is_tall(slide: Slide) -> bool:
-    """Whether its figure is so tall that the texts should stand beside it, not above and below."""
+    """Whether its figure is larger if the texts stand beside it, not above and below."""
     shapes = [_shape(part.content) for part in slide.parts if part.kind == "output"]
-    return any(height and width / height < TALL for width, height in shapes)
+    if not shapes or not all(height for _, height in shapes) or _n(slide, "stream"):
+        return False
+    width, height = shapes[0]
+    below = min(_PAGE / width, (_HIGH - _texts_height(slide, _PAGE)) / height)
+    beside = min((_PAGE - _COLUMN - 28) / width, _HIGH / height)
+    return beside > below and _texts_height(slide, _COLUMN) < _HIGH
+
+
+def _texts_height(slide: Slide, width: int) -> float:
+    """About how many pixels the texts of a slide take, in lines of a width."""
+    title = 27 if width == _COLUMN or len(slide.title) > 85 else 34
+    texts = [(slide.title, title)]
+    texts += [(p.content, _SIZES[p.kind]) for p in slide.parts if p.kind in _SIZES]
+    height = 24.0  # the line above the title
+    for text, size in texts:
+        letters = len(re.sub(r"<[^>]+>|\]\([^)]*\)", "", text))
+        height += 22 + 1.35 * size * ceil(letters * 0.54 * size / (width - 40))
+    return height
 
 
 def _shape(html: str) -> tuple[float, float]:
@@ -139,11 +161,13 @@ def _shape(html: str) -> tuple[float, float]:
     return Image.open(io.BytesIO(data)).size
 
 
-def text_size(part: Part) -> str:
+def text_size(slide: Slide, part: Part) -> str:
     """Class of a text: the longer it is, the smaller its letters."""
     words = re.sub(
         r"!?\[([^\]]*)\]\([^)]*\)", r"\1" if part.content[0] != "!" else "", part.content
     )
+    if len(words) < FEW and len(slide.parts) == 1 and not slide.first and "![" not in part.content:
+        return "few"
     bounds = {"short": 330, "medium": 620, "long": 950}
     return next((name for name, bound in bounds.items() if len(words) < bound), "longest")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slides import texts
+from slides.credits import owners
 from slides.deck import Part, Slide
 from tlcourse.errors import CourseError
 
@@ -13,6 +14,8 @@ _PLAN = re.compile(r"<!-- plan (\d+) -->\n(.*?)<!-- end -->", re.DOTALL)
 _NOTEBOOK = re.compile(r"notebooks/(\d\d)_\w+\.ipynb")
 _SECTIONS = re.compile(r"\b(section|case)s?\s+((?:\d+(?:, | and | to )?)+)")
 _FIGURES = re.compile(r"\b(Figure|Table)s?\s+((?:\d+(?:, | and )?)+)")
+_EXIT = re.compile(r"^## Five exit questions\n(.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE)
+_ASKED = re.compile(r"^\d+\. \*\*(.+?)\*\* (.+)$", re.MULTILINE)
 _IDS = re.compile(r"\b\d\d\.\w+\b")
 
 
@@ -50,7 +53,8 @@ class Step:
             for number in re.findall(r"\d+", numbers)
         }
         named = set(slide.ids("question", "answer", "exercise")) & set(_IDS.findall(self.learners))
-        by_hand = any(part.kind == "code" for part in slide.parts)
+        kinds = {part.kind for part in slide.parts}
+        by_hand = not slide.figure and bool(kinds & {"code", "stream"})
         inside = by_hand and slide.section in self._sections()
         told = slide.title.lower() in self.name.lower()
         return bool(named) or slide.figure in shown or inside or told
@@ -89,13 +93,25 @@ def plans(page: Path) -> dict[str, list[Step]]:
     return found
 
 
-def workshop(minutes: str, steps: list[Step], decks: Mapping[str, list[Slide]]) -> list[Slide]:
+def exit_questions(page: Path) -> dict[str, str]:
+    """Questions for the end on the page of the workshop -> their answers."""
+    found = _EXIT.search(page.read_text(encoding="utf-8"))
+    return dict(_ASKED.findall(found[1])) if found else {}
+
+
+def workshop(
+    minutes: str,
+    steps: list[Step],
+    decks: Mapping[str, list[Slide]],
+    questions: Mapping[str, str],
+) -> list[Slide]:
     """Slides for a plan: its steps, each with the slides of its notebook that it names.
 
     Args:
         minutes: How long the workshop is, such as "90".
         steps: From `plans`.
         decks: Number of a notebook -> its slides.
+        questions: From `exit_questions`; the answers are for the speaker.
     """
     welcome = f"Today, in {minutes} minutes: reuse a network that somebody else has trained."
     listed = "\n".join(f"- {step.name}" for step in steps if step.notebook)
@@ -108,22 +124,46 @@ def workshop(minutes: str, steps: list[Step], decks: Mapping[str, list[Slide]]) 
         for slide in decks.get(step.notebook, []):
             idea = slide.title.startswith("The idea in a picture") and step.notebook not in opened
             if idea or step.shows(slide):
-                slides.append(_only(slide, step))
+                slides += _tasks(slide, step) or [_only(slide, step)]
         opened.add(step.notebook)
+    if questions:
+        slides.append(_before_you_go(questions))
     used = [decks[number][-1] for number in sorted(opened & set(decks))]
-    owners = dict.fromkeys(p.content for slide in used for p in slide.parts if p.id == "credit")
+    credits = [p.content for slide in used for p in slide.parts if p.id == "credit"]
+    named = dict.fromkeys(owner for credit in credits for owner in owners(credit))
     last = Slide("Workshop", "Whose pictures and data these are")
-    last.parts = [Part("text", "\n".join(f"- {owner}" for owner in owners))]
+    last.parts = [Part("text", "\n".join(f"- {owner}" for owner in named))]
     return [*slides, last]
 
 
 def _divider(step: Step) -> Slide:
     until = step.start + step.minutes
     slide = Slide(f"Minutes {step.start} to {until}", texts.plain_links(step.name))
-    does = [part for part in texts.sentences(step.learners) if part]
+    does = [part.removesuffix(".") for part in texts.sentences(step.learners) if part]
     slide.parts = [Part("text", "\n".join(f"- {part}" for part in does))]
     slide.notes = [f"**You say first:** {step.say}", f"**Look for:** {step.look}"]
     return slide
+
+
+def _before_you_go(questions: Mapping[str, str]) -> Slide:
+    asked = "\n".join(f"{place}. {question}" for place, question in enumerate(questions, start=1))
+    answers = [f"**{question}** {answer}" for question, answer in questions.items()]
+    return Slide("Workshop", "Before you go", [Part("text", asked)], answers)
+
+
+def _tasks(slide: Slide, step: Step) -> list[Slide]:
+    """The exercises of a step with their whole texts, if a slide shows nothing but exercises."""
+    if {part.kind for part in slide.parts} != {"exercise"}:
+        return []
+    return [
+        replace(
+            slide,
+            title=f"Exercise {part.id}",
+            parts=[Part("task", part.tells, id=part.id)],
+            notes=[note for note in slide.notes if part.id in note],
+        )
+        for part in _only(slide, step).parts
+    ]
 
 
 def _only(slide: Slide, step: Step) -> Slide:

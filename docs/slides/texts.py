@@ -6,17 +6,17 @@ from itertools import pairwise
 
 _NAME = re.compile(r"\*\*((?:Figure|Table|Explorer) \d+)\.\*\*\s+")
 _HEADING = re.compile(r"^(#{1,6})\s+(?:(\d+)\.\s+)?(.+)$", re.MULTILINE)
-_SENTENCE = re.compile(r"(?<=[.?!])(?<!e\.g\.)(?<! al\.)([*)\"]*)\s+(?=[*(\"`\w])")
-_OWNERS = re.compile(
-    r"(?:^|(?<=[.)] ))(?:The photographs?|Photographs|Drawings|Digits|All emojis)\b"
-)
+_SENTENCE = re.compile(r"(?<=[.?!])(?<!e\.g\.)(?<! al\.)(?<!\s[A-Z]\.)([*)\"]*)\s+(?=[*(\"`\w])")
 _LICENCE = re.compile(r"CC BY|CC0|public domain", re.IGNORECASE)
 _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!https?:)[^)]*\)")
 _IMAGE = re.compile(r"^!\[[^\]]*\]\([^)]*\)$", re.MULTILINE)
+_LEAD = re.compile(r"\*\*([^*]{3,60}?)(?::\*\*|\*\*:)\s*")
 _ITEM = re.compile(r"(?:-|\d+\.) ")
+_THINGS = re.compile(r"\b(two|three) things\W*$")
 _GUESS = re.compile(r"\*\*(?:Predict|Guess)|\bguess", re.IGNORECASE)
 SHORT = 46  # characters; a sentence that is shorter says too little alone
 VERY_SHORT = 28
+ONE_LINE = 70
 TWO_LINES = 130
 
 
@@ -87,17 +87,23 @@ def number(text: str) -> str:
 
 
 def lead(text: str) -> str:
-    """Words in bold that a text without a heading begins with, such as "**The mend:** ..."."""
-    kept = essence(text)
-    found = re.match(r"\*\*([^*]{3,60}?):?\*\*:?", kept)
-    return found[1][:1].upper() + found[1][1:] if found else ""
+    """Words in bold that what is shown of a text begins with, such as "**The mend:** ..."."""
+    found = _LEAD.match(essence(text))
+    return _capital(found[1]) if found else ""
+
+
+def without_lead(text: str) -> str:
+    """What follows these words."""
+    return _capital(_LEAD.sub("", text, count=1))
 
 
 def sections(text: str) -> list[str]:
-    """Parts of a text that begin with a heading, up to the exercises or the key points."""
+    """Parts of a text that begin with a heading or a lead, up to exercises or key points."""
     places = [m.start() for m in _HEADING.finditer(_without_code(text))]
     parts = [text[a:b] for a, b in pairwise([0, *(p for p in places if p), len(text)])]
     parts = [part for part in parts if paragraphs(part)]
+    if len(parts) > 1 and not heading(parts[0]) and not lead(parts[0]):
+        parts = parts[1:]  # the end of what came before
     ends = [i for i, part in enumerate(parts) if heading(part).lower().startswith("exercise")]
     ends += [i + 1 for i, part in enumerate(parts) if key_points(part)]
     return parts[: min(ends, default=len(parts))]
@@ -107,7 +113,8 @@ def essence(text: str) -> str:
     """Markdown that stands for a text on a slide.
 
     Its pictures, lists and tables are kept. Of prose, the first sentence that introduces a term in
-    bold is kept; if there is none and nothing else to show, the first sentence is.
+    bold is kept; if there is none and nothing else to show, the first sentence is. Below a picture
+    there is room for the next sentence, too, if that one is short.
     """
     blocks = [b for b in paragraphs(text) if not _HEADING.match(b)]
     pictures = [b for b in blocks if _IMAGE.match(b)]
@@ -120,6 +127,9 @@ def essence(text: str) -> str:
     prose = [s for b in blocks if b not in pictures + shown for s in sentences(b)]
     prose = [s for s in prose if not _ITEM.match(s) and s not in shown]
     kept = [s for s in prose if "**" in s][:1] or ([] if shown else prose[:1])
+    if pictures and kept and len(kept[0]) < ONE_LINE:
+        place = prose.index(kept[0])
+        kept = [" ".join(prose[place : place + 2])]
     return plain_links("\n\n".join([*pictures, *kept, *shown]))
 
 
@@ -127,16 +137,6 @@ def key_points(text: str) -> str:
     """The list under the heading "Key points"; empty if there is none."""
     parts = re.split(r"^#+\s+Key points\s*$", text, flags=re.MULTILINE | re.IGNORECASE)
     return plain_links(next(b for b in paragraphs(parts[1]))) if len(parts) > 1 else ""
-
-
-def credits_in(text: str) -> list[str]:
-    """What a text says about whose pictures are shown, and under which licence."""
-    found = []
-    for block in paragraphs(text):
-        flat = " ".join(block.strip("*").split())
-        if (owner := _OWNERS.search(flat)) and "CC" in flat[owner.start() :]:
-            found.append(flat[owner.start() :])
-    return found
 
 
 def skills(text: str) -> list[str]:
@@ -148,7 +148,8 @@ def skills(text: str) -> list[str]:
 def split_question(text: str) -> tuple[str, str]:
     """A text that stands before a prediction: what belongs to what came before, and the question."""
     blocks = paragraphs(text)
-    place = next((i for i, block in enumerate(blocks) if _GUESS.search(block)), len(blocks))
+    start = 1 if caption(text) else 0  # a caption may speak of guessing
+    place = next((i for i in range(start, len(blocks)) if _GUESS.search(blocks[i])), len(blocks))
     return "\n\n".join(blocks[:place]), "\n\n".join(blocks[place:])
 
 
@@ -156,6 +157,12 @@ def split_caption(text: str) -> tuple[str, str]:
     """A text that begins with a caption: up to the next heading, and from there on."""
     found = _HEADING.search(text)
     return (text[: found.start()], text[found.start() :]) if found else (text, "")
+
+
+def body(text: str) -> str:
+    """What stands below the last heading of a text, for example an exercise."""
+    found = [match.end() for match in _HEADING.finditer(_without_code(text))]
+    return plain_links(text[found[-1] if found else 0 :].strip())
 
 
 def note(text: str) -> str:
@@ -183,29 +190,40 @@ def _without_code(text: str) -> str:
 def _look(told: list[str], title: str) -> str:
     """Sentences that begin with emphasis, and the questions after them.
 
-    A short one gets the sentence before it, which says what it is about, or the one after it.
+    A short one gets the sentence before it, which says what it is about, or the one after it; one
+    that announces two or three things gets as many.
     """
     found: list[str] = []
     expected = ""
-    for before, sentence, following in zip(["", *told], told, [*told[1:], ""], strict=False):
+    for place, sentence in enumerate(told):
+        before, following = ["", *told][place], [*told, ""][place + 1]
         asks = bool(found) and sentence.endswith("?") and sentence == expected
         if re.match(r"\*[A-Z]", sentence) or asks:
             if not found and len(sentence) < SHORT and before not in title:
                 found.append(before)
             found.append(sentence)
             expected = following
-            if len(" ".join(found)) < VERY_SHORT and following[:1] not in ("", "*"):
+            if things := _THINGS.search(sentence):
+                found += told[place + 1 :][: 2 if things[1] == "two" else 3]
+            elif len(" ".join(found)) < VERY_SHORT and following[:1] not in ("", "*"):
                 found += [] if following.endswith("?") else [following]
     return " ".join(found[:4])
 
 
 def _shorter(title: str) -> str:
-    """A title of at most two lines, if it can be cut where a part of it ends."""
+    """A title of at most two lines, if it is enough to leave out brackets or its last part."""
+    if len(title) > TWO_LINES:
+        for part in _brackets(title):
+            title = title.replace(f" {part}", "")
     for sign in ("; ", ": "):
-        begin = title.split(sign)[0]
-        if len(title) > TWO_LINES and len(begin) > 30:
+        begin, cut, _ = title.partition(sign)
+        if len(title) > TWO_LINES and cut and len(begin) >= 30:
             return f"{begin}."
     return title
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _open(text: str) -> bool:
