@@ -9,13 +9,15 @@ project = "tlcourse"
 author = "The tlcourse authors"
 copyright = "The tlcourse authors"
 language = "en"
-extensions = ["myst_nb", "sphinx_design", "mend"]
+extensions = ["myst_nb", "sphinx_copybutton", "sphinx_design", "mend"]
 
 nb_execution_mode = "off"  # the outputs are those of the notebooks
 nb_ipywidgets_js = {}
 myst_enable_extensions = ["colon_fence", "tasklist"]
 myst_heading_anchors = 4
 smartquotes = False
+# Only code is worth a copy, not what it printed.
+copybutton_selector = "div.cell_input div.highlight pre, div.highlight-bash div.highlight pre"
 
 html_theme = "sphinx_book_theme"
 html_title = "tlcourse"
