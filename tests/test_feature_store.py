@@ -268,7 +268,7 @@ def test_two_that_find_the_same_damage_do_not_disturb_each_other(cache, monkeypa
     def is_slow():
         return threading.current_thread() is slow
 
-    def read_slowly(path, real=_feature_store._open_array):
+    def read_slowly(path, real=_feature_store.open_array):
         if is_slow() and not slow_reads.is_set():
             slow_reads.set()
             half_way.wait(10)
@@ -285,7 +285,7 @@ def test_two_that_find_the_same_damage_do_not_disturb_each_other(cache, monkeypa
             slow_is_through.wait(10)
         return noise(number)
 
-    monkeypatch.setattr(_feature_store, "_open_array", read_slowly)
+    monkeypatch.setattr(_feature_store, "open_array", read_slowly)
     monkeypatch.setattr(_extract, "lock", wait_for_lock)
     backbone = as_backbone(TinyNet())
 

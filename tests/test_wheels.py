@@ -15,7 +15,7 @@ import pytest
 from tiny_wheels import DOCTOR, make_index, make_pip, make_wheel
 from typer.testing import CliRunner
 
-from tlcourse import _stick_installer, _wheel_sources, _wheels, cli
+from tlcourse import _stick_installer, _wheel_programs, _wheel_sources, _wheel_targets, _wheels, cli
 from tlcourse.errors import CourseError, DownloadError, UnknownNameError
 
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -83,7 +83,7 @@ def only_tiny_packages(packages, tmp_path, monkeypatch):
 
 
 def make(stick, packages, systems=("linux",), pythons=("3.12",), **options):
-    wanted = _wheels.targets(systems, pythons, **options)
+    wanted = _wheel_targets.targets(systems, pythons, **options)
     return list(_wheels.make_stick(stick, wanted, course=packages[0]))
 
 
@@ -144,9 +144,9 @@ def test_with_cuda_linux_gets_what_the_usual_index_has(tmp_path, packages):
 
 
 def test_without_options_it_is_for_this_machine():
-    if _stick_installer.this_system() not in {s.system for s in _wheels.SYSTEMS.values()}:
+    if _stick_installer.this_system() not in {s.system for s in _wheel_targets.SYSTEMS.values()}:
         pytest.skip("PyTorch has no wheels for this machine")
-    (target,) = _wheels.targets([], [])
+    (target,) = _wheel_targets.targets([], [])
     assert target.system == _stick_installer.this_system()
     assert (target.python, target.least_python) == (PYTHON, f"{PYTHON}.0")
 
@@ -174,7 +174,7 @@ def test_the_checkouts_exact_versions_are_kept_to(tmp_path, packages, monkeypatc
     )
     (source / "constraints.txt").write_text("torch==2.1\n")
     monkeypatch.setenv("PIP_NO_BUILD_ISOLATION", "0")  # pip's way to say: without isolation
-    wanted = _wheels.targets(["windows"], ["3.12"])
+    wanted = _wheel_targets.targets(["windows"], ["3.12"])
     (found,) = _wheels.make_stick(tmp_path / "stick", wanted, course=source)
     assert found.tested
     assert names(found.path) == {"tlcourse-2.0", "torch-2.1", "maths-1.0", PIP}
@@ -231,7 +231,7 @@ def test_a_wheel_for_another_machine_is_found_too(tmp_path, packages):
     (found,) = make(tmp_path, packages)
     (torch,) = found.path.glob("torch-*")
     torch.rename(str(torch).replace("linux_x86_64", "win_amd64"))
-    (target,) = _wheels.targets(["linux"], ["3.12"])
+    (target,) = _wheel_targets.targets(["linux"], ["3.12"])
     with pytest.raises(CourseError, match=r"not complete.*torch"):
         _wheel_sources.verify(found.path, packages[0], target)
 
@@ -275,12 +275,12 @@ def test_packages_that_do_not_fit_are_named(tmp_path, packages):
 )
 def test_unknown_names_get_the_nearest(systems, pythons, said):
     with pytest.raises(UnknownNameError, match=said):
-        _wheels.targets(systems, pythons)
+        _wheel_targets.targets(systems, pythons)
 
 
 def test_uv_is_asked_for_where_it_is_missing(tmp_path, packages, monkeypatch):
-    monkeypatch.setattr(_wheel_sources, "find_spec", lambda _: None)
-    monkeypatch.setattr(_wheel_sources.shutil, "which", lambda _: None)
+    monkeypatch.setattr(_wheel_programs, "find_spec", lambda _: None)
+    monkeypatch.setattr(_wheel_programs.shutil, "which", lambda _: None)
     with pytest.raises(CourseError, match="python -m pip install uv"):
         make(tmp_path, packages)
 
@@ -307,7 +307,7 @@ def test_a_course_installed_from_a_wheel_gives_this_wheel(packages, monkeypatch,
 
 def test_a_full_disk_is_one_sentence():
     said = "many lines\nERROR: Could not install: [Errno 28] No space left on device\n"
-    explained = _wheel_sources._explained(_wheel_sources._FailedError(said), "pip could not")
+    explained = _wheel_programs.explained(_wheel_programs.ProgramError(said), "pip could not")
     assert str(explained).startswith("The disk is full")
 
 
@@ -457,7 +457,7 @@ def test_systems_have_one_name_on_both_sides(monkeypatch, system, machine, build
     monkeypatch.setattr(platform, "machine", lambda: machine)
     monkeypatch.setattr(sysconfig, "get_platform", lambda: build)
     assert _stick_installer.this_system() == name
-    known = {target.system for target in _wheels.SYSTEMS.values()}
+    known = {target.system for target in _wheel_targets.SYSTEMS.values()}
     assert (name in known) == (name not in ("windows-arm64", "macos-x86_64"))
 
 

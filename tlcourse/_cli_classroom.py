@@ -36,7 +36,8 @@ def wheels(
     Makes a folder of wheels for each system and Python, verifies it, and puts install.py beside
     them, for example: tlcourse wheels E:/ --system windows --system macos --python 3.12
     """
-    from tlcourse._wheels import make_stick, targets
+    from tlcourse._wheel_targets import targets
+    from tlcourse._wheels import make_stick
 
     wanted = targets(system or [], python or [], cuda=cuda)
     made = []

@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 
+from tlcourse._feature_file import digest, header, open_array, read_header, verify
 from tlcourse._notes import say
 from tlcourse._store import cache_dir, shared_cache, tell_altered, whole_file
 from tlcourse.errors import CourseError
 
 _DATA, _MANIFEST, _JOURNAL = "features.safetensors", "manifest.json", "journal.jsonl"
-_TENSOR = "features"
 _DAMAGES = (OSError, ValueError, KeyError, TypeError, IndexError, struct.error)
 
 
@@ -148,16 +148,16 @@ class Writer:
     def append(self, rows: np.ndarray, seconds: float) -> None:
         """Write the next rows, and only then note that they are complete."""
         rows = np.ascontiguousarray(rows, dtype=np.float32)
-        digest = _digest(rows)
+        sha256 = digest(rows)
         with _disk():
             if not self._pieces:
-                (self._folder / _DATA).write_bytes(_header((self.n, *rows.shape[1:])))
+                (self._folder / _DATA).write_bytes(header((self.n, *rows.shape[1:])))
             with (self._folder / _DATA).open("ab") as stream:
                 stream.write(rows.data)
-            note = json.dumps({"rows": len(rows), "digest": digest, "seconds": seconds})
+            note = json.dumps({"rows": len(rows), "digest": sha256, "seconds": seconds})
             with (self._folder / _JOURNAL).open("a", encoding="utf-8") as stream:
                 stream.write(note + "\n")
-        self._pieces.append((len(rows), digest))
+        self._pieces.append((len(rows), sha256))
         self._seconds += seconds
 
     def finish(self) -> None:
@@ -175,7 +175,7 @@ class Writer:
         kept: list[str] = []
         with suppress(OSError, ValueError, KeyError, TypeError, struct.error):
             lines = journal.read_text("utf-8").splitlines()
-            offset, shape = _read_header(data)
+            offset, shape = read_header(data)
             if shape[0] == self.n:
                 row_bytes = 4 * int(np.prod(shape[1:], dtype=np.int64))
                 with data.open("rb") as stream:
@@ -243,48 +243,8 @@ def _disk() -> Iterator[None]:
         ) from error
 
 
-def _digest(rows: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(rows).data).hexdigest()
-
-
-def _header(shape: tuple[int, ...]) -> bytes:
-    """Head of a safetensors file with one float32 tensor; its rows may follow one by one."""
-    size = 4 * int(np.prod(shape, dtype=np.int64))
-    tensor = {"dtype": "F32", "shape": list(shape), "data_offsets": [0, size]}
-    text = json.dumps({_TENSOR: tensor}).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text
-
-
-def _read_header(path: Path) -> tuple[int, tuple[int, ...]]:
-    """Return where the tensor begins, and its shape."""
-    with path.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        described = json.loads(stream.read(min(length, 10_000)))
-    return 8 + length, tuple(described[_TENSOR]["shape"])
-
-
 def _load(folder: Path) -> tuple[np.ndarray, float]:
     """Read a finished entry; an error if anything about it is not as it was written."""
     manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
-    _verify(folder / _DATA, manifest["pieces"])
-    return _open_array(folder / _DATA), float(manifest["seconds"])
-
-
-def _verify(path: Path, pieces: list[tuple[int, str]]) -> None:
-    """Read a file piece by piece, so that memory stays flat, and compare each digest."""
-    offset, shape = _read_header(path)
-    row_bytes = 4 * int(np.prod(shape[1:], dtype=np.int64))
-    with path.open("rb") as stream:
-        stream.seek(offset)
-        for rows, digest in pieces:
-            if hashlib.sha256(stream.read(rows * row_bytes)).hexdigest() != digest:
-                raise ValueError("a piece was altered")
-        if stream.read(1) or sum(rows for rows, _ in pieces) != shape[0]:
-            raise ValueError("it is cut, or too long")
-
-
-def _open_array(path: Path) -> np.ndarray:
-    """Map the tensor of a file into memory; changes to the array do not reach the file."""
-    offset, shape = _read_header(path)
-    return np.memmap(path, dtype=np.float32, mode="c", offset=offset, shape=shape)
+    verify(folder / _DATA, manifest["pieces"])
+    return open_array(folder / _DATA), float(manifest["seconds"])

@@ -1,61 +1,26 @@
 """What uv and pip do for a wheel folder: find exact versions, fetch them, build, verify."""
 
 import json
-import os
 import re
-import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from email import message_from_bytes
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 from zipfile import ZipFile
 
 import tlcourse
-from tlcourse.errors import CourseError, DownloadError
+from tlcourse._wheel_programs import ProgramError, explained, pip, run, uv
+from tlcourse._wheel_targets import Target
+from tlcourse.errors import CourseError
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 _FROM_CPU_INDEX = ("torch", "torchvision")
-_NO_NETWORK = re.compile(
-    r"(?i)failed to fetch|error sending request|dns error|client error|"
-    r"failed to establish a new connection|name resolution|max retries|timed out|ConnectionError"
-)
-
-
-class _FailedError(Exception):
-    """A program ended with an error; the text is all that it said."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """A machine to collect wheels for.
-
-    Attributes:
-        system: Such as "windows-x86_64".
-        words: The same for people.
-        platform: Its name for uv.
-        tags: Platform tags of the wheels that it takes.
-        needs: What is tested before the installation, such as {"macos": "14.0"}.
-        python: Such as "3.12".
-        least_python: The oldest release that fits, such as "3.12.0".
-        cpu_index: PyTorch comes from its index of builds for the CPU.
-    """
-
-    system: str
-    words: str
-    platform: str
-    tags: tuple[str, ...]
-    needs: dict[str, str]
-    python: str
-    least_python: str
-    cpu_index: bool
 
 
 # The course's own wheel
@@ -85,7 +50,7 @@ def course_wheel(course: Path | None) -> Iterator[tuple[Path, Path | None]]:
         )
     exact = source / "constraints.txt"
     with tempfile.TemporaryDirectory(prefix="tlcourse-") as place:
-        _pip(
+        pip(
             "wheel", "--no-deps", "--quiet", "--wheel-dir", place, source, what="the course's wheel"
         )
         found = list(Path(place).glob("tlcourse-*.whl"))
@@ -144,10 +109,10 @@ def resolve(needed: list[str], target: Target, exact: Path | None) -> tuple[list
                 project.write_text(_project(needed, target), encoding="utf-8")
                 said = _uv_compile(project, target, "--generate-hashes", *keep)
             return [" ".join(line.split()) for line in said.splitlines() if "==" in line], target
-        except _FailedError as error:
+        except ProgramError as error:
             newer = _newer_release(str(error), target)
             if newer is None:
-                raise _explained(error, f"No set of packages fits {target.words}") from error
+                raise explained(error, f"No set of packages fits {target.words}") from error
             target = replace(target, least_python=newer)
 
 
@@ -183,26 +148,18 @@ def verify(folder: Path, wheel: Path, target: Target) -> None:
         alone = ["--offline", "--no-config", "--no-index", "--find-links", str(folder)]
         try:
             _uv_compile(asked, target, *alone)
-        except _FailedError as error:
-            raise _explained(error, f"The wheels for {target.words} are not complete") from error
+        except ProgramError as error:
+            raise explained(error, f"The wheels for {target.words} are not complete") from error
 
 
 def _uv_compile(source: Path, target: Target, *options: str) -> str:
-    command = [*_uv(), "pip", "compile", str(source), "--quiet", "--no-header", "--no-annotate"]
+    command = [*uv(), "pip", "compile", str(source), "--quiet", "--no-header", "--no-annotate"]
     command += ["--no-progress", "--color", "never", "--only-binary", ":all:", *options]
     command += ["--python", sys.executable]
     command += ["--python-platform", target.platform, "--python-version", target.least_python]
     least_macos = {"MACOSX_DEPLOYMENT_TARGET": target.needs.get("macos", "")}
-    said = _run(command, settings={k: v for k, v in least_macos.items() if v})
+    said = run(command, settings={k: v for k, v in least_macos.items() if v})
     return said.replace("\\\n", " ")
-
-
-def _uv() -> list[str]:
-    if find_spec("uv"):
-        return [sys.executable, "-m", "uv"]
-    if program := shutil.which("uv"):
-        return [program]
-    raise CourseError("This command needs the program uv. Run: python -m pip install uv")
 
 
 # Wheels
@@ -242,77 +199,4 @@ def fetch(lines: list[str], target: Target, folder: Path, earlier: Path | None =
             listed = Path(place) / "exact.txt"
             listed.write_text("\n".join(part), encoding="utf-8")
             if part:
-                _pip("download", *options, "-r", listed, what="the wheels", on_line=follow)
-
-
-def _pip(
-    command: str, *options: object, what: str, on_line: Callable[[str], object] | None = None
-) -> None:
-    whole = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", command]
-    try:
-        _run([*whole, *map(str, options)], on_line=on_line)
-    except _FailedError as error:
-        raise _explained(error, f"pip could not make or fetch {what}") from error
-
-
-# Programs and what they say
-
-
-def _run(
-    command: list[str],
-    *,
-    settings: dict[str, str] | None = None,
-    on_line: Callable[[str], object] | None = None,
-) -> str:
-    """Run a program to its end, or stop it with us; returns what it printed."""
-    lines = []
-    environment = {**os.environ, **(settings or {}), "PYTHONIOENCODING": "utf-8"}
-    with (
-        tempfile.TemporaryFile() as complaints,
-        subprocess.Popen(
-            command,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=complaints,
-            encoding="utf-8",
-            errors="replace",
-        ) as running,
-    ):
-        try:
-            for line in running.stdout or ():
-                lines.append(line)
-                if on_line:
-                    on_line(line.strip())
-        except BaseException:
-            running.kill()
-            raise
-        if running.wait():
-            complaints.seek(0)
-            raise _FailedError(complaints.read().decode("utf-8", "replace") + "".join(lines))
-    return "".join(lines)
-
-
-def _explained(error: _FailedError, what: str) -> CourseError:
-    """One sentence from the many lines of uv or pip."""
-    said = str(error)
-    if "No space left" in said or "Errno 28" in said or "WinError 112" in said:
-        return CourseError(
-            "The disk is full: there has to be space in the folder, and as much again in the "
-            "system's folder for temporary files. Nothing half-done was kept."
-        )
-    if "DO NOT MATCH" in said:
-        return DownloadError(
-            f"{what}: a download has another SHA-256 than the index says. Run it again."
-        )
-    if _NO_NETWORK.search(said):
-        return DownloadError(
-            f"{what}, since the package index cannot be reached. Check the network and run the "
-            "same line again; folders that are complete are kept."
-        )
-    text = re.sub(r"^[^\w]+", "", said, flags=re.MULTILINE)
-    because = re.search(r"(?s)(Because .*?)(?:\n\s*\n|\nhint|\Z)", text)
-    errors = [line for line in text.splitlines() if line.lower().startswith("error")]
-    reason = (
-        because.group(1) if because else (errors or text.strip().splitlines() or ["no reason"])[-1]
-    )
-    return CourseError(f"{what}: {' '.join(reason.split())}")
+                pip("download", *options, "-r", listed, what="the wheels", on_line=follow)

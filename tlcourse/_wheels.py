@@ -4,57 +4,19 @@ One wheel folder for each operating system and version of Python, and `install.p
 """
 
 import json
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from zipfile import ZipFile
 
 from tlcourse import _stick_installer
 from tlcourse._stick_installer import MANIFEST
 from tlcourse._store import sha256_of, whole_file
-from tlcourse._wheel_sources import Target, course_wheel, fetch, needed_by, resolve, verify
-from tlcourse.errors import CourseError, UnknownNameError
-
-_GLIBC = 28  # the C library 2.28, of 2018: PyTorch's wheels for Linux need it
-_LINUX_TAGS = tuple(f"manylinux_2_{minor}_x86_64" for minor in range(_GLIBC, 4, -1))
-_OLD_LINUX_TAGS = ("manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64")
-
-SYSTEMS = {
-    "windows": Target(
-        "windows-x86_64",
-        "Windows",
-        "x86_64-pc-windows-msvc",
-        ("win_amd64",),
-        needs={},
-        python="",
-        least_python="",
-        cpu_index=False,
-    ),
-    "macos": Target(
-        "macos-arm64",
-        "macOS with an M processor",
-        "aarch64-apple-darwin",
-        ("macosx_14_0_arm64",),
-        needs={"macos": "14.0"},
-        python="",
-        least_python="",
-        cpu_index=False,
-    ),
-    "linux": Target(
-        "linux-x86_64",
-        "Linux",
-        f"x86_64-manylinux_2_{_GLIBC}",
-        (*_LINUX_TAGS, *_OLD_LINUX_TAGS, "linux_x86_64"),
-        needs={"glibc": f"2.{_GLIBC}"},
-        python="",
-        least_python="",
-        cpu_index=True,
-    ),
-}
-_PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+from tlcourse._wheel_sources import course_wheel, fetch, needed_by, resolve, verify
+from tlcourse._wheel_targets import Target
+from tlcourse.errors import CourseError
 
 
 @dataclass(frozen=True)
@@ -76,51 +38,6 @@ class WheelFolder:
     installed_size: int
     reused: bool
     tested: bool
-
-
-def targets(systems: Sequence[str], pythons: Sequence[str], *, cuda: bool = False) -> list[Target]:
-    """Every system with every Python.
-
-    Args:
-        systems: Of `SYSTEMS`; none means this machine's.
-        pythons: Such as "3.12", or "3.12.4" for this release and later ones; none means the one
-            that runs.
-        cuda: On Linux, PyTorch with CUDA.
-
-    Raises:
-        UnknownNameError: There is no such system or Python.
-    """
-    import platform
-
-    chosen = []
-    for name in dict.fromkeys(text.lower() for text in systems or [_this_system()]):
-        if name not in SYSTEMS:
-            raise UnknownNameError("operating system", name, SYSTEMS)
-        for python in dict.fromkeys(pythons or [".".join(platform.python_version_tuple()[:2])]):
-            match = re.fullmatch(r"3\.(\d+)(?:\.(\d+))?\+?", python)
-            if not match or int(match[1]) < int(_PYTHONS[0].split(".")[1]):
-                raise UnknownNameError("Python for this course,", python, _PYTHONS)
-            system = SYSTEMS[name]
-            chosen.append(
-                replace(
-                    system,
-                    words=f"{system.words} with Python 3.{match[1]}",
-                    python=f"3.{match[1]}",
-                    least_python=f"3.{match[1]}.{match[2] or 0}",
-                    cpu_index=system.cpu_index and not cuda,
-                )
-            )
-    return chosen
-
-
-def _this_system() -> str:
-    here = _stick_installer.this_system()
-    for name, system in SYSTEMS.items():
-        if system.system == here:
-            return name
-    raise CourseError(
-        f"There are no wheels for this machine ({here}). Name another one: --system NAME"
-    )
 
 
 def make_stick(
