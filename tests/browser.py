@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 
 import nbformat
+import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 _QUIET_SETTINGS = {
@@ -25,6 +26,12 @@ def chromium():
     """Path of the installed Chromium, or None."""
     names = ("chromium", "chromium-browser", "google-chrome")
     return next((path for path in map(shutil.which, names) if path), None)
+
+
+in_a_browser = pytest.mark.skipif(
+    chromium() is None,
+    reason="no Chromium is installed (Debian and Ubuntu: apt-get install chromium)",
+)
 
 
 class Lab:

@@ -5,6 +5,8 @@ import tempfile
 from pathlib import Path
 
 import matplotlib as mpl
+import pytest
+from browser import chromium
 
 _place = tempfile.TemporaryDirectory(prefix="tlcourse-tests-")
 
@@ -22,3 +24,13 @@ def pytest_configure():
 
 def pytest_unconfigure():
     _place.cleanup()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, without a window. Not for the whole session: it would keep the event loop."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    with playwright.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -11,16 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import Lab, Page, chromium
+from browser import Lab, Page, in_a_browser
 from PIL import Image
 
 import tlcourse as tl
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-pytestmark = pytest.mark.skipif(
-    chromium() is None,
-    reason="no Chromium is installed (Debian and Ubuntu: apt-get install chromium)",
-)
+pytestmark = in_a_browser
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 BACKBONE = """
@@ -50,14 +46,6 @@ def lab(tmp_path_factory):
     lab = Lab(tmp_path_factory.mktemp("lab"))
     yield lab
     lab.close()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from browser import chromium
+from browser import in_a_browser
 from pypdf import PdfReader
 from test_spelling import unknown
 from typer.main import get_command
@@ -19,10 +19,6 @@ from tlcourse.cli import app
 
 DOCS = Path(__file__).parents[1] / "docs"
 GUIDE, PDF = DOCS / "decision_guide.html", DOCS / "decision_guide.pdf"
-HAS_BROWSER = pytest.mark.skipif(
-    chromium() is None,
-    reason="no Chromium is installed (Debian and Ubuntu: apt-get install chromium)",
-)
 
 
 def load(name):
@@ -66,24 +62,23 @@ def page():
     return Texts(GUIDE.read_text(encoding="utf-8"))
 
 
-@pytest.fixture(scope="module")
-def shown():
+@pytest.fixture
+def shown(browser):
     """Open the page in a browser window of a width and a colour scheme."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    with playwright.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        said, asked = [], []
+    pages, said, asked = [], [], []
 
-        def show(width=1280, scheme="light"):
-            opened = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-            opened.on("console", lambda message: said.append(message.text))
-            opened.on("request", lambda request: asked.append(request.url))
-            opened.goto(GUIDE.as_uri())
-            opened.said, opened.asked = said, asked
-            return opened
+    def show(width=1280, scheme="light"):
+        opened = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        opened.on("console", lambda message: said.append(message.text))
+        opened.on("request", lambda request: asked.append(request.url))
+        opened.goto(GUIDE.as_uri())
+        opened.said, opened.asked = said, asked
+        pages.append(opened)
+        return opened
 
-        yield show
-        browser.close()
+    yield show
+    for opened in pages:
+        opened.close()
 
 
 def letters(text):
@@ -122,7 +117,7 @@ def test_the_pdf_brings_its_fonts():
         assert {"/FontFile", "/FontFile2", "/FontFile3"} & set(described), whole["/BaseFont"]
 
 
-@HAS_BROWSER
+@in_a_browser
 @pytest.mark.parametrize(("paper", "height"), [("A4", 842), ("Letter", 792)])
 def test_the_page_prints_on_one_sheet(paper, height, tmp_path):
     pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -131,7 +126,7 @@ def test_the_page_prints_on_one_sheet(paper, height, tmp_path):
     assert float(sheet.mediabox.height) == pytest.approx(height, abs=1)
 
 
-@HAS_BROWSER
+@in_a_browser
 def test_the_same_page_makes_the_same_file():
     pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     first, second = (make_guide.steady(make_guide.printed()) for _ in range(2))
@@ -148,7 +143,7 @@ def test_without_a_browser_the_command_says_what_to_install(monkeypatch, tmp_pat
 # The page on a screen
 
 
-@HAS_BROWSER
+@in_a_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nobody_is_shut_out(shown, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
@@ -158,7 +153,7 @@ def test_nobody_is_shut_out(shown, scheme):
     assert {"color-contrast", "document-title", "html-has-lang", "list"} <= checked
 
 
-@HAS_BROWSER
+@in_a_browser
 @pytest.mark.parametrize("width", [360, 800])
 def test_nothing_runs_out_of_a_narrow_window(shown, width):
     wider = shown(width).evaluate(
@@ -170,7 +165,7 @@ def test_nothing_runs_out_of_a_narrow_window(shown, width):
     assert wider == []
 
 
-@HAS_BROWSER
+@in_a_browser
 def test_the_page_needs_nothing_else(shown, page):
     opened = shown()
     assert opened.said == []

@@ -1,6 +1,7 @@
 """The hub's files say what the page says, and name only settings that exist."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -93,24 +94,24 @@ def test_learners_come_to_the_first_notebook_and_what_they_do_is_kept():
     assert 'default_url = "/lab/tree/notebooks/00_start_here.ipynb"' in SETTINGS
     disk = LEARNER["storage"]["homeMountPath"]
     for name in ("TLCOURSE_CACHE", "TLCOURSE_PROGRESS"):
-        assert LEARNER["extraEnv"][name].startswith(f"{disk}/")
+        assert LEARNER["extraEnv"][name].startswith(f"~/{Path(disk).name}/")
     (copy,) = re.findall(
         r"cp -rn (\S+) (\S+)", LEARNER["lifecycleHooks"]["postStart"]["exec"]["command"][2]
     )
-    assert copy == ("/home/jovyan/notebooks", f"{disk}/")
+    assert copy == ('"$HOME/notebooks"', f'"$HOME/{Path(disk).name}/"')
+    assert f"--user-name {Path(disk).parent.name} " in PAGE
 
 
 def test_the_notebooks_are_copied_without_touching_a_learners_own(tmp_path):
-    """The hook itself, with other folders; cp of BusyBox and of GNU know -n."""
-    course, disk = tmp_path / "course", tmp_path / "disk"
+    """The hook itself, in another home; cp of BusyBox and of GNU know -n."""
+    course, disk = tmp_path, tmp_path / Path(LEARNER["storage"]["homeMountPath"]).name
     for place, text in ((course, "new"), (disk, "mine")):
         (place / "notebooks").mkdir(parents=True)
         (place / "notebooks" / "00.ipynb").write_text(text)
     (course / "notebooks" / "01.ipynb").write_text("new")
     command = LEARNER["lifecycleHooks"]["postStart"]["exec"]["command"][2]
-    command = command.replace("/home/jovyan/notebooks", f"{course}/notebooks")
-    command = command.replace("/home/jovyan/work/", f"{disk}/")
-    subprocess.run(["sh", "-c", command], check=True, capture_output=True)
+    here = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    subprocess.run(["sh", "-c", command], check=True, capture_output=True, env=here)
     assert (disk / "notebooks" / "00.ipynb").read_text() == "mine"
     assert (disk / "notebooks" / "01.ipynb").read_text() == "new"
 

@@ -163,27 +163,8 @@ def test_damaged_entries_are_passed_over_with_one_line(share, caches, harm, caps
         np.testing.assert_array_equal(x, found[name])
 
 
-def test_unfinished_entries_are_not_taken(share, caches):
-    def stop(shared):
-        def look(number):
-            if number == 7:
-                raise KeyboardInterrupt
-            return noise(number)
-
-        split = noise_split(range(N), None, look)
-        with pytest.raises(KeyboardInterrupt):
-            tl.extract_features(as_backbone(TinyNet()), split, LAYERS, batch_size=2, progress=False)
-        assert all(name.endswith(".part") for name in folders(shared))
-
-    shared = share(stop)
-    before, opened = state(shared), []
-    here(opened)
-    assert sorted(opened) == list(range(N))
-    assert state(shared) == before
-
-
-def test_own_unfinished_work_stays_right_beside_a_shared_cache(share, caches):
-    share(lambda _: here(layers="stem"))
+def stop_half_way(layers):
+    """Extract features until somebody presses stop at picture 7."""
 
     def look(number):
         if number == 7:
@@ -192,9 +173,22 @@ def test_own_unfinished_work_stays_right_beside_a_shared_cache(share, caches):
 
     split = noise_split(range(N), None, look)
     with pytest.raises(KeyboardInterrupt):
-        tl.extract_features(
-            as_backbone(TinyNet()), split, "embedding", batch_size=2, progress=False
-        )
+        tl.extract_features(as_backbone(TinyNet()), split, layers, batch_size=2, progress=False)
+
+
+def test_unfinished_entries_are_not_taken(share, caches):
+    shared = share(lambda _: stop_half_way(LAYERS))
+    assert folders(shared)
+    assert all(name.endswith(".part") for name in folders(shared))
+    before, opened = state(shared), []
+    here(opened)
+    assert sorted(opened) == list(range(N))
+    assert state(shared) == before
+
+
+def test_own_unfinished_work_stays_right_beside_a_shared_cache(share, caches):
+    share(lambda _: here(layers="stem"))
+    stop_half_way("embedding")
     opened = []
     found = here(opened)
     assert sorted(opened) == list(range(6, N))

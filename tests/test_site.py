@@ -8,7 +8,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import nbformat
 import pytest
-from browser import chromium
+from browser import in_a_browser
 from bs4 import BeautifulSoup
 from site_browser import WAYS, Visit, served
 
@@ -16,10 +16,6 @@ pytest.importorskip("sphinx", reason="Sphinx is not installed (the extra `site`)
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 REPOSITORY = "https://github.com/someone/somewhere"
-in_a_browser = pytest.mark.skipif(
-    chromium() is None,
-    reason="no Chromium is installed (Debian and Ubuntu: apt-get install chromium)",
-)
 
 
 def make(out, *options):
@@ -46,15 +42,6 @@ def pages(site):
         p.relative_to(site).as_posix(): BeautifulSoup(p.read_text("utf-8"), "html.parser")
         for p in files
     }
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    with playwright.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from browser import chromium
+from browser import in_a_browser
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tlcourse.errors import CourseError
@@ -28,7 +28,6 @@ from slides.deck import slides_of  # noqa: E402
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 SELF_EXPLAINING = {"The answers"}  # what they show was said on the slides before
-needs_chromium = pytest.mark.skipif(not chromium(), reason="Chromium is not installed")
 
 # What is wrong with the slide that is shown, in words.
 # (Contrast is computed here, since axe cannot tell what lies behind the text of a moved slide.)
@@ -90,18 +89,6 @@ def decks():
     return make_slides.decks()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    if not chromium():
-        pytest.skip("Chromium is not installed")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
 @pytest.fixture
 def show(browser):
     """Open a page in a tab of its own; what goes wrong in it is in `tab.wrong`."""
@@ -140,7 +127,7 @@ def test_there_is_a_page_for_each_notebook_and_each_plan(folder):
     assert len(plans) >= 2
 
 
-@needs_chromium
+@in_a_browser
 @pytest.mark.parametrize("name", [p.stem for p in NOTEBOOKS] + ["workshop_90", "workshop_180"])
 def test_every_slide_fits_and_nothing_is_fetched(name, folder, show):
     tab = show(folder / f"{name}.html")
@@ -155,7 +142,7 @@ def test_every_slide_fits_and_nothing_is_fetched(name, folder, show):
     assert tab.wrong == []
 
 
-@needs_chromium
+@in_a_browser
 def test_the_keyboard_leads_through_a_deck(folder, show):
     tab = show(folder / "05_fine_tuning.html")
     for _ in range(60):
@@ -165,7 +152,7 @@ def test_the_keyboard_leads_through_a_deck(folder, show):
     assert tab.evaluate("Reveal.isFirstSlide()")
 
 
-@needs_chromium
+@in_a_browser
 def test_the_speaker_sees_notes(folder, show):
     tab = show(folder / "05_fine_tuning.html")
     tab.evaluate("Reveal.slide(1)")
@@ -177,7 +164,7 @@ def test_the_speaker_sees_notes(folder, show):
     assert tab.wrong == []
 
 
-@needs_chromium
+@in_a_browser
 @pytest.mark.parametrize("name", ["05_fine_tuning", "workshop_90"])
 def test_it_prints_one_page_for_each_slide(name, folder, show):
     from pypdf import PdfReader
@@ -191,7 +178,7 @@ def test_it_prints_one_page_for_each_slide(name, folder, show):
         assert letters(title)[:20] in letters(printed.extract_text())
 
 
-@needs_chromium
+@in_a_browser
 def test_the_notes_can_be_printed(folder, show):
     from pypdf import PdfReader
 
@@ -205,7 +192,7 @@ def test_the_notes_can_be_printed(folder, show):
     assert "So far the body stood still." in text
 
 
-@needs_chromium
+@in_a_browser
 def test_axe_finds_nothing_wrong_in_a_whole_deck(folder, show):
     from axe_playwright_python.sync_playwright import Axe
 

@@ -23,9 +23,9 @@ class Target:
         platform: Its name for uv.
         tags: Platform tags of the wheels that it takes.
         needs: What is tested before the installation, such as {"macos": "14.0"}.
-        python: Such as "3.12".
-        least_python: The oldest release that fits, such as "3.12.0".
         cpu_index: PyTorch comes from its index of builds for the CPU.
+        python: Such as "3.12"; empty for any.
+        least_python: The oldest release that fits, such as "3.12.0"; empty for any.
     """
 
     system: str
@@ -33,9 +33,9 @@ class Target:
     platform: str
     tags: tuple[str, ...]
     needs: dict[str, str]
-    python: str
-    least_python: str
     cpu_index: bool
+    python: str = ""
+    least_python: str = ""
 
 
 SYSTEMS = {
@@ -45,8 +45,6 @@ SYSTEMS = {
         "x86_64-pc-windows-msvc",
         ("win_amd64",),
         needs={},
-        python="",
-        least_python="",
         cpu_index=False,
     ),
     "macos": Target(
@@ -55,8 +53,6 @@ SYSTEMS = {
         "aarch64-apple-darwin",
         ("macosx_14_0_arm64",),
         needs={"macos": "14.0"},
-        python="",
-        least_python="",
         cpu_index=False,
     ),
     "linux": Target(
@@ -65,8 +61,6 @@ SYSTEMS = {
         f"x86_64-manylinux_2_{_GLIBC}",
         (*_LINUX_TAGS, *_OLD_LINUX_TAGS, "linux_x86_64"),
         needs={"glibc": f"2.{_GLIBC}"},
-        python="",
-        least_python="",
         cpu_index=True,
     ),
 }
