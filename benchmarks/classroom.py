@@ -28,8 +28,8 @@ import nbformat
 import psutil
 from nbclient import NotebookClient
 
-from tlcourse._machine import MIB, peak_resident, usable_cores
-from tlcourse._notebooks import choose, copy_notebooks, originals
+from tlcourse.base.machine import MIB, peak_resident, usable_cores
+from tlcourse.course.notebooks import choose, copy_notebooks, originals
 
 
 @dataclass

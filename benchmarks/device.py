@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 import tlcourse as tl
-from tlcourse import _recorded
+from tlcourse.cost import recorded
 
 SETTINGS = {
     "unfrozen": {},
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", help="by default the GPU that the course would choose")
-    parser.add_argument("--out", type=Path, default=_recorded.SHIPPED)
+    parser.add_argument("--out", type=Path, default=recorded.SHIPPED)
     parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--random-weights", action="store_true", help="no download for a trial")
     parser.add_argument("--size", type=int, default=128)
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=20)
     given = parser.parse_args(arguments)
     device = tl.resolve_device(given.device)
-    if device.type == "cpu" and given.out == _recorded.SHIPPED:
+    if device.type == "cpu" and given.out == recorded.SHIPPED:
         parser.error("there is no GPU here, and a CPU's times are not shipped; see --out")
     backbone = tl.load_backbone(given.backbone, pretrained=not given.random_weights, device=device)
     chosen = SETTINGS | {"partly frozen": {"freeze_until": given.freeze}}
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
         side = tl.cost.side_by_side(backbone, settings, repeats=given.repeats)
         print(side)
         found += [
-            _recorded.Recorded(
+            recorded.Recorded(
                 setting=name,
                 cost=cost,
                 card=cost.device_name,
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
             )
             for name, cost in side.costs.items()
         ]
-    _recorded.write(given.out, found)
+    recorded.write(given.out, found)
     print(f"wrote {len(found)} measurements to {given.out.name}")
 
 

@@ -21,7 +21,7 @@ from scipy.stats import ortho_group
 from tqdm.auto import tqdm
 
 import tlcourse as tl
-from tlcourse._store import whole_file
+from tlcourse.base.files import whole_file
 
 SPLITS = ("train", "val", "test")
 PARTS = ("layers", "pixels")

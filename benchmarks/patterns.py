@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms as T
 
 import tlcourse as tl
-from tlcourse._machine import describe
+from tlcourse.base.machine import describe
 
 PARTS = ("recipe", "patterns", "prefix", "throughput")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import nbformat
 
-from tlcourse.exercises import all_exercises
-from tlcourse.guesses import all_predictions
+from tlcourse.course.check import all_exercises
+from tlcourse.course.guess import all_predictions
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "coverage.md"

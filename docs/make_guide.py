@@ -13,7 +13,7 @@ from pathlib import Path
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import ArrayObject, ByteStringObject
 
-from tlcourse._store import whole_file
+from tlcourse.base.files import whole_file
 
 SOURCE = Path(__file__).resolve().with_name("decision_guide.html")
 TARGET = SOURCE.with_suffix(".pdf")

@@ -21,7 +21,7 @@ from slides.deck import Slide, slides_of
 from slides.page import render
 from slides.plan import exit_questions, plans, workshop
 
-from tlcourse._store import whole_file
+from tlcourse.base.files import whole_file
 from tlcourse.errors import CourseError, UnknownNameError
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from tlcourse._metrics import (
+from tlcourse.errors import CourseError
+from tlcourse.metrics import (
     accuracy,
     balanced_accuracy,
     confusion_matrix,
     paired,
     wilson_interval,
 )
-from tlcourse.errors import CourseError
 
 
 def answers(both, only_first, only_second, neither):

@@ -14,8 +14,8 @@ from torchvision.transforms import v2
 import tlcourse as tl
 from tlcourse import proofs
 from tlcourse.errors import CourseError
-from tlcourse.finetune import freeze
 from tlcourse.proofs import ProofError
+from tlcourse.training.finetune import freeze
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """`python -m tlcourse` does what the command `tlcourse` does."""
 
-from tlcourse.cli import main
+from tlcourse.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from tlcourse._splits import SPLITS
-from tlcourse.backbones import Backbone
 from tlcourse.errors import CourseError
-from tlcourse.finetune import trainable
-from tlcourse.network import Network
-from tlcourse.tasks import Task
+from tlcourse.networks.backbone import Backbone
+from tlcourse.networks.network import Network
+from tlcourse.tasks.split import SPLITS
+from tlcourse.tasks.task import Task
+from tlcourse.training.finetune import trainable
 
 if TYPE_CHECKING:
     from PIL.Image import Image

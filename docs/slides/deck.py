@@ -8,8 +8,8 @@ from nbformat import NotebookNode
 
 from slides import texts
 from slides.credits import credits_of, linked
-from tlcourse.exercises import all_exercises
-from tlcourse.guesses import all_predictions
+from tlcourse.course.check import all_exercises
+from tlcourse.course.guess import all_predictions
 
 Kind = Literal[
     "text", "code", "stream", "output", "question", "answer", "exercise", "task", "look", "small"

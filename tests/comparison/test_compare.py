@@ -1,0 +1,691 @@
+"""All patterns on the same pictures: what is run, what is kept, and what follows from it."""
+
+from dataclasses import replace
+from itertools import count
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binomtest
+from tiny_comparisons import compared, labelled_task, result_of
+from tiny_tasks import CLASSES, make_task, moved, state, tiny_backbone, traces, without
+
+import tlcourse as tl
+from tlcourse import patterns
+from tlcourse.comparison import compare as compare_module
+from tlcourse.comparison import planner
+from tlcourse.comparison.plan import Plan, PlannedRun
+from tlcourse.comparison.planner import Speeds
+from tlcourse.errors import CourseError, UnknownNameError
+from tlcourse.patterns.reuse import PATTERNS
+
+HOW = {"layer": "embedding", "batch_size": 6, "augment": False}
+TUNE = HOW | {"epochs": 1, "freeze_until": "stage2"}
+RUNS = (
+    PlannedRun("classifier", None, {}, 0.1),
+    PlannedRun("standalone_extractor", None, {"layer": "embedding"}, 0.1),
+    *(PlannedRun("frozen_extractor", seed, HOW | {"epochs": 2}, 0.1) for seed in (0, 1, 2)),
+    PlannedRun("fine_tune", 0, TUNE, 0.1),
+    *(PlannedRun("from_scratch", seed, HOW | {"epochs": 1}, 0.1) for seed in (0, 1)),
+)
+PLAN = Plan(RUNS, 1.0, {"train": 18, "val": 6, "test": 9}, 64, 60.0)
+FAST = Speeds(start=0.1, look=0.001, open=0.001, learn=0.002, probe=0.1)
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return tiny_backbone()
+
+
+@pytest.fixture(scope="module")
+def task():
+    return make_task()
+
+
+@pytest.fixture(scope="module")
+def real(backbone, task):
+    """Really trained; the state of the backbone before and after it."""
+    before, found = state(backbone.model), traces(backbone.model)
+    made = tl.compare(backbone, task, plan=PLAN, progress=False)
+    assert not moved(before, backbone.model)
+    assert traces(backbone.model) == found
+    return made
+
+
+@pytest.fixture
+def fast(monkeypatch):
+    """A machine that is always as fast."""
+    monkeypatch.setattr(planner, "measure_speeds", lambda *_: FAST)
+
+
+def one_line(text):
+    return " ".join(text.split())
+
+
+def compare(*arguments, **options):
+    return tl.compare(*arguments, progress=False, **options)
+
+
+# --- what is run ---
+
+
+def test_each_run_of_the_plan_is_run_in_its_order(real):
+    assert tuple(run for run, _ in real.runs) == RUNS
+    assert list(real.results) == list(PATTERNS)
+    assert real.plan is PLAN
+    assert real.notes == ()
+    assert real.seconds > 0
+
+
+@pytest.mark.parametrize("place", [1, 3, 5, 6])
+def test_a_run_is_the_pattern_called_with_its_options_and_seed(real, backbone, task, place):
+    run, result = real.runs[place]
+    options = dict(run.options) | ({} if run.seed is None else {"seed": run.seed})
+    alone = getattr(patterns, run.pattern)(backbone, task, progress=False, **options)
+    for split in ("val", "test"):
+        assert alone.predicted[split].tolist() == result.predicted[split].tolist()
+    assert alone.val_accuracy == result.val_accuracy
+    assert alone.trainable_parameters == result.trainable_parameters
+    if result.network is not None:
+        assert not moved(state(alone.backbone.model), result.backbone.model)
+
+
+def test_only_the_run_with_the_best_validation_of_each_pattern_keeps_its_network(real):
+    for pattern in PATTERNS:
+        found = [result for run, result in real.runs if run.pattern == pattern]
+        kept = [result for result in found if result.network is not None]
+        assert kept == [real.results[pattern]]
+        best = max(result.val_accuracy for result in found)
+        assert kept[0].val_accuracy == best
+        assert next(r for r in found if r.val_accuracy == best) is kept[0]  # of equals the first
+
+
+def test_the_same_plan_gives_the_same_results_bit_for_bit(
+    real, backbone, task, tmp_path, monkeypatch
+):
+    """Whatever else was drawn or stored: read back from a text, and without stored features."""
+    monkeypatch.setenv("TLCOURSE_CACHE", str(tmp_path / "cold"))
+    torch.manual_seed(99)
+    again = compare(backbone, task, plan=Plan.from_json(real.plan.to_json()))
+    assert again.plan == real.plan
+    for (_, first), (_, second) in zip(real.runs, again.runs, strict=True):
+        for split in ("val", "test"):
+            np.testing.assert_array_equal(first.predicted[split], second.predicted[split])
+        assert first.interval == second.interval
+        assert first.peak_bytes == second.peak_bytes
+        assert (first.network is None) == (second.network is None)
+        if first.network is not None:
+            assert not moved(state(first.backbone.model), second.backbone.model)
+    assert again.recommended == real.recommended
+    assert again.table().drop(columns="seconds").equals(real.table().drop(columns="seconds"))
+
+
+def test_seeds_differ(real):
+    histories = [r.history for run, r in real.runs if run.pattern == "frozen_extractor"]
+    assert len({h.epochs[0].train_loss for h in histories}) == 3
+
+
+def test_the_plan_is_printed_before_anything_is_trained(backbone, task, fast, monkeypatch, capsys):
+    def train(*_, **__):
+        assert capsys.readouterr().out == repr(made["plan"]) + "\n"
+        raise KeyboardInterrupt
+
+    made = {}
+
+    def plan(*arguments, **options):
+        made["plan"] = planner.make_plan(*arguments, **options)
+        return made["plan"]
+
+    monkeypatch.setattr(compare_module, "make_plan", plan)
+    monkeypatch.setattr(patterns, "classifier", train)
+    with pytest.raises(CourseError, match="No pattern was finished"):
+        compare(backbone, task)
+    assert made["plan"].budget == 300  # five minutes by default
+
+
+def test_what_the_plan_leaves_out_is_said(backbone, task, monkeypatch):
+    monkeypatch.setattr(planner, "measure_speeds", lambda *_: replace(FAST, learn=1.0))
+    made = compare(backbone, task, budget="10s", patterns=["standalone_extractor", "fine_tune"])
+    assert list(made.results) == ["standalone_extractor"]
+    (note,) = made.notes
+    assert note.startswith("fine_tune is left out: it would take about")
+    assert note in one_line(repr(made))
+
+
+def test_of_many_pictures_a_share_of_each_class_is_used(backbone):
+    task = make_task(counts={"train": (20, 20, 20), "val": (8, 8, 8), "test": (8, 8, 8)})
+    runs = RUNS[:2]
+    made = compare(backbone, task, plan=Plan(runs, 0.5, {"train": 30}, 64, 60.0))
+    assert [len(getattr(made.task, name)) for name in ("train", "val", "test")] == [30, 12, 12]
+    assert np.bincount(made.labels).tolist() == [4, 4, 4]
+    assert len(made.right("classifier")) == 12
+
+
+def test_a_replayed_plan_needs_pictures_of_its_size(backbone, task):
+    with pytest.raises(CourseError, match=r"made for pictures of 64 px; take .*at_size\(64\)"):
+        compare(backbone.at_size(32), task, plan=PLAN)
+
+
+def test_a_plan_with_a_pattern_that_is_none_is_refused(backbone, task):
+    plan = replace(PLAN, runs=(RUNS[0], replace(RUNS[1], pattern="look")))
+    with pytest.raises(UnknownNameError, match="no pattern 'look'"):
+        compare(backbone, task, plan=plan)
+
+
+# --- where the network's own classes answer ---
+
+
+def test_where_the_network_has_not_the_classes_the_classifier_is_left_out_and_said(
+    backbone, task, fast
+):
+    renamed = replace(task, classes=("ants", "gnomes", "elves"))
+    made = compare(backbone, renamed, patterns=["classifier", "standalone_extractor"])
+    assert list(made.results) == ["standalone_extractor"]
+    said = "classifier is not applicable: the network has no class called 'gnomes', 'elves'."
+    assert made.notes == (said,)
+    assert made.plan.left_out == ()
+
+
+def test_of_many_missing_classes_a_few_are_named(backbone, fast):
+    names = tuple(f"gnome {i}" for i in range(10))
+    counts = {"train": (2,) * 10, "val": (1,) * 10, "test": (0,) * 10}
+    task = replace(labelled_task(classes=names, train=counts["train"]), name="gnomes")
+    _, notes = compare_module._applicable(backbone, task, list(PATTERNS), None)
+    assert notes[0].endswith("'gnome 3', 'gnome 4' and so on.")
+
+
+def test_where_nothing_is_left_to_compare_it_is_a_sentence(backbone, task, fast):
+    renamed = replace(task, classes=("ants", "gnomes", "elves"))
+    with pytest.raises(CourseError, match="nothing to compare: classifier is not applicable"):
+        compare(backbone, renamed, patterns=["classifier"])
+
+
+def test_a_mapping_says_what_the_networks_classes_mean(backbone, task, fast):
+    renamed = replace(task, classes=("ants", "gnomes", "elves"))
+    mapping = {"ants": ["ant"], "gnomes": ["bee", "fly"], "elves": ["goldfish"]}
+    made = compare(backbone, renamed, mapping=mapping, patterns=["classifier"])
+    alone = patterns.classifier(backbone, renamed, mapping=mapping, progress=False)
+    assert made.results["classifier"].predicted["test"].tolist() == (
+        alone.predicted["test"].tolist()
+    )
+    assert made.notes == ()
+    with pytest.raises(UnknownNameError, match="aunt"):
+        compare(backbone, renamed, mapping=mapping | {"ants": ["aunt"]})
+
+
+# --- time ---
+
+
+class Clock:
+    """Seconds that pass only when something is done."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def perf_counter(self):
+        return self.now
+
+
+@pytest.fixture
+def faked(monkeypatch):
+    """Patterns that take the seconds that one says, and are wrong on so many pictures.
+
+    `faked(pattern, seconds, n_wrong)`; an exception instead of a number is raised.
+    """
+    clock, called = Clock(), []
+    monkeypatch.setattr(compare_module, "time", clock)
+    monkeypatch.setattr(compare_module, "time", clock)
+    behaviour = {}
+
+    def pattern_named(name):
+        def call(backbone, task, *, progress, on_step=None, seed=None, note="", **options):
+            seconds, n_wrong = behaviour.get(name, (1.0, 0))
+            called.append((name, seed))
+            if isinstance(seconds, BaseException):
+                raise seconds
+            for _ in range(10):
+                clock.now += seconds / 10
+                if on_step:
+                    on_step()
+            wrong = {s: range(n_wrong) for s in ("val", "test")}
+            return result_of(task, name, wrong, note=options.pop("said", note))
+
+        return call
+
+    for name in PATTERNS:
+        monkeypatch.setattr(patterns, name, pattern_named(name))
+
+    def behave(name, seconds, n_wrong=0):
+        behaviour[name] = (seconds, n_wrong)
+
+    behave.clock, behave.called = clock, called
+    return behave
+
+
+def plan_of(*runs):
+    """A plan of (pattern, seed, seconds)."""
+    planned = tuple(PlannedRun(name, seed, {}, seconds) for name, seed, seconds in runs)
+    return Plan(planned, 1.0, {"train": 20}, 64, 100.0)
+
+
+THREE = plan_of(("standalone_extractor", None, 10), ("fine_tune", 0, 50), ("from_scratch", 0, 45))
+
+
+def fake_compare(backbone, plan, **options):
+    return compare(
+        backbone, labelled_task(), plan=plan, patterns=["standalone_extractor"], **options
+    )
+
+
+def test_a_run_that_cannot_be_done_in_time_is_dropped_whole_and_said(backbone, faked):
+    faked("standalone_extractor", 10)
+    faked("fine_tune", 75)
+    made = fake_compare(backbone, THREE, budget=100)
+    assert faked.called == [("standalone_extractor", None), ("fine_tune", 0)]
+    assert set(made.results) == {"standalone_extractor", "fine_tune"}
+    # 45 s, and the runs so far took 85 s instead of 60 s.
+    said = "from_scratch with seed 0 was dropped: it needs about 64 s, and 15 s are left."
+    assert made.notes == (said,)
+    assert said in one_line(repr(made))
+    assert made.seconds == pytest.approx(85)
+
+
+def test_after_a_run_that_does_not_fit_a_shorter_one_may(backbone, faked):
+    plan = plan_of(("classifier", None, 10), ("fine_tune", 0, 200), ("frozen_extractor", 0, 20))
+    faked("classifier", 10)
+    faked("frozen_extractor", 20)
+    made = fake_compare(backbone, plan, budget=100)
+    assert set(made.results) == {"classifier", "frozen_extractor"}
+    assert made.notes[0].startswith("fine_tune with seed 0 was dropped: it needs about 3 min 20 s")
+
+
+def test_a_single_slow_moment_does_not_make_everything_seem_endless(backbone, faked):
+    """However slow the first run was, the next ones count half as much again, not ten times."""
+    faked("standalone_extractor", 30)  # planned: 2
+    faked("fine_tune", 40)
+    plan = plan_of(("standalone_extractor", None, 2), ("fine_tune", 0, 40))
+    assert fake_compare(backbone, plan, budget=100).notes == ()
+
+
+def test_a_training_that_takes_longer_than_there_is_time_is_stopped_and_dropped(backbone, faked):
+    faked("standalone_extractor", 10)
+    faked("fine_tune", 400)
+    made = fake_compare(backbone, THREE, budget=100)
+    assert list(made.results) == ["standalone_extractor"]
+    first, second = made.notes
+    assert first == "fine_tune with seed 0 was dropped: it was not done after 2 min."
+    assert second.startswith("from_scratch with seed 0 was dropped: it needs about 45 s, and ")
+
+
+def test_the_budget_is_kept_within_a_fifth(backbone, faked):
+    """Planned to the brim, and everything takes longer than planned."""
+    for name in PATTERNS:
+        faked(name, 38)
+    plan = plan_of(*((name, 0 if name in PATTERNS[2:] else None, 20.0) for name in PATTERNS))
+    made = fake_compare(backbone, plan, budget=100)
+    assert made.seconds <= 120
+    assert len(made.results) >= 2
+    assert len(made.results) + len(made.notes) == 5
+
+
+def test_a_replayed_plan_has_all_the_time_unless_a_budget_is_given(backbone, faked):
+    faked("fine_tune", 5000)
+    made = fake_compare(backbone, THREE)
+    assert made.notes == ()
+    assert set(made.results) == {"standalone_extractor", "fine_tune", "from_scratch"}
+
+
+def test_a_real_training_is_stopped_in_the_middle(backbone, task, monkeypatch):
+    """After its third step the time is over; the results so far stay."""
+    clock, steps = Clock(), count()
+    monkeypatch.setattr(compare_module, "time", clock)
+    monkeypatch.setattr(compare_module, "time", clock)
+    real_fit = patterns.fit
+
+    def fit(*arguments, on_step, **options):
+        def slow():
+            next(steps)
+            clock.now += 40
+            on_step()
+
+        return real_fit(*arguments, on_step=slow, **options)
+
+    monkeypatch.setattr(patterns, "fit", fit)
+    before = state(backbone.model)
+    plan = replace(PLAN, runs=(RUNS[1], replace(RUNS[5], options=TUNE | {"epochs": 5})))
+    made = compare(backbone, task, plan=plan, budget=100)
+    assert next(steps) == 3  # of 15
+    assert list(made.results) == ["standalone_extractor"]
+    assert made.notes == ("fine_tune with seed 0 was dropped: it was not done after 2 min.",)
+    assert not moved(before, backbone.model)
+
+
+def test_ctrl_c_ends_it_with_what_is_there(backbone, faked):
+    faked("fine_tune", KeyboardInterrupt())
+    made = fake_compare(backbone, THREE)
+    assert list(made.results) == ["standalone_extractor"]
+    assert made.notes == ("Interrupted: 2 runs are missing.",)
+    assert faked.called[-1] == ("fine_tune", 0)
+
+
+def test_a_training_that_ctrl_c_has_cut_short_is_no_result(backbone, faked):
+    said = {"said": "interrupted in epoch 2"}
+    cut = replace(THREE.runs[1], options=said)
+    made = fake_compare(backbone, replace(THREE, runs=(THREE.runs[0], cut, THREE.runs[2])))
+    assert list(made.results) == ["standalone_extractor"]
+    assert made.notes == ("Interrupted: 2 runs are missing.",)
+
+
+def test_a_training_that_ended_early_by_itself_counts_and_is_said(backbone, faked):
+    said = {"said": "the loss was nan at step 7"}
+    odd = replace(THREE.runs[1], options=said)
+    made = fake_compare(backbone, replace(THREE, runs=(THREE.runs[0], odd)))
+    assert set(made.results) == {"standalone_extractor", "fine_tune"}
+    assert made.notes == ("fine_tune with seed 0: the loss was nan at step 7.",)
+
+
+def test_ctrl_c_before_anything_is_finished_is_a_sentence(backbone, faked):
+    faked("standalone_extractor", KeyboardInterrupt())
+    with pytest.raises(CourseError, match=r"^No pattern was finished\. Interrupted: 3 runs are"):
+        fake_compare(backbone, THREE)
+
+
+def test_nothing_finished_in_time_is_a_sentence_that_says_why(backbone, faked):
+    faked.clock.now += 0
+    with pytest.raises(CourseError, match=r"No pattern was finished\. standalone_.* was dropped"):
+        fake_compare(backbone, plan_of(("standalone_extractor", None, 300)), budget=10)
+
+
+def test_an_error_in_a_pattern_is_not_swallowed(backbone, faked):
+    faked("fine_tune", ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        fake_compare(backbone, THREE)
+
+
+# --- what is refused ---
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"patterns": ["fine_tuning"]}, UnknownNameError, "Nearest: fine_tune"),
+        ({"patterns": []}, CourseError, "No pattern was named. Choose from classifier, "),
+        ({"budget": "soon"}, CourseError, "'soon' is no duration"),
+        ({"budget": 0}, CourseError, "0 is no duration"),
+        ({"budget": 0.01}, CourseError, "is too small for any pattern"),
+        ({"batch_size": 0}, CourseError, "batch_size is 0, but must be at least 1"),
+        ({"batch_size": -1}, CourseError, "batch_size is -1, but must be at least 1"),
+        ({"layer": "stage_4"}, UnknownNameError, "Nearest: stage4"),
+        ({"layer": "logits"}, CourseError, "embedding"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_is_trained(
+    backbone, task, fast, monkeypatch, options, error, said
+):
+    def never(*_, **__):
+        raise AssertionError("something was run")
+
+    for name in PATTERNS:
+        monkeypatch.setattr(patterns, name, never)
+    with pytest.raises(error, match=said):
+        compare(backbone, task, **options)
+
+
+def test_tasks_that_nothing_can_be_learned_from_are_refused(backbone, task):
+    few = replace(task, train=task.train.take([0, 1, 6, 12, 13]))
+    with pytest.raises(CourseError, match=r"fewer: 'bees' \(1\)"):
+        compare(backbone, few)
+    with pytest.raises(CourseError, match="A task is needed, not str"):
+        compare(backbone, "emoji")
+
+
+def test_without_validation_pictures_nothing_can_choose(backbone, task, fast):
+    with pytest.raises(CourseError, match=r"'tiny' has no validation picture.*val_fraction"):
+        compare(backbone, without(task, "val"))
+
+
+# --- the table ---
+
+
+def places(*ranges):
+    """Places of pictures: (first, last + 1) of each range."""
+    return [i for first, last in ranges for i in range(first, last)]
+
+
+def both(*ranges):
+    return {"val": places(*ranges), "test": places(*ranges)}
+
+
+def test_the_table_is_what_one_counts(real):
+    table = real.table()
+    labels = real.task.test.labels
+    assert real.labels.tolist() == labels.tolist()
+    assert list(table.index) == list(PATTERNS)
+    best_right = real.results[real.best].predicted["test"] == labels
+    for pattern, row in table.iterrows():
+        result = real.results[pattern]
+        right = result.predicted["test"] == labels
+        assert row.accuracy == pytest.approx(right.mean()) == pytest.approx(result.test_accuracy)
+        interval = binomtest(int(right.sum()), 9).proportion_ci(method="wilson")
+        assert (row.low, row.high) == pytest.approx(interval)
+        by_class = [right[labels == i].mean() for i in range(3)]
+        assert row.balanced == pytest.approx(np.mean(by_class))
+        assert row.validation == result.val_accuracy
+        mine, theirs = int((right & ~best_right).sum()), int((best_right & ~right).sum())
+        assert (row["only this one"], row["only the best"]) == (mine, theirs)
+        p = binomtest(mine, mine + theirs).pvalue if mine + theirs else 1
+        assert row.p == pytest.approx(p)
+        assert (row.seconds, row.trained) == (result.seconds, result.trainable_parameters)
+        assert row.MiB == pytest.approx(result.peak_bytes / 2**20)
+        seeds = [r.test_accuracy for run, r in real.runs if run.pattern == pattern]
+        assert (row.runs, row.lowest, row.highest) == (len(seeds), min(seeds), max(seeds))
+    assert table.balanced.tolist() != table.accuracy.tolist()
+
+
+def test_without_test_pictures_the_table_is_of_the_validation_pictures():
+    task = labelled_task(40, n_test=0)
+    wrong = {"classifier": {"val": places((0, 20))}, "frozen_extractor": {"val": places((0, 2))}}
+    made = compared(task, wrong, seeds={"frozen_extractor": {"val": places((0, 6))}})
+    assert (made.split, len(made.labels)) == ("val", 40)
+    table = made.table()
+    assert table.accuracy.tolist() == [0.5, 0.95]
+    assert table.validation.tolist() == table.accuracy.tolist()
+    assert (table.lowest["frozen_extractor"], table.highest["frozen_extractor"]) == (0.85, 0.95)
+    assert table["only the best"].tolist() == [18, 0]
+    assert repr(made).startswith("40 val pictures of 'tiny'\n")
+    assert "nan" not in repr(made)
+
+
+def test_it_is_printed_with_interval_p_and_costs():
+    made = compared(labelled_task(), {"classifier": both((0, 8)), "fine_tune": both((8, 9))})
+    first, head, classifier, tuned, *rest = repr(made).splitlines()
+    assert first == "60 test pictures of 'tiny'"
+    assert head.split()[:4] == ["pattern", "accuracy", "(95", "%"]
+    p = binomtest(1, 9).pvalue
+    assert one_line(classifier) == (
+        f"classifier 0.867 (0.758 to 0.931) 0.867 {p:.2g} 0.5 s 100 MiB 0"
+    )
+    assert one_line(tuned) == "fine_tune 0.983 (0.911 to 0.997) 0.983 best 90 s 800 MiB 771"
+    assert " ".join(rest) == made.recommendation
+    assert max(map(len, rest)) <= 100
+
+
+@pytest.mark.parametrize("call", ["right", "told_apart"])
+def test_a_pattern_without_a_result_is_named(call):
+    made = compared(labelled_task(), {"classifier": {}, "fine_tune": {}})
+    with pytest.raises(UnknownNameError, match=r"'from_scratch'.*Known: classifier, fine_tune"):
+        getattr(made, call)(*["from_scratch", "classifier"][: 1 + (call == "told_apart")])
+
+
+def test_two_patterns_are_compared_picture_by_picture():
+    made = compared(
+        labelled_task(),
+        {"classifier": both((0, 9)), "fine_tune": both((5, 7)), "from_scratch": both((0, 9))},
+    )
+    pair = made.told_apart("classifier", "fine_tune")
+    assert (pair.only_first, pair.only_second, pair.n) == (0, 7, 60)
+    assert pair.p_value == pytest.approx(binomtest(0, 7).pvalue)
+    assert pair.told_apart
+    back = made.told_apart("fine_tune", "classifier")
+    assert (back.only_first, back.difference) == (7, -pair.difference)
+    assert not made.told_apart("classifier", "from_scratch").told_apart
+    assert made.right("fine_tune").tolist() == [i not in (5, 6) for i in range(60)]
+
+
+# --- the recommendation ---
+
+
+def test_the_simplest_that_is_not_told_apart_is_recommended_with_its_reason():
+    wrong = {"standalone_extractor": both((0, 5)), "fine_tune": both((0, 1), (5, 6))}
+    made = compared(labelled_task(), wrong)
+    assert (made.best, made.recommended) == ("fine_tune", "standalone_extractor")
+    pair = made.told_apart("standalone_extractor", "fine_tune")
+    assert (pair.only_first, pair.only_second) == (1, 4)
+    assert made.recommendation == (
+        "Take standalone_extractor: the simplest pattern that is not told apart from the best one. "
+        "fine_tune has the highest validation accuracy, but these two cannot be told apart with 60 "
+        "test pictures (only standalone_extractor is right on 1, only fine_tune on 4; exact "
+        f"McNemar test, p {pair.p_value:.2g}). standalone_extractor took 12 s and 101 MiB, "
+        "fine_tune 90 s and 800 MiB."
+    )
+
+
+def test_what_is_told_apart_is_not_recommended_however_simple():
+    made = compared(labelled_task(), {"classifier": both((0, 12)), "fine_tune": {}})
+    assert (made.best, made.recommended) == ("fine_tune", "fine_tune")
+    assert made.recommendation == (
+        "Take fine_tune: it has the highest validation accuracy, and what is simpler is told apart "
+        "from it (classifier)."
+    )
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_either_split_is_enough_to_tell_apart(split):
+    """A few pictures alone tell hardly anything apart."""
+    wrong = {"val": [0], "test": []} | {split: places((0, 12))}
+    made = compared(labelled_task(), {"classifier": wrong, "frozen_extractor": {}})
+    other = "val" if split == "test" else "test"
+    assert not made.told_apart("classifier", "frozen_extractor", other).told_apart
+    assert made.recommended == "frozen_extractor"
+
+
+def test_to_be_told_apart_as_the_better_one_is_no_fault():
+    """The test pictures speak for it, clearly; the validation pictures cannot tell."""
+    wrong = {"classifier": {"val": [0]}, "fine_tune": {"test": places((0, 12))}}
+    made = compared(labelled_task(), wrong)
+    assert made.best == "fine_tune"
+    assert made.told_apart("classifier", "fine_tune").told_apart
+    assert made.recommended == "classifier"
+
+
+def test_of_equals_the_simplest_is_the_best():
+    wrong = {"from_scratch": both((0, 3)), "frozen_extractor": both((3, 6)), "fine_tune": {}}
+    made = compared(labelled_task(), wrong | {"fine_tune": both((0, 3))})
+    assert made.best == made.recommended == "frozen_extractor"
+    assert "none has a higher validation accuracy, and none that was run is simpler" in (
+        made.recommendation
+    )
+    assert "Not told apart from it: from_scratch, fine_tune." in made.recommendation
+
+
+def test_what_is_worse_than_the_simplest_is_named():
+    wrong = {"classifier": {}, "fine_tune": both((0, 1)), "from_scratch": both((0, 20))}
+    said = compared(labelled_task(), wrong).recommendation
+    assert said.startswith("Take classifier: none has a higher validation accuracy")
+    assert "Not told apart from it: fine_tune." in said
+    assert "Told apart, and worse: from_scratch." in said
+
+
+def test_a_single_pattern_says_that_nothing_else_was_run():
+    assert "Nothing else was run." in compared(labelled_task(), {"classifier": {}}).recommendation
+
+
+def test_the_recommendation_follows_from_the_numbers_whatever_they_are():
+    random = np.random.default_rng(0)
+    seen = set()
+    for _ in range(60):
+        rates = random.choice([0.02, 0.1, 0.2, 0.4], 5)
+        wrong = {
+            pattern: {s: np.flatnonzero(random.random(60) < rate) for s in ("val", "test")}
+            for pattern, rate in zip(PATTERNS, rates, strict=True)
+        }
+        made = compared(labelled_task(), wrong)
+        accuracies = [made.results[p].val_accuracy for p in PATTERNS]
+        assert made.best == PATTERNS[int(np.argmax(accuracies))]
+
+        def worse(pattern, made=made):
+            for split in ("val", "test"):
+                a, b = made.right(pattern, split), made.right(made.best, split)
+                mine, theirs = (a & ~b).sum(), (b & ~a).sum()
+                if mine < theirs and binomtest(mine, mine + theirs).pvalue < 0.05:
+                    return True
+            return False
+
+        assert made.recommended == next(p for p in PATTERNS if not worse(p))
+        assert made.recommendation.startswith(f"Take {made.recommended}: ")
+        seen.add((PATTERNS.index(made.recommended), made.recommended == made.best))
+    assert len(seen) >= 6
+
+
+def test_validation_pictures_are_named_where_there_are_no_others():
+    task = labelled_task(60, n_test=0)
+    made = compared(task, {"classifier": {"val": [0, 1]}, "fine_tune": {"val": [0]}})
+    assert made.recommended == "classifier"
+    assert "cannot be told apart with 60 validation pictures (only classifier is right on 0" in (
+        made.recommendation
+    )
+
+
+# --- what else has to be said ---
+
+CAREFUL = "a program that always answers 'ants'"
+
+
+def test_it_warns_where_always_the_same_answer_would_do_as_well():
+    task = labelled_task(common=0.9, train=(90, 10))
+    made = compared(task, {"classifier": both((58, 60)), "fine_tune": both((56, 60))})
+    assert CAREFUL in made.recommendation  # better by four pictures of sixty
+    assert "on these test pictures" in made.recommendation
+
+
+def test_it_does_not_warn_where_the_answers_are_clearly_better():
+    made = compared(labelled_task(), {"classifier": both((0, 8))})
+    assert "Be careful" not in made.recommendation
+
+
+def test_it_warns_where_always_the_same_answer_would_be_better():
+    task = labelled_task(common=0.9, train=(90, 10))
+    made = compared(task, {"classifier": 1})  # always the rare class
+    assert made.told_apart("classifier", "classifier").p_value == 1
+    assert CAREFUL in made.recommendation
+
+
+def test_the_common_class_is_that_of_the_training_pictures():
+    task = labelled_task(common=0.5, train=(10, 11))
+    assert "always answers 'bees'" in compared(task, {"classifier": 1}).recommendation
+
+
+@pytest.mark.parametrize(
+    ("train", "said"),
+    [
+        ((10, 10), False),
+        ((10, 15), False),
+        ((10, 16), True),
+        ((40, 10), True),
+    ],
+)
+def test_classes_of_unequal_size_are_said(train, said):
+    made = compared(labelled_task(train=train), {"classifier": {}})
+    sentence = f"from {min(train)} to {max(train)} training pictures"
+    assert (sentence in made.recommendation) == said
+    assert ("look at the balanced accuracy too" in made.recommendation) == said
+
+
+def test_balanced_accuracy_stands_beside_accuracy():
+    task = labelled_task(common=0.9, train=(90, 10))
+    made = compared(task, {"classifier": 0})  # always the common class
+    row = made.table().loc["classifier"]
+    assert (row.accuracy, row.balanced) == pytest.approx((0.9, 0.5))
+    assert "0.900 (" in repr(made)
+    assert " 0.500 " in repr(made)
+    assert CLASSES[0] == "ants"

@@ -1,0 +1,382 @@
+"""A plan fits into its time, says what does not, and can be written down."""
+
+import json
+import math
+from dataclasses import replace
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_tasks import make_task, moved, picture, state, tiny_backbone, traces
+from torch import nn
+
+import tlcourse as tl
+from tlcourse.comparison import planner
+from tlcourse.comparison.plan import Plan, PlannedRun
+from tlcourse.comparison.planner import Speeds, make_plan, measure_speeds
+from tlcourse.errors import CourseError
+from tlcourse.networks.trace import up_to
+from tlcourse.patterns.reuse import CHEAP, PATTERNS
+from tlcourse.tasks.split import SPLITS, Split
+from tlcourse.tasks.task import Task, subset, used_counts
+
+SPEEDS = Speeds(start=1.0, look=0.05, open=0.02, learn=0.2, probe=1.0)
+BUDGETS = (4, 8, 10, 15, 30, 80, 120, 160, 200, 240, 300, 400, 600, 3000)  # seconds
+COUNTS = {"train": (40, 40, 40), "val": (10, 10, 10), "test": (10, 10, 10)}
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return tiny_backbone()
+
+
+@pytest.fixture(scope="module")
+def task():
+    return unopened(COUNTS)
+
+
+def unopened(counts, classes=("ants", "bees", "goldfishes")):
+    """A task whose pictures must not be looked at."""
+
+    def never(item):
+        raise AssertionError("a picture was opened")
+
+    splits = {}
+    for name in SPLITS:
+        labels = np.repeat(np.arange(len(counts[name])), counts[name])
+        names = [f"{name}/{i}" for i in range(len(labels))]
+        splits[name] = Split(range(len(labels)), labels, names, never)
+    return Task("many", "nothing", tuple(classes), **splits, skipped=(), source="", licence="")
+
+
+@pytest.fixture
+def planned(backbone, monkeypatch):
+    """Plan with speeds that are always the same, on a clock that stands still."""
+
+    def plan(task, budget, patterns=PATTERNS, *, speeds=SPEEDS, **how):
+        how = {"layer": "embedding", "augment": False} | how
+        monkeypatch.setattr(planner, "measure_speeds", lambda *_: speeds)
+        monkeypatch.setattr(planner, "time", SimpleNamespace(perf_counter=lambda: 0.0))
+        return make_plan(backbone, task, budget, patterns, **how)
+
+    return plan
+
+
+def runs_of(plan, pattern):
+    return [run for run in plan.runs if run.pattern == pattern]
+
+
+def epochs_of(plan, pattern):
+    """How many epochs a pattern is trained for, 0 where it is left out."""
+    return max((run.options["epochs"] for run in runs_of(plan, pattern)), default=0)
+
+
+def all_layers(plan):
+    return any(run.options["freeze_until"] is None for run in runs_of(plan, "fine_tune"))
+
+
+# --- from a small budget to a large one ---
+
+
+def test_with_more_time_nothing_becomes_less(planned, task):
+    plans = [planned(task, budget) for budget in BUDGETS]
+    for poorer, richer in pairwise(plans):
+        assert {run.pattern for run in poorer.runs} <= {run.pattern for run in richer.runs}
+        assert len(poorer.runs) <= len(richer.runs)
+        assert poorer.share <= richer.share
+        assert len(poorer.left_out) >= len(richer.left_out)
+        if {run.pattern for run in poorer.runs} < {run.pattern for run in richer.runs}:
+            continue  # one pattern more is worth frozen layers
+        assert all_layers(poorer) <= all_layers(richer)
+        if all_layers(poorer) == all_layers(richer):  # more layers are worth a few epochs
+            assert epochs_of(poorer, "fine_tune") <= epochs_of(richer, "fine_tune")
+            assert epochs_of(poorer, "from_scratch") <= epochs_of(richer, "from_scratch")
+    assert len({repr(plan.runs) for plan in plans}) > 8
+
+
+def test_each_plan_stays_below_its_budget(planned, task):
+    for budget in BUDGETS:
+        plan = planned(task, budget)
+        assert 0 < plan.seconds <= 0.8 * budget  # the rest is for what nobody foresees
+        assert plan.budget == budget
+
+
+def test_the_time_that_planning_takes_is_not_planned_again(planned, task, monkeypatch):
+    whole = planned(task, 100)
+    clock = iter([0.0, 40.0])
+    monkeypatch.setattr(planner, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    left = make_plan(tiny_backbone(), task, 100, PATTERNS, layer="embedding", augment=False)
+    assert left.seconds <= 0.8 * 100 - 40 < whole.seconds
+
+
+def test_plenty_of_time_gives_three_seeds_to_all_that_is_random(planned, task):
+    plan = planned(task, 3000)
+    for pattern in PATTERNS:
+        seeds = [run.seed for run in runs_of(plan, pattern)]
+        assert seeds == ([None] if pattern in CHEAP[:2] else [0, 1, 2])
+    assert runs_of(plan, "fine_tune")[0].options["epochs"] == 6
+    assert runs_of(plan, "from_scratch")[0].options["epochs"] == 10
+    assert plan.left_out == ()
+    assert plan.share == 1
+
+
+def test_less_time_leaves_three_seeds_to_the_frozen_extractor_and_one_to_the_others(planned, task):
+    plan = planned(task, 300)
+    assert [run.seed for run in runs_of(plan, "frozen_extractor")] == [0, 1, 2]
+    assert [run.seed for run in runs_of(plan, "fine_tune")] == [0]
+    assert [run.seed for run in runs_of(plan, "from_scratch")] == [0]
+
+
+def test_second_seeds_come_after_the_first_of_each_pattern(planned, task):
+    """What is dropped when time runs out is at the end."""
+    runs = planned(task, 3000).runs
+    first = [i for i, run in enumerate(runs) if run.pattern in CHEAP or run.seed == 0]
+    assert first == list(range(len(first)))
+
+
+def test_where_not_all_layers_can_be_trained_the_early_ones_stay_frozen(planned, task, backbone):
+    plan = planned(task, 120)
+    (run,) = runs_of(plan, "fine_tune")
+    until = run.options["freeze_until"]
+    cost = {name: up_to(backbone.trace, backbone.layer(name).path)[1] for name in ("stage1", until)}
+    # The first layer that leaves less than a third of the work.
+    assert until == "stage2"
+    assert cost["stage1"] < 0.7 * backbone.operations <= cost[until]
+    (whole,) = runs_of(planned(task, 600), "fine_tune")
+    assert whole.options["freeze_until"] is None
+    assert whole.options["epochs"] == run.options["epochs"] == 6
+    assert whole.seconds > run.seconds
+
+
+def test_where_the_cut_leaves_nothing_to_freeze_all_layers_are_trained_or_none(planned, task):
+    """Up to stage1 there are too few operations in front of it."""
+    (run,) = runs_of(planned(task, 300, layer="stage1"), "fine_tune")
+    assert run.options["freeze_until"] is None
+    with pytest.raises(CourseError, match="too small for any pattern: fine_tune needs"):
+        planned(task, 50, ["fine_tune"], layer="stage1")
+
+
+def test_layer_crops_and_batches_are_those_asked_for(planned, task):
+    plan = planned(task, 3000, layer="stage4", augment=True, batch_size=5)
+    for run in plan.runs:
+        assert run.pattern == "classifier" or run.options["layer"] == "stage4"
+        assert run.seed is None or run.options["augment"] is True
+        assert run.seed is None or run.options["batch_size"] == 5
+    assert "seeds 0, 1, 2; cut at stage4; batch 5; random crops; 10 epochs" in repr(plan)
+
+
+@pytest.mark.parametrize("layer", ["embedding", "stage1"])  # nothing to freeze before stage1
+def test_each_pattern_asked_for_is_planned_or_said_to_be_left_out(planned, task, layer):
+    for budget in (*BUDGETS, 20, 40, 60, 100, 140):
+        plan = planned(task, budget, layer=layer)
+        there = {run.pattern for run in plan.runs}
+        said = {s.split()[0] for s in plan.left_out if " is left out: " in s}
+        assert there | said == set(PATTERNS)
+        assert not there & said
+
+
+def test_only_the_patterns_asked_for_are_planned_in_the_order_of_the_course(planned, task):
+    plan = planned(task, 3000, ("from_scratch", "standalone_extractor"))
+    assert [run.pattern for run in plan.runs][:2] == ["standalone_extractor", "from_scratch"]
+    assert {run.pattern for run in plan.runs} == {"standalone_extractor", "from_scratch"}
+    assert plan.left_out == ()
+
+
+def test_features_are_counted_once(planned, task):
+    """The first one that needs them computes them; the others find them."""
+    features = SPEEDS.start + 180 * SPEEDS.look
+    looking = SPEEDS.start + 60 * SPEEDS.look
+    plan = planned(task, 3000)
+    assert runs_of(plan, "classifier")[0].seconds == pytest.approx(looking)
+    standalone = runs_of(plan, "standalone_extractor")[0].seconds
+    assert standalone == pytest.approx(features + SPEEDS.probe)
+    frozen = [run.seconds for run in runs_of(plan, "frozen_extractor")]
+    assert max(frozen) < features
+    alone = [run.seconds for run in planned(task, 3000, ["frozen_extractor"]).runs]
+    assert alone == pytest.approx([frozen[0] + features, *frozen[1:]])
+
+
+def test_with_random_crops_a_frozen_body_takes_its_passes_in_every_epoch(planned, task):
+    runs = {a: planned(task, 3000, ["frozen_extractor"], augment=a).runs for a in (False, True)}
+    assert runs[True][1].seconds > 10 * 120 * SPEEDS.look > runs[False][1].seconds
+
+
+# --- many pictures, many classes, little time ---
+
+
+def test_of_twenty_thousand_pictures_a_share_is_planned_and_none_is_opened(planned):
+    task = unopened({"train": (7000, 5000), "val": (2000, 2000), "test": (2000, 2000)}, "ab")
+    plan = planned(task, 300)
+    n = sum(plan.counts.values())
+    assert n * SPEEDS.look < 0.5 * 300
+    assert plan.share == pytest.approx(n / 20_000, abs=1e-3)
+    assert plan.counts == used_counts(task, plan.share)
+    assert f"Only {n} of the 20000 pictures are used" in plan.left_out[0]
+    assert "would take about 16 min 40 s" in plan.left_out[0]
+    assert {run.pattern for run in plan.runs} >= set(CHEAP)
+    assert planned(task, 36_000).share == 1
+
+
+def test_thousands_of_classes_are_planned(planned):
+    classes = [f"class {i}" for i in range(3000)]
+    counts = {"train": (4,) * 3000, "val": (1,) * 3000, "test": (1,) * 3000}
+    slow = replace(SPEEDS, probe=5000.0)
+    plan = planned(unopened(counts, classes), 3600, speeds=slow)
+    assert not {run.pattern for run in plan.runs} & {"standalone_extractor", "fine_tune"}
+    assert any(s.startswith("standalone_extractor is left out: ") for s in plan.left_out)
+    plan = planned(unopened(counts, classes), 3600, speeds=replace(SPEEDS, probe=500.0))
+    assert {run.pattern for run in plan.runs} >= set(CHEAP)
+    assert len(repr(plan)) < 2000
+
+
+def test_no_picture_is_said_to_be_left_out_where_all_are_used(planned):
+    """Even where there is no time for them: below ten of each class nothing is left out."""
+    few = unopened({"train": (4, 4, 4), "val": (2, 2, 2), "test": (2, 2, 2)})
+    plan = planned(few, 4, ["classifier"])
+    assert plan.share == 1
+    assert plan.counts == {"train": 12, "val": 6, "test": 6}
+    assert not any(sentence.startswith("Only") for sentence in plan.left_out)
+
+
+@pytest.mark.parametrize("budget", [0.001, 1.0, 1.9])
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_too_little_time_for_anything_is_one_sentence_with_what_to_do(
+    planned, task, budget, pattern
+):
+    said = rf"^A budget of .* s is too small for any pattern: {pattern} needs about .* s.*Give more"
+    with pytest.raises(CourseError, match=said):
+        planned(task, budget, [pattern])
+
+
+def test_the_time_that_is_said_to_be_needed_is_enough(planned, task):
+    from tlcourse.base.durations import to_seconds
+
+    with pytest.raises(CourseError) as raised:
+        planned(task, 1.0)
+    needed = str(raised.value).split("needs about ")[1].split(",")[0]
+    assert planned(task, to_seconds(needed) + 0.1).runs[0].pattern == "classifier"
+
+
+# --- the pictures that are used ---
+
+
+def test_a_subset_is_the_share_of_each_class_the_same_at_each_call(task):
+    chosen = subset(task, 0.25)
+    for name in SPLITS:
+        whole, part = getattr(task, name), getattr(chosen, name)
+        each = np.bincount(part.labels).tolist()
+        assert each == [10, 10, 10] if name == "train" else [2, 2, 2]
+        places = [whole.names.index(found) for found in part.names]
+        assert places == sorted(set(places))
+        assert part.labels.tolist() == whole.labels[places].tolist()
+        assert getattr(subset(task, 0.25), name).names == part.names
+    assert used_counts(task, 0.25) == {n: len(getattr(chosen, n)) for n in SPLITS}
+    assert chosen.train.names[:10] != task.train.names[:10]  # drawn, not just the first ones
+    assert subset(task, 1.0) is task
+    assert used_counts(task, 1.0) == {"train": 120, "val": 30, "test": 30}
+
+
+@pytest.mark.parametrize("share", [0.001, 0.03, 0.1, 0.3])
+def test_a_small_class_keeps_enough_to_learn_from(share):
+    """A task that can be learned from is one after a share is taken, too."""
+    task = unopened({"train": (400, 4, 2), "val": (30, 2, 1), "test": (30, 2, 0)})
+    chosen = subset(task, share)
+    assert np.bincount(chosen.train.labels).min() >= 2
+    assert np.bincount(chosen.val.labels).min() >= 1
+    assert np.bincount(chosen.test.labels, minlength=3)[2] == 0
+    assert used_counts(task, share) == {n: len(getattr(chosen, n)) for n in SPLITS}
+
+
+# --- written down ---
+
+
+@pytest.mark.parametrize("budget", [15, 300, 3000])
+def test_a_plan_is_read_back_as_it_was_written(planned, task, budget):
+    plan = planned(task, budget)
+    again = Plan.from_json(plan.to_json())
+    assert again == plan
+    assert repr(again) == repr(plan)
+    assert json.loads(plan.to_json())["runs"][0]["pattern"] == "classifier"
+
+
+DAMAGE = {
+    "cut off": lambda text: text[:-40],
+    "empty": lambda text: "",
+    "a list": lambda text: "[]",
+    "null": lambda text: "null",
+    "a number": lambda text: "7",
+    "no runs": lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != "runs"}),
+    "no size": lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != "size"}),
+    "one more": lambda text: json.dumps(json.loads(text) | {"colour": "blue"}),
+    "runs are none": lambda text: json.dumps(json.loads(text) | {"runs": None}),
+    "a run is a word": lambda text: json.dumps(json.loads(text) | {"runs": ["classifier"]}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_plan_is_told_in_a_sentence(planned, task, damage):
+    text = DAMAGE[damage](planned(task, 300).to_json())
+    with pytest.raises(CourseError, match=r"^This is not a plan \(.*to_json\(\)` writes one\.$"):
+        Plan.from_json(text)
+
+
+def test_a_plan_says_what_will_be_run(planned, task):
+    plan = planned(task, 120)
+    lines = repr(plan).splitlines()
+    assert lines[0] == (
+        "Plan for 2 min: 180 pictures (train 120, val 30, test 30) at 64 px, "
+        f"about {plan.seconds:.0f} s of work"
+    )
+    assert lines[1].split() == ["classifier", "about", "4.0", "s"]
+    assert lines[3].endswith("seeds 0, 1, 2; batch 16; 10 epochs")
+    assert lines[4].endswith("seed 0; batch 16; 6 epochs; frozen up to stage2")
+    assert lines[5].startswith("  from_scratch is left out: it would take about")
+    assert len(lines) == 6
+
+
+def test_a_run_of_all_layers_says_so():
+    options = {"layer": "embedding", "epochs": 3, "freeze_until": None, "augment": False}
+    plan = Plan((PlannedRun("fine_tune", 0, options, 5.0),), 1.0, {"train": 9}, 64, 10.0)
+    assert repr(plan).endswith("seed 0; 3 epochs; all layers")
+
+
+# --- the probe that it follows from ---
+
+
+def test_the_timing_probe_looks_at_few_pictures_and_spoils_only_its_copy(backbone):
+    opened = []
+
+    def look(place):
+        opened.append(place)
+        return Image.fromarray(picture(place % 2, place % 18))
+
+    n = 20_000
+    many = Split(range(n), np.arange(n) % 2, [f"{i}" for i in range(n)], look, lambda i: b"%d" % i)
+    task = replace(make_task(), classes=("a", "b"), train=many)
+    head = nn.Sequential(nn.Dropout(), nn.Linear(256, 2))  # it draws in training
+    network = tl.Network(backbone, 2, head=head)
+    before, found = state(backbone.model), traces(backbone.model)
+    torch.manual_seed(3)
+    drawn = torch.rand(1)
+    torch.manual_seed(3)
+    speeds = measure_speeds(network, task, 4)
+    assert torch.equal(torch.rand(1), drawn)
+    assert not moved(before, backbone.model)
+    assert traces(backbone.model) == found
+    assert len(opened) < 150
+    assert min(opened) == 0 and max(opened) == n - 1  # noqa: PT018
+    assert all(0 <= v < math.inf for v in vars(speeds).values())
+    assert speeds.look > 0
+    assert speeds.learn > 0
+    assert speeds.probe > 0
+
+
+@pytest.mark.parametrize("counts", [(2, 2, 2), (3, 2, 2)])
+def test_the_timing_probe_is_content_with_the_fewest_pictures(backbone, counts):
+    task = make_task(counts={"train": counts, "val": (1, 1, 1), "test": (0, 0, 0)})
+    speeds = measure_speeds(tl.Network(backbone, 3), task, 16)
+    assert speeds.look > 0
+    assert speeds.start >= 0

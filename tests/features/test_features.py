@@ -1,0 +1,165 @@
+"""The features that come with the course are those of the photographs, complete and well labelled."""
+
+import importlib.util
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import pdist
+from scipy.special import softmax
+
+import tlcourse as tl
+from tlcourse.errors import CourseError, UnknownNameError
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return tl.load_features("hymenoptera")
+
+
+def test_every_layer_of_every_picture_is_there(shipped):
+    backbone = tl.load_backbone()
+    assert tuple(shipped.x) == backbone.layers[:-1]
+    shapes = tl.layer_table(backbone)["output"]
+    for name, x in shipped.x.items():
+        assert x.shape == (len(shipped.y), shapes[name][0])
+        assert x.dtype == np.float32
+        assert np.isfinite(x).all()
+    assert shipped.logits.shape == (len(shipped.y), 1000)
+    assert len(set(shipped.names)) == len(shipped.names) == len(shipped.split)
+
+
+def test_labels_mean_what_the_folders_say(shipped):
+    assert shipped.classes == ("ants", "bees")
+    for name, label in zip(shipped.names, shipped.y, strict=True):
+        assert name.split("/")[-2] == shipped.classes[label]
+    # The network's own opinion is independent evidence for the labels and their order.
+    probability = softmax(shipped.logits, axis=1)
+    assert probability[shipped.y == 0, 310].mean() > probability[shipped.y == 1, 310].mean()
+    assert probability[shipped.y == 1, 309].mean() > probability[shipped.y == 0, 309].mean()
+
+
+def test_the_logits_follow_from_the_embedding_by_the_last_layer(shipped):
+    head = tl.load_backbone(device="cpu").model.classifier
+    expected = shipped.x["embedding"] @ head.weight.detach().numpy().T + head.bias.detach().numpy()
+    # 1280 products of numbers with 3 decimal digits: 16-bit rounding leaves a few hundredths.
+    np.testing.assert_allclose(shipped.logits, expected, atol=0.05)
+
+
+def test_random_weights_differ_by_seed_and_have_no_logits():
+    sets = [tl.load_features("hymenoptera", weights=f"random{i}") for i in range(3)]
+    assert all(s.logits is None for s in sets)
+    assert not np.array_equal(sets[0].x["embedding"], sets[1].x["embedding"])
+    assert not np.array_equal(sets[1].x["embedding"], sets[2].x["embedding"])
+    assert all((s.x["embedding"].std(axis=0) > 0).any() for s in sets)
+
+
+# --- the photographs' pixels, turned ---
+
+
+@pytest.fixture(scope="module")
+def turned():
+    """The function that turned the pixels, from the script that made the file."""
+    path = Path(__file__).parents[2] / "benchmarks" / "features.py"
+    spec = importlib.util.spec_from_file_location("benchmark_of_features", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script.turned
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    """Pixels of a hundred drawings; these can be looked at."""
+    task = tl.load_task("emoji")
+    some = replace(task, train=task.train[::5], val=task.val[::5], test=task.test[::5])
+    return tl.raw_pixels(some, side=12)
+
+
+def test_shipped_pixels_belong_to_the_same_pictures(shipped):
+    found = tl.load_features("hymenoptera", "pixels")
+    assert list(found.x) == ["pixels"]
+    assert found.x["pixels"].shape == (len(shipped.y), len(shipped.y) - 1)
+    assert found.x["pixels"].dtype == np.float32
+    assert np.array_equal(found.y, shipped.y)
+    assert np.array_equal(found.split, shipped.split)
+    assert found.names == shipped.names
+    assert found.logits is None
+    assert "32 x 32 x 3" in found.source
+
+
+def test_no_number_of_the_shipped_pixels_stands_for_a_place_or_a_main_direction():
+    x = tl.load_features("hymenoptera", "pixels").x["pixels"]
+    np.testing.assert_allclose(x.mean(axis=0), 0, atol=5e-3 * x.std())
+    spread = x.std(axis=0)
+    assert spread.max() < 5 * spread.min()  # each axis has a share of every direction
+    directions = np.linalg.svd(x, compute_uv=False)
+    assert directions[0] > 50 * directions[-2]  # the directions themselves are very unequal
+
+
+def test_turned_pixels_keep_distances_and_the_answers_of_a_probe(turned, pixels):
+    x = turned(pixels.x["pixels"], seed=1)
+    assert x.shape == (len(x), len(x) - 1)
+    np.testing.assert_allclose(pdist(x), pdist(pixels.x["pixels"]), rtol=1e-4)
+    stored = replace(pixels, x={"pixels": x.astype(np.float16).astype(np.float32)})
+    before, after = (tl.probe_layers(f, folds=3, progress=False) for f in (pixels, stored))
+    assert before.strengths == after.strengths
+    assert np.array_equal(before.right["pixels"], after.right["pixels"])
+    assert before.accuracy["pixels"] > before.chance  # answers that are worth keeping
+
+
+def test_pixels_are_turned_anew_each_time_unless_a_seed_is_given(turned, pixels):
+    x = pixels.x["pixels"]
+    assert np.array_equal(turned(x, seed=1), turned(x, seed=1))
+    assert not np.allclose(turned(x), turned(x))
+
+
+@pytest.mark.skipif("TLCOURSE_DATA" not in os.environ, reason="TLCOURSE_DATA names no photographs")
+def test_shipped_pixels_have_the_distances_and_answers_of_the_photographs_pixels():
+    found, real = (
+        tl.load_features("hymenoptera", "pixels"),
+        tl.raw_pixels(tl.load_task("hymenoptera")),
+    )
+    assert real.names == found.names
+    # 16-bit numbers have three decimal digits.
+    np.testing.assert_allclose(pdist(found.x["pixels"]), pdist(real.x["pixels"]), rtol=1e-3)
+    answers = [tl.probe_layers(f, progress=False).right["pixels"] for f in (found, real)]
+    assert (answers[0] != answers[1]).mean() < 0.01
+
+
+def test_wrong_names_are_answered_with_the_right_ones():
+    with pytest.raises(UnknownNameError, match="hymenoptera"):
+        tl.load_features("hymenopteras")
+    with pytest.raises(UnknownNameError, match="imagenet"):
+        tl.load_features(weights="imagenets")
+    with pytest.raises(UnknownNameError, match="pixels"):
+        tl.load_features("hymenoptera", "pixel")
+    with pytest.raises(UnknownNameError, match="Known: pixels"):
+        tl.load_features("hymenoptera", "pixels").of("train")
+
+
+@pytest.mark.skipif("TLCOURSE_DATA" not in os.environ, reason="TLCOURSE_DATA names no photographs")
+def test_they_are_what_the_photographs_give_today(shipped):
+    task, backbone = tl.load_task("hymenoptera"), tl.load_backbone(device="cpu")
+    for name in ("train", "val", "test"):
+        split = getattr(task, name)
+        assert list(split.names) == list(np.array(shipped.names)[shipped.split == name])
+        assert np.array_equal(split.labels, shipped.y[shipped.split == name])
+    picture, _ = task.val[7]
+    row = np.flatnonzero(shipped.split == "val")[7]
+    values = tl.activations(backbone, picture, ["stage3", "logits"])
+    mean = values["stage3"].mean(dim=(2, 3))[0].numpy()
+    np.testing.assert_allclose(shipped.x["stage3"][row], mean, rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(shipped.logits[row], values["logits"][0].numpy(), atol=2e-2)
+
+
+def test_top_k_gives_the_most_probable_first_and_refuses_nonsense():
+    backbone = tl.load_backbone()
+    cat = tl.photographs("chelsea")["chelsea"]
+    table = tl.top_k(backbone, cat, 1000)
+    assert table["probability"].sum() == pytest.approx(1, abs=1e-4)
+    assert table["probability"].is_monotonic_decreasing
+    assert sorted(table["class"]) == sorted(backbone.classes)
+    with pytest.raises(CourseError, match="k is 0"):
+        tl.top_k(backbone, cat, 0)

@@ -1,0 +1,542 @@
+"""Tasks: the right pictures with the right labels, in splits that share none."""
+
+import hashlib
+import os
+import pickle
+import shutil
+import threading
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from png import png_header
+
+import tlcourse as tl
+from tlcourse.errors import CourseError, DownloadError, UnknownNameError
+from tlcourse.tasks import download, load
+from tlcourse.tasks import folder as folder_module
+
+SPLITS = ("train", "val", "test")
+OFFLINE = {"emoji": (510, 7), "digits": (1797, 10), "faces": (200, 2)}
+
+
+def noise(seed, size=(24, 16)):
+    """Return a picture like no other."""
+    values = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(values)
+
+
+def fill(folder, count, start=0, ending="png"):
+    """Write `count` different pictures into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(start, start + count):
+        noise(i).save(folder / f"{i}.{ending}")
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """Two classes of ten pictures, and nothing else."""
+    fill(tmp_path / "pets" / "cats", 10)
+    fill(tmp_path / "pets" / "dogs", 10, start=100)
+    return tmp_path / "pets"
+
+
+def names_of(task):
+    return {split: set(getattr(task, split).names) for split in SPLITS}
+
+
+def counts_of(task):
+    return tuple(len(getattr(task, split)) for split in SPLITS)
+
+
+def reasons_of(task):
+    return {skipped.name: skipped.reason for skipped in task.skipped}
+
+
+# Tasks that come with packages
+
+
+@pytest.mark.parametrize("name", OFFLINE)
+def test_offline_tasks_are_complete_stratified_and_share_no_picture(name):
+    task = tl.load_task(name)
+    total, classes = OFFLINE[name]
+    assert sum(counts_of(task)) == total
+    assert len(task.classes) == classes
+    assert task.skipped == ()
+    assert task.source
+    assert task.licence
+    counts = {s: np.bincount(getattr(task, s).labels, minlength=classes) for s in SPLITS}
+    per_class = sum(counts.values())
+    for split, share in {"train": 0.6, "val": 0.2, "test": 0.2}.items():
+        assert np.abs(counts[split] - share * per_class).max() <= 1
+    seen = set()
+    for split in SPLITS:
+        pictures = getattr(task, split)
+        assert pictures.labels.dtype == np.int64
+        contents = pictures.raw if pictures.raw is not None else [p for p, _ in pictures]
+        digests = {hashlib.sha256(np.asarray(content)).digest() for content in contents}
+        assert len(digests) == len(pictures)
+        assert not seen & digests
+        seen |= digests
+    picture, label = task.val[0]
+    assert picture.mode == "RGB"
+    assert min(picture.size) >= 128
+    assert type(label) is int
+
+
+def test_every_drawing_is_in_the_font_and_fills_its_picture():
+    from tlcourse.tasks.emoji import draw_emoji
+
+    missing = draw_emoji("10FFFF").tobytes()  # what the font draws for a character it lacks
+    task = tl.load_task("emoji")
+    for split in SPLITS:
+        for picture, _ in getattr(task, split):
+            assert picture.tobytes() != missing
+            ink = np.asarray(picture).min(axis=2) < 250
+            rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
+            assert max(np.ptp(rows), np.ptp(columns)) > 0.8 * picture.width
+            assert not ink[:5].any()
+            assert not ink[:, -5:].any()
+
+
+def test_a_drawing_is_of_the_kind_that_its_label_says():
+    task = tl.load_task("emoji")
+    label = {name: i for s in SPLITS for name, i in zip(*_names_labels(task, s), strict=True)}
+    for name in ("animals/honeybee", "food/pizza", "vehicles/bicycle", "plants/tulip"):
+        assert task.classes[label[name]] == name.split("/")[0]
+
+
+def _names_labels(task, split):
+    return getattr(task, split).names, getattr(task, split).labels
+
+
+def test_digits_are_scikit_learns_with_their_labels():
+    from sklearn.datasets import load_digits
+
+    digits, task = load_digits(), tl.load_task("digits")
+    for split in SPLITS:
+        pictures = getattr(task, split)
+        places = [int(name.split("/")[1]) for name in pictures.names]
+        assert np.array_equal(pictures.raw, digits.images[places])
+        assert np.array_equal(pictures.labels, digits.target[places])
+    picture, _ = task.train[0]
+    small = np.asarray(picture.convert("L").resize((8, 8), Image.Resampling.BOX), float)
+    assert np.corrcoef(small.ravel(), task.train.raw[0].ravel())[0, 1] > 0.95
+    assert np.ptp(small) > 150  # from black to white
+
+
+def test_the_first_hundred_patches_are_the_faces():
+    from skimage.data import lfw_subset
+
+    patches, task = lfw_subset(), tl.load_task("faces")
+    for split in SPLITS:
+        pictures = getattr(task, split)
+        places = np.array([int(name.split("/")[1]) for name in pictures.names])
+        assert np.array_equal(pictures.raw, patches[places])
+        assert [task.classes[i] == "face" for i in pictures.labels] == (places < 100).tolist()
+
+
+def test_the_seed_decides_the_splits():
+    assert names_of(tl.load_task("emoji")) == names_of(tl.load_task("emoji", seed=0))
+    assert names_of(tl.load_task("emoji")) != names_of(tl.load_task("emoji", seed=1))
+
+
+def test_a_task_says_in_two_lines_what_it_is():
+    first, second = repr(tl.load_task("faces")).split("\n")
+    assert first == "Task 'faces': 200 pictures, 2 classes (face, something else)"
+    assert second == "  train 120, val 40, test 40; left out 0"
+
+
+# A split
+
+
+def test_a_split_takes_slices_and_goes_through_a_data_loader(pets):
+    split = tl.load_task(pets).train
+    assert split.take([3, 0, -1]).names == (split.names[3], split.names[0], split.names[-1])
+    assert split[2:4].names == split.names[2:4]
+    assert split[-1][1] == split.labels[-1]
+    with pytest.raises(IndexError):
+        split[len(split)]
+    again = pickle.loads(pickle.dumps(split))
+    assert np.array_equal(again[0][0], split[0][0])
+
+    def to_tensors(batch):
+        return torch.tensor([np.asarray(p).mean() for p, _ in batch]), [y for _, y in batch]
+
+    loader = torch.utils.data.DataLoader(split, batch_size=5, collate_fn=to_tensors)
+    assert [y for _, labels in loader for y in labels] == split.labels.tolist()
+
+
+# Folders
+
+
+def test_a_folder_gives_its_pictures_and_classes_in_sorted_order(pets):
+    task = tl.load_task(pets)
+    assert task.classes == ("cats", "dogs")
+    assert counts_of(task) == (12, 4, 4)
+    for split in SPLITS:
+        pictures = getattr(task, split)
+        assert list(pictures.names) == sorted(pictures.names)
+        for i, name in enumerate(pictures.names):
+            picture, label = pictures[i]
+            assert task.classes[label] == name.split("/")[0]
+            assert np.array_equal(picture, Image.open(pets / name))
+
+
+def test_splits_do_not_depend_on_the_order_of_the_file_system(pets, monkeypatch):
+    expected = [getattr(tl.load_task(pets, seed=3), split).names for split in SPLITS]
+    walk, glob = os.walk, Path.iterdir
+    monkeypatch.setattr(os, "walk", lambda top: ((w, d, f[::-1]) for w, d, f in walk(top)))
+    monkeypatch.setattr(Path, "iterdir", lambda folder: iter(list(glob(folder))[::-1]))
+    assert [getattr(tl.load_task(pets, seed=3), split).names for split in SPLITS] == expected
+
+
+def test_given_splits_are_kept_and_missing_ones_come_from_train(tmp_path):
+    for c, start in (("a", 0), ("b", 100)):
+        fill(tmp_path / "train" / c, 10, start)
+        fill(tmp_path / "Valid" / c, 3, start + 50)
+    task = tl.load_task(tmp_path)
+    assert {name.split("/")[0] for name in task.val.names} == {"Valid"}
+    assert counts_of(task) == (16, 6, 4)
+    assert {name.split("/")[0] for name in task.test.names} == {"train"}
+    for c, start in (("a", 0), ("b", 100)):
+        fill(tmp_path / "test" / c, 1, start + 80)
+    task = tl.load_task(tmp_path)
+    assert counts_of(task) == (20, 6, 2)
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    fill(tmp_path / "train", 4)
+    fill(tmp_path / "bus", 4, start=50)
+    assert tl.load_task(tmp_path).classes == ("bus", "train")
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_a_picture_in_two_splits_stays_in_the_later_one(tmp_path, ending):
+    for split, start in (("train", 0), ("val", 20), ("test", 40)):
+        for c, more in (("a", 0), ("b", 100)):
+            fill(tmp_path / split / c, 4, start + more, ending)
+
+    def copy(source, target):
+        shutil.copy(tmp_path / f"{source}.{ending}", tmp_path / f"{target}.{ending}")
+
+    copy("test/a/40", "train/a/other name")
+    copy("test/a/41", "val/a/also here")
+    copy("val/b/120", "train/b/and here")
+    copy("train/a/0", "val/b/in another class")
+    task = tl.load_task(tmp_path)
+    assert reasons_of(task) == {
+        f"train/a/other name.{ending}": f"the same picture as test/a/40.{ending}, which is kept",
+        f"val/a/also here.{ending}": f"the same picture as test/a/41.{ending}, which is kept",
+        f"train/b/and here.{ending}": f"the same picture as val/b/120.{ending}, which is kept",
+        f"train/a/0.{ending}": f"the same picture as val/b/in another class.{ending}, which is kept",
+    }
+    assert counts_of(task) == (7, 9, 8)
+
+
+def test_copies_are_found_in_another_format_and_with_other_metadata(pets):
+    same = noise(5)
+    same.save(pets / "cats" / "copy.bmp")
+    same.save(pets / "cats" / "dated.png", dpi=(72, 72))
+    noise(7000, (1200, 800)).save(pets / "cats" / "large.jpg")
+    Image.open(pets / "cats" / "large.jpg").save(pets / "cats" / "saved again.png")
+    task = tl.load_task(pets)
+    assert set(reasons_of(task)) == {"cats/copy.bmp", "cats/dated.png", "cats/saved again.png"}
+    assert sum(counts_of(task)) == 21
+
+
+def test_of_a_picture_in_two_classes_none_is_used(pets):
+    shutil.copy(pets / "cats" / "1.png", pets / "dogs" / "is it a dog.png")
+    left_out = reasons_of(tl.load_task(pets))
+    assert left_out == {
+        "cats/1.png": "the same picture is in another class too: dogs/is it a dog.png",
+        "dogs/is it a dog.png": "the same picture is in another class too: cats/1.png",
+    }
+
+
+def test_nearly_equal_jpegs_are_two_pictures(tmp_path):
+    """Reduced decoding sees no difference, and a full look tells them apart."""
+    for c in ("a", "b"):
+        fill(tmp_path / c, 4, start=10 * ord(c), ending="jpg")
+    flat = np.full((512, 512, 3), 128, np.uint8)
+    Image.fromarray(flat).save(tmp_path / "a" / "flat.jpg")
+    flat[::2, ::2] = 120
+    flat[1::2, 1::2] = 136
+    Image.fromarray(flat).save(tmp_path / "a" / "nearly.jpg")
+    pair = [tl.open_picture(tmp_path / "a" / f"{n}.jpg", max_side=64) for n in ("flat", "nearly")]
+    assert np.array_equal(*pair)
+    assert tl.load_task(tmp_path).skipped == ()
+
+
+def test_files_that_cannot_be_used_are_listed_and_the_rest_is_used(pets):
+    whole = (pets / "cats" / "3.png").read_bytes()
+    (pets / "cats" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (pets / "cats" / "empty.jpg").touch()
+    (pets / "cats" / "letter.jpg").write_text("Dear diary")
+    (pets / "dogs" / "labels.csv").write_text("a,b")
+    Image.new("L", (8, 8)).save(pets / "dogs" / "moving.GIF", "GIF")
+    (pets / "dogs" / "huge.png").write_bytes(png_header(30_000, 30_000))
+    (pets / "README.txt").write_text("read me")
+    (pets / "dogs" / ".DS_Store").touch()
+    (pets / "cats" / "Thumbs.db").touch()
+    (pets / ".ipynb_checkpoints").mkdir()
+    (pets / "__MACOSX" / "cats").mkdir(parents=True)
+    task = tl.load_task(pets)
+    assert reasons_of(task) == {
+        "README.txt": "it is not in the folder of a class",
+        "cats/cut.png": "it is cut off or damaged",
+        "cats/empty.jpg": "it is empty (0 bytes)",
+        "cats/letter.jpg": "it is not a picture",
+        "dogs/huge.png": "it has more than 100 million pixels",
+        "dogs/labels.csv": ".csv is not read, as in torchvision's ImageFolder",
+        "dogs/moving.GIF": ".gif is not read, as in torchvision's ImageFolder",
+    }
+    assert sum(counts_of(task)) == 20
+    assert "left out 7" in repr(task)
+
+
+def test_the_files_taken_are_those_of_image_folder(pets):
+    from torchvision.datasets import ImageFolder
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
+    assert set(IMG_EXTENSIONS) == folder_module.EXTENSIONS
+    (pets / "cats" / "of my aunt").mkdir()
+    noise(999).save(pets / "cats" / "of my aunt" / "Minka.JPG", "JPEG")
+    (pets / "cats" / "movie.gif").write_bytes(b"GIF89a")
+    ours = set().union(*names_of(tl.load_task(pets)).values())
+    assert ours == {os.path.relpath(path, pets) for path, _ in ImageFolder(pets).samples}
+
+
+def test_spaces_and_other_alphabets_in_names_are_fine(tmp_path):
+    fill(tmp_path / "my pictures 写真" / "Кошки и коты", 3)
+    fill(tmp_path / "my pictures 写真" / "wilde Vögel", 2, start=50)
+    noise(77).save(tmp_path / "my pictures 写真" / "wilde Vögel" / "Kauz, ein Käuzchen 🦉.png")
+    task = tl.load_task(str(tmp_path / "my pictures 写真"))
+    assert task.name == "my pictures 写真"
+    assert task.classes == ("wilde Vögel", "Кошки и коты")
+    assert counts_of(task) == (2, 2, 2)
+    assert task.skipped == ()
+
+
+def test_kinds_of_files_that_are_hard_to_read_are_read(pets):
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16)[None].repeat(8, 0)
+    Image.fromarray(ramp).save(pets / "cats" / "deep.png")
+    noise(1000).convert("CMYK").save(pets / "cats" / "print.jpg")
+    noise(1001).quantize(8).save(pets / "cats" / "palette.png", transparency=0)
+    noise(1002, (1, 1)).save(pets / "cats" / "dot.png")
+    exif = Image.Exif()
+    exif[274] = 6
+    noise(1003).save(pets / "cats" / "turned.jpg", exif=exif)
+    task = tl.load_task(pets, val_fraction=0, test_fraction=0)
+    assert task.skipped == ()
+    assert len(task.val) == len(task.test) == 0
+    opened = {name: task.train[i][0] for i, name in enumerate(task.train.names)}
+    assert {picture.mode for picture in opened.values()} == {"RGB"}
+    assert opened["cats/turned.jpg"].size == (16, 24)
+    assert np.ptp(np.asarray(opened["cats/deep.png"])) == 255
+
+
+def test_max_side_shrinks_what_is_opened(pets):
+    assert tl.load_task(pets, max_side=12).train[0][0].size == (12, 8)
+
+
+# Bad input
+
+
+def test_a_wrong_name_offers_near_ones_and_folders():
+    with pytest.raises(UnknownNameError, match=r"Nearest: emoji\. A path to a folder"):
+        tl.load_task("emojis")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda f: None, r"gone does not exist\. Check the spelling"),
+        (lambda f: f.mkdir(), "holds no folder with pictures"),
+        (lambda f: f.write_text("x"), "is a file; give the folder"),
+        (lambda f: fill(f, 5), "holds no folder with pictures"),
+        (lambda f: fill(f / "cats", 5), "holds only one class, 'cats'"),
+        (lambda f: [(f / c).mkdir(parents=True) for c in "ab"], "no picture in them"),
+        (lambda f: [fill(f / "a", 5), fill(f / "b", 1, 50)], "'b' has 1 usable picture, but needs"),
+        (lambda f: [fill(f / "a", 5), fill(f / "b", 2, 50)], "at least 3: one for each of train"),
+        (lambda f: [fill(f / "val" / c, 3, ord(c)) for c in "ab"], "no folder 'train'"),
+        (
+            lambda f: [fill(f / s / c, 3, ord(c)) for c in "ab" for s in ("train", "val", "valid")],
+            "both mean the split 'val'",
+        ),
+        (
+            lambda f: [fill(f / "train" / "a", 5), fill(f / "val" / "b", 5, 50)],
+            "Class 'b' has 0 usable pictures",
+        ),
+    ],
+)
+def test_a_folder_that_cannot_be_a_task_is_one_sentence(tmp_path, make, said):
+    make(tmp_path / "gone")
+    with pytest.raises(CourseError, match=said):
+        tl.load_task(tmp_path / "gone")
+
+
+def test_a_class_of_damaged_pictures_says_what_was_left_out(pets):
+    for path in (pets / "dogs").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(
+        CourseError, match=r"'dogs' has 0 usable .* such as dogs/100.png: it is empty"
+    ):
+        tl.load_task(pets)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"val_fraction": -0.1},
+        {"test_fraction": 1},
+        {"val_fraction": "a fifth"},
+        {"val_fraction": 0.5, "test_fraction": 0.5},
+        {"seed": -1},
+        {"seed": 0.5},
+    ],
+)
+def test_fractions_and_seeds_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(CourseError, match="must"):
+        tl.load_task("faces", **wrong)
+
+
+# Downloads
+
+
+def zip_of(path, members):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.fixture
+def offered(tmp_path, monkeypatch):
+    """Offer a small archive of ants and bees at a local address, with an empty cache."""
+    (tmp_path / "served").mkdir()
+    members = {}
+    for i in range(12):
+        noise(i).save(tmp_path / "picture.png")
+        c = ("ants", "bees")[i % 2]
+        members[f"hymenoptera_data/train/{c}/{i}.png"] = (tmp_path / "picture.png").read_bytes()
+    good = zip_of(tmp_path / "served" / "good.zip", members)
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    handler = partial(Handler, directory=tmp_path / "served")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("TLCOURSE_CACHE", str(cache))
+    monkeypatch.delenv("TLCOURSE_DATA", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+    def offer(path=good, *, cut=None):
+        content = path.read_bytes()
+        (path.parent / "sent.zip").write_bytes(content[:cut])
+        archive = download.Archive(
+            url=f"http://127.0.0.1:{server.server_port}/sent.zip",
+            folder="hymenoptera_data",
+            size=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            what="the ants and bees photographs",
+        )
+        monkeypatch.setitem(download.ARCHIVES, "hymenoptera", archive)
+        return cache
+
+    yield offer
+    server.shutdown()
+    server.server_close()
+
+
+def kept_in(cache):
+    return [path.name for path in cache.iterdir() if not path.name.endswith(".lock")]
+
+
+def test_a_downloaded_task_is_found_and_fetched_only_once(offered, monkeypatch, capsys):
+    cache = offered()
+    with pytest.raises(CourseError, match=r"tl\.download_task\('hymenoptera'\) \(0 MB\)"):
+        tl.load_task("hymenoptera")
+    (cache / ".hymenoptera_data.killed.part").mkdir()  # what a killed download leaves
+    folder = tl.download_task("hymenoptera")
+    assert "MB" in capsys.readouterr().err  # the size is told
+    assert folder == cache / "hymenoptera_data"
+    assert kept_in(cache) == ["hymenoptera_data"]
+    assert len(tl.load_task("hymenoptera").train) == 8
+    monkeypatch.setattr(download, "download", None)
+    assert tl.download_task("hymenoptera") == folder
+
+
+def test_a_cut_download_leaves_no_task(offered):
+    cache = offered(cut=-100)
+    with pytest.raises(DownloadError, match="Nothing was kept"):
+        tl.download_task("hymenoptera")
+    assert kept_in(cache) == []
+
+
+def test_no_network_leaves_no_task(offered, monkeypatch):
+    cache = offered()
+    archive = download.ARCHIVES["hymenoptera"]
+    refused = download.Archive(**vars(archive) | {"url": "http://127.0.0.1:9/archive.zip"})
+    monkeypatch.setitem(download.ARCHIVES, "hymenoptera", refused)
+    with pytest.raises(DownloadError, match="could not be downloaded"):
+        tl.download_task("hymenoptera")
+    assert kept_in(cache) == []
+
+
+@pytest.mark.parametrize("name", ["hymenoptera_data/../../outside.txt", "/outside.txt", "other/x"])
+def test_an_archive_that_reaches_outside_is_refused(offered, tmp_path, name):
+    bad = zip_of(tmp_path / "served" / "bad.zip", {"hymenoptera_data/fine.txt": "x", name: "x"})
+    cache = offered(bad)
+    with pytest.raises(DownloadError, match="does not belong"):
+        tl.download_task("hymenoptera")
+    assert kept_in(cache) == []
+    assert not (tmp_path / "outside.txt").exists()
+
+
+def test_ctrl_c_while_unpacking_leaves_no_task(offered, monkeypatch):
+    def pressed(self, target):
+        (target / "hymenoptera_data").mkdir()
+        raise KeyboardInterrupt
+
+    cache = offered()
+    monkeypatch.setattr(download.zipfile.ZipFile, "extractall", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        tl.download_task("hymenoptera")
+    assert kept_in(cache) == []
+
+
+def test_a_cache_that_cannot_be_written_is_one_sentence(offered, monkeypatch):
+    def refuse(**where):
+        raise PermissionError(13, "Permission denied")
+
+    offered()
+    monkeypatch.setattr(download.tempfile, "mkdtemp", refuse)
+    with pytest.raises(DownloadError, match=r"Permission denied.*Set TLCOURSE_CACHE to a folder"):
+        tl.download_task("hymenoptera")
+
+
+def test_only_the_named_tasks_can_be_downloaded():
+    with pytest.raises(UnknownNameError, match="hymenoptera"):
+        tl.download_task("hymenopter")
+
+
+@pytest.mark.skipif(
+    "TLCOURSE_DATA" not in os.environ, reason="TLCOURSE_DATA names no folder with the photographs"
+)
+def test_the_ants_and_bees_photographs_lose_only_the_gif():
+    task = load.load_task("hymenoptera")
+    assert task.classes == ("ants", "bees")
+    assert reasons_of(task) == {
+        "train/ants/imageNotFound.gif": ".gif is not read, as in torchvision's ImageFolder"
+    }
+    assert len(task.train) + len(task.test) == 123 + 121
+    assert np.bincount(task.val.labels).tolist() == [70, 83]

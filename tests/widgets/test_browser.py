@@ -1,0 +1,221 @@
+"""The explorers in JupyterLab, used by a real browser.
+
+Screenshots go to the folder that TLCOURSE_SCREENSHOTS names, or to a temporary one.
+"""
+
+import base64
+import io
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser import Lab, Page, in_a_browser
+from PIL import Image
+
+import tlcourse as tl
+
+pytestmark = in_a_browser
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+BACKBONE = """
+import tlcourse as tl
+backbone = tl.load_backbone(device="cpu")
+photographs = tl.photographs("chelsea", "coffee", "rocket")
+drawings = tl.load_task("emoji").val
+"""
+LAYERS = "tl.widgets.explore_layers(backbone, photographs, drawings.take(range(0, 100, 5)))"
+PREDICTIONS = "tl.widgets.explore_predictions(backbone, photographs)"
+NEIGHBOURS = """
+features = tl.extract_features(backbone, drawings, ["stage1", "stage4", "embedding"], progress=False)
+tl.widgets.explore_neighbours(
+    features.x, drawings, classes=tl.load_task("emoji").classes, credit="OpenMoji, CC BY-SA 4.0"
+)
+"""
+TRAINING = """
+from dataclasses import replace
+task = tl.load_task("digits")
+task = replace(task, train=task.train[:60], val=task.val[:30])
+tl.widgets.explore_training(backbone.at_size(96), task, runs={"in the lesson": [0.3, 0.5, 0.6]})
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    lab = Lab(tmp_path_factory.mktemp("lab"))
+    yield lab
+    lab.close()
+
+
+@pytest.fixture(scope="module")
+def screenshots(tmp_path_factory):
+    named = os.environ.get("TLCOURSE_SCREENSHOTS")
+    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def show(lab, browser):
+    """Open a small notebook with an explorer and run it."""
+    pages = []
+
+    def show(name, *cells, theme="light", **options):
+        lab.theme(THEMES[theme])
+        page = Page(browser, lab, lab.write(f"{name}.ipynb", *cells), **options)
+        pages.append(page)
+        page.run_all()
+        page.settle()
+        return page
+
+    yield show
+    for page in pages:
+        page.close()
+
+
+def decoded(source):
+    return Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
+
+
+@pytest.fixture(scope="module")
+def photograph(tmp_path_factory):
+    """A photograph of 20 MB as a turned camera stores it."""
+    picture = tl.photographs("coffee")["coffee"].resize((6000, 4000)).rotate(90, expand=True)
+    noise = np.random.default_rng(0).integers(-24, 24, (picture.height, picture.width, 1))
+    noisy = (np.asarray(picture, dtype=np.int16) + noise).clip(0, 255).astype(np.uint8)
+    exif = Image.Exif()
+    exif[274] = 6  # to be turned by 90 degrees to the right
+    path = tmp_path_factory.mktemp("photograph") / "cup.jpg"
+    Image.fromarray(noisy).save(path, quality=97, exif=exif)
+    assert path.stat().st_size > 15e6
+    return path
+
+
+def looks_right(page, screenshots, name):
+    """Take a picture for people, and check what a program can check of it."""
+    output = page.tab.locator(".jp-OutputArea-output").last
+    shot = Image.open(io.BytesIO(output.screenshot())).convert("RGB")
+    shot.quantize(256).save(screenshots / f"{name}.png", optimize=True)
+    assert page.failures() == []
+    assert page.too_wide() == []
+    assert page.inaccessible() == []
+    assert page.pale() == []
+
+
+def test_the_layer_explorer_follows_mouse_and_keyboard(show, screenshots):
+    page = show("layers", BACKBONE + LAYERS)
+    before = page.pictures()
+    page.drag("Layer", 0.25)
+    page.settle()
+    dragged = page.pictures()
+    assert set(before) != set(dragged)
+    assert page.tab.get_by_text("Map of channel").first.inner_text().count("stage2") == 1
+    page.tab.get_by_role("slider", name="Channel", exact=True).focus()
+    page.tab.keyboard.press("ArrowRight")
+    page.settle()
+    assert page.pictures() != dragged
+    assert page.tab.get_by_text("it is number 2 of").count() == 1
+    looks_right(page, screenshots, "layer_explorer")
+
+
+def test_the_prediction_explorer_follows_its_sliders(show, screenshots):
+    page = show("predictions", BACKBONE + PREDICTIONS)
+    table = page.tab.locator(".jupyter-widgets table").first
+    assert "cat" in table.inner_text()
+    before, answers = page.pictures(), table.inner_text()
+    page.drag("Blur", 1.0)
+    page.settle()
+    assert page.pictures()[0] != before[0]
+    assert table.inner_text() != answers
+    looks_right(page, screenshots, "prediction_explorer")
+
+
+def test_an_uploaded_photograph_is_predicted_upright_and_a_bad_file_is_a_sentence(
+    show, photograph, tmp_path
+):
+    page = show("upload", BACKBONE + PREDICTIONS)
+    page.choose("Choose a picture of yours", photograph)
+    page.tab.wait_for_function(
+        "() => document.querySelector('.jupyter-widgets select').value.startsWith('yours')"
+    )
+    page.settle()
+    assert "espresso" in page.tab.locator(".jupyter-widgets table").first.inner_text()
+    preprocess = tl.load_backbone(device="cpu").preprocess
+    upright = preprocess.undo(preprocess(tl.photographs("coffee")["coffee"])).permute(1, 2, 0)
+    shown = np.asarray(decoded(page.pictures()[0])) / 255
+    away = [np.abs(np.rot90(upright.numpy(), turns) - shown).mean() for turns in range(4)]
+    assert np.argmin(away) == 0
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(photograph.read_bytes()[:1000])
+    page.choose("Choose a picture of yours", bad)
+    page.tab.get_by_role("alert").wait_for()
+    assert "bad.jpg cannot be read" in page.tab.get_by_role("alert").inner_text()
+    assert page.failures() == []
+    page.run_all()  # the cell is run again: nothing is left of the upload
+    page.settle()
+    assert page.tab.get_by_text("yours:").count() == 0
+    assert page.tab.locator(".widget-vbox.tlcourse-widget").count() == 1
+    assert page.failures() == []
+
+
+def test_the_neighbour_explorer_moves_its_map(show, screenshots):
+    page = show("neighbours", BACKBONE + NEIGHBOURS)
+    the_map = page.tab.locator("img[alt^='Map by PCA']")
+    chosen = page.tab.locator(".jupyter-widgets img").first
+    before = the_map.get_attribute("src"), chosen.get_attribute("src")
+    page.drag("Map at layer", 0.0)
+    page.settle()
+    assert the_map.get_attribute("src") != before[0]
+    assert chosen.get_attribute("src") == before[1]
+    page.tab.get_by_role("slider", name="Picture", exact=True).focus()
+    page.tab.keyboard.press("ArrowRight")
+    page.settle()
+    assert chosen.get_attribute("src") != before[1]
+    looks_right(page, screenshots, "neighbour_explorer")
+
+
+def test_a_training_is_stopped_while_it_runs_and_another_one_ends(show, screenshots):
+    page = show("training", BACKBONE + TRAINING)
+    train = page.tab.get_by_role("button", name="Train", exact=True)
+    stop = page.tab.get_by_role("button", name="Stop", exact=True)
+    focus = "() => document.activeElement.textContent"
+    page.drag("Frozen up to", 0.0)
+    page.drag("Epochs", 1.0)
+    train.focus()
+    page.tab.keyboard.press("Enter")
+    bar = page.tab.locator(".tlcourse-widget progress")
+    bar.wait_for()
+    assert page.tab.evaluate(focus) == "Train"  # a disabled button would have lost it
+    stop.focus()
+    page.tab.keyboard.press("Enter")
+    page.tab.get_by_text("stopped").first.wait_for(timeout=10_000)
+    bar.wait_for(state="detached")
+    assert page.tab.evaluate(focus) == "Stop"
+    page.drag("Epochs", 0.0)
+    train.click()
+    ended = page.tab.locator(".jupyter-widgets tbody tr").nth(2).get_by_text("(epoch 1)")
+    ended.wait_for(timeout=90_000)
+    page.tab.get_by_text("Done", exact=True).wait_for()
+    page.settle()
+    looks_right(page, screenshots, "training_explorer")
+
+
+@pytest.mark.parametrize("explorer", ["LAYERS", "PREDICTIONS", "NEIGHBOURS", "TRAINING"])
+def test_explorers_are_readable_in_the_dark_and_at_200_percent(show, screenshots, explorer):
+    half = {"viewport": {"width": 640, "height": 1300}, "device_scale_factor": 2}
+    page = show("dark", BACKBONE + globals()[explorer], theme="dark", **half)
+    looks_right(page, screenshots, f"{explorer.lower()}_dark_200")
+
+
+def test_the_whole_first_notebook_runs_and_takes_a_picture(lab, browser, photograph):
+    shutil.copytree(NOTEBOOKS, lab.folder / "notebooks")
+    page = Page(browser, lab, "notebooks/00_start_here.ipynb")
+    page.run_all(180)
+    before = page.tab.locator("img").count()
+    page.choose("Choose a picture of yours", photograph)
+    page.tab.wait_for_function(f"document.querySelectorAll('img').length > {before}")
+    answer = page.tab.locator(".jupyter-widgets img").get_attribute("alt")
+    assert "espresso" in answer
+    assert page.failures() == []
+    page.close()

@@ -1,0 +1,44 @@
+from tlcourse import cost as cost
+from tlcourse import patterns as patterns
+from tlcourse import plots as plots
+from tlcourse import proofs as proofs
+from tlcourse import widgets as widgets
+from tlcourse.base.device import resolve_device as resolve_device
+from tlcourse.base.device import seed_everything as seed_everything
+from tlcourse.comparison.compare import Comparison as Comparison
+from tlcourse.comparison.compare import compare as compare
+from tlcourse.course.check import check as check
+from tlcourse.course.check import hint as hint
+from tlcourse.course.guess import guess as guess
+from tlcourse.course.guess import reveal as reveal
+from tlcourse.course.progress import progress as progress
+from tlcourse.errors import CourseError as CourseError
+from tlcourse.explain.attributions import attribute as attribute
+from tlcourse.explain.excitation import excitations as excitations
+from tlcourse.explain.predictions import top_k as top_k
+from tlcourse.features.features import Features as Features
+from tlcourse.features.features import extract_features as extract_features
+from tlcourse.features.features import load_features as load_features
+from tlcourse.features.layerwise import probe_layers as probe_layers
+from tlcourse.features.layerwise import raw_pixels as raw_pixels
+from tlcourse.features.neighbours import nearest as nearest
+from tlcourse.features.probe import fit_probe as fit_probe
+from tlcourse.networks.backbone import Backbone as Backbone
+from tlcourse.networks.load import list_backbones as list_backbones
+from tlcourse.networks.load import load_backbone as load_backbone
+from tlcourse.networks.network import Network as Network
+from tlcourse.networks.tap import activations as activations
+from tlcourse.networks.tap import layer_table as layer_table
+from tlcourse.patterns.result import Result as Result
+from tlcourse.patterns.result import load_result as load_result
+from tlcourse.tasks.download import download_task as download_task
+from tlcourse.tasks.load import load_task as load_task
+from tlcourse.tasks.photographs import photographs as photographs
+from tlcourse.tasks.pictures import open_picture as open_picture
+from tlcourse.tasks.task import Task as Task
+from tlcourse.training import finetune as finetune
+from tlcourse.training.fit import fit as fit
+from tlcourse.training.learning_rate import find_learning_rate as find_learning_rate
+
+__version__: str
+__all__: list[str]

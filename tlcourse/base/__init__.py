@@ -1,0 +1,1 @@
+"""This machine and its files: devices, memory, whole files, messages."""

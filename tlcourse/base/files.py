@@ -1,0 +1,154 @@
+"""The cache folders, and files that appear whole or not at all.
+
+Each learner has a cache of their own. A class may share a second one, which a teacher fills once:
+it is only read, so it may be mounted read-only, and what is new always goes to the own one.
+"""
+
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import platformdirs
+
+from tlcourse.base.messages import say
+from tlcourse.errors import CourseError, DownloadError
+
+
+def cache_dir() -> Path:
+    """Folder for downloads and features: `TLCOURSE_CACHE`, else the system's cache folder."""
+    named = os.environ.get("TLCOURSE_CACHE")
+    folder = Path(named).expanduser() if named else platformdirs.user_cache_path("tlcourse")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CourseError(
+            f"The cache folder {folder} cannot be made ({error.strerror}). "
+            "Set TLCOURSE_CACHE to a folder that you may write to."
+        ) from error
+    return folder
+
+
+def shared_cache() -> Path | None:
+    """Folder that a class reads and nobody writes: `TLCOURSE_SHARED_CACHE`; None without one.
+
+    A folder that cannot be read is told once, and the work goes on without it. The teacher who
+    fills it may name it as both caches: then it is the own one.
+    """
+    named = os.environ.get("TLCOURSE_SHARED_CACHE")
+    if not named:
+        return None
+    folder = Path(named).expanduser()
+    if not can_read(folder):
+        tell_once(f"{no_shared_cache(folder)} The work goes on without it.")
+        return None
+    return None if folder.samefile(cache_dir()) else folder
+
+
+def no_shared_cache(folder: Path) -> str:
+    """What to say of a shared cache that cannot be read."""
+    return (
+        f"The shared cache {folder} is not a folder that you can read: correct or unset "
+        "TLCOURSE_SHARED_CACHE."
+    )
+
+
+def can_read(folder: Path) -> bool:
+    """Whether this is a folder whose content may be read."""
+    try:
+        return folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
+    except OSError:  # a folder above it is closed, or a network drive is gone
+        return False
+
+
+def tell_altered(what: str, shared: Path) -> None:
+    """Say, once for each shared cache, that something in it cannot be used."""
+    tell_once(
+        f"{what} in the shared cache {shared} cannot be read, or were altered. You get your own "
+        "instead, which takes longer. Tell your teacher: the shared cache must be filled again."
+    )
+
+
+@cache
+def tell_once(text: str) -> None:
+    """Print a note, unless this process has printed it before."""
+    say(text)
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; what is written there becomes `path` at the end.
+
+    If the block raises (Ctrl-C included) the temporary file is removed and `path` is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not `tempfile`: its files are for one user only, and a cache may be shared by a class.
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def download(url: str, path: Path, *, sha256: str, size: int, what: str) -> Path:
+    """Fetch one file with a progress bar, verify it, and only then give it its name.
+
+    Args:
+        url: Where it is.
+        path: Where it goes. A file that is there and has the right digest is not fetched again.
+        sha256: Expected digest, hexadecimal.
+        size: Expected size in bytes; the progress bar shows it from the start.
+        what: Its name in sentences, such as "the ants and bees pictures".
+
+    Raises:
+        DownloadError: No network, cut half-way, or other content than expected. Nothing is left.
+    """
+    from http.client import HTTPException
+    from urllib.request import urlopen
+
+    from tqdm.auto import tqdm
+
+    if path.is_file() and sha256_of(path) == sha256:
+        return path
+    try:
+        with (
+            whole_file(path) as part,
+            urlopen(url, timeout=30) as source,
+            part.open("wb") as sink,
+            tqdm(total=size, unit="B", unit_scale=True, desc=what) as bar,
+        ):
+            announced = int(source.headers.get("Content-Length") or size)
+            received = 0
+            while announced == size and received <= size and (block := source.read(1 << 16)):
+                sink.write(block)
+                received += len(block)
+                bar.update(len(block))
+            sink.flush()
+            if announced == size and received < size:
+                raise DownloadError(
+                    f"The download of {what} was cut after {received:,} of {size:,} bytes. "
+                    "Nothing was kept; run the same line again."
+                )
+            if announced != size or sha256_of(part) != sha256:
+                raise DownloadError(
+                    f"What {url} sent is not {what} as expected (its size or SHA-256 differs). "
+                    "Nothing was kept; a network's login page can be the cause, so open a web "
+                    "page first, then run the same line again."
+                )
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        raise DownloadError(
+            f"{what[0].upper()}{what[1:]} could not be downloaded ({reason}). Check the network "
+            "(and the space on the disk) and run the same line again; nothing half-done was kept."
+        ) from error
+    return path

@@ -1,0 +1,80 @@
+"""One HTML page that needs no other file: what all reports have in common."""
+
+import html
+import re
+from collections.abc import Mapping
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+{body}
+</main>
+</body>
+</html>
+"""
+_STYLE = """
+:root { color-scheme: light dark; --text: #1b1b1b; --back: #fff; --soft: #f1f3f5;
+  --line: #8a8f94; --good: #00634a; --bad: #a33b00; }
+@media (prefers-color-scheme: dark) { :root { --text: #ececec; --back: #17191b;
+  --soft: #24282b; --line: #858b91; --good: #4fd0a5; --bad: #ff9d5c; } }
+body { margin: 0; background: var(--back); color: var(--text);
+  font: 1rem/1.5 system-ui, sans-serif; }
+main { max-width: 60rem; margin: 0 auto; padding: 1rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; margin: 1rem 0; }
+caption { text-align: left; padding-bottom: .4rem; }
+th, td { padding: .35rem .55rem; border-bottom: 1px solid var(--line); text-align: left;
+  vertical-align: top; }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+td.number { white-space: nowrap; }
+.good { color: var(--good); font-weight: 600; }
+.bad { color: var(--bad); font-weight: 600; }
+.advice { background: var(--soft); border-left: 4px solid var(--line); padding: .8rem; }
+pre { background: var(--soft); border-left: 4px solid var(--line); padding: .8rem; margin: .5rem 0;
+  overflow-x: auto; font: .9rem/1.4 ui-monospace, monospace; }
+img { max-width: 100%; height: auto; }
+a { color: inherit; }
+"""
+
+
+def page(title: str, body: str) -> str:
+    """Return the page; `body` is HTML, the title is plain text."""
+    return _PAGE.format(title=html.escape(title), style=_STYLE, body=body)
+
+
+def facts(heading: str, told: Mapping[str, str]) -> str:
+    """Return a heading and a table of names and values."""
+    rows = "".join(
+        f'<tr><th scope="row">{html.escape(name)}</th><td>{html.escape(value)}</td></tr>'
+        for name, value in told.items()
+    )
+    return f'<h2>{html.escape(heading)}</h2><div class="scroll"><table>{rows}</table></div>'
+
+
+# Each colour stands out from white and from black.
+GREEN, RED, BLUE, VIOLET = "#009e73", "#d55e00", "#3d85c6", "#b07aa1"
+
+
+def box(sign: str, first: str, colour: str, text: str) -> str:
+    """Mark a sentence by a border, a sign and a word; text and ground keep the theme's colours.
+
+    Args:
+        sign: One character, for the eye only.
+        first: The first word or words, in bold; they say what the colour says.
+        colour: Of the border.
+        text: The sentence. Code stands between backticks.
+    """
+    body = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+    return (
+        f'<div role="status" style="border-left: 5px solid {colour}; padding: 0.4em 0.8em; '
+        f'margin: 0.4em 0"><strong><span aria-hidden="true">{sign}</span> {first}</strong> '
+        f"{body}</div>"
+    )

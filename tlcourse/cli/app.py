@@ -1,0 +1,252 @@
+"""The command `tlcourse`: look at the machine, open the course, run it, compare patterns."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tlcourse import __version__
+from tlcourse.cli import pictures
+from tlcourse.errors import CourseError
+
+app = typer.Typer(
+    name="tlcourse",
+    help="A course on transfer learning from pre-trained models, in notebooks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command; what the learner can put right is one sentence and exit status 2."""
+    try:
+        app(prog_name="tlcourse")
+    except CourseError as error:
+        print(f"tlcourse: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"tlcourse {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def doctor() -> None:
+    """Check packages, weights, pictures, cache folder, devices and memory.
+
+    Exit status 1 if something that the course needs is missing.
+    """
+    from tlcourse.cli.doctor import examine
+
+    failed = 0
+    for finding in examine():
+        print(finding.line, flush=True)
+        failed += finding.level == "TO DO"
+    if failed:
+        print(f"\n{failed} to do. The lines above say what.")
+        raise typer.Exit(1)
+    print("\nAll that the course needs is here. Start it with: tlcourse lab")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def lab(context: typer.Context) -> None:
+    """Copy the notebooks here, where they are not yet, and open them in JupyterLab.
+
+    Your own work is never overwritten. Further arguments go to JupyterLab, for example:
+    tlcourse lab --no-browser --port 8899
+    """
+    from jupyterlab.labapp import main as open_lab
+
+    from tlcourse.course.notebooks import FIRST, copy_notebooks
+
+    _share_the_cores()
+    here = Path.cwd()
+    folder, copied = copy_notebooks(here)
+    if copied:
+        print(f"Copied {len(copied)} files to {folder}. They are yours to change.")
+    else:
+        print(f"The notebooks are in {folder}. To have one afresh, rename yours and come again.")
+    sys.exit(open_lab([*_opening(here, folder / FIRST, context.args), *context.args]))
+
+
+def _opening(here: Path, first: Path, arguments: list[str]) -> list[str]:
+    """Arguments that make JupyterLab show this folder with the first notebook open."""
+    if any("notebook-dir" in a or "root_dir" in a for a in arguments):
+        return [str(first)]  # the learner wants another folder; the address is JupyterLab's to find
+    where = first.relative_to(here).as_posix()
+    return [f"--ServerApp.root_dir={here}", f"--LabApp.default_url=/lab/tree/{where}"]
+
+
+@app.command()
+def run(
+    notebook: Annotated[
+        list[str] | None,
+        typer.Option(help="Number or name of a notebook; may be given several times."),
+    ] = None,
+    report: Annotated[
+        Path, typer.Option(help="Where the report goes.", dir_okay=False, writable=True)
+    ] = Path("tlcourse-report.html"),
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the executed notebooks as HTML.", file_okay=False),
+    ] = None,
+    save: Annotated[
+        bool, typer.Option(help="Write the outputs into the notebook files, where all cells pass.")
+    ] = False,
+) -> None:
+    """Execute the notebooks without a browser and write one HTML report.
+
+    Exit status 1 if a notebook failed. Without --save your notebook files are not changed.
+    """
+    from tqdm import tqdm
+
+    from tlcourse.base.files import whole_file
+    from tlcourse.base.machine import describe
+    from tlcourse.cli.execute import Outcome, code_cells, execute, read_notebook
+    from tlcourse.cli.run_report import render, summary_line, write_html
+    from tlcourse.course.notebooks import choose, find_notebooks, package_folder, save_outputs
+
+    _share_the_cores()
+    folder = find_notebooks(Path.cwd())
+    paths = choose(folder, notebook or [])
+    n_cells = sum(len(code_cells(read_notebook(path))) for path in paths)
+    machine = describe()
+    _make_folder(report.parent)
+    if html:
+        _make_folder(html)
+    outcomes: list[Outcome] = []
+    stopped = False
+    if save and folder.parent == package_folder():
+        raise CourseError("--save needs notebooks of your own here. Get them with: tlcourse lab")
+    with _working_folder(folder) as working, tqdm(total=n_cells, unit="cell") as bar:
+        try:
+            for path in paths:
+                bar.set_description(path.stem)
+                outcome = execute(path, folder=working, on_cell=bar.update)
+                outcomes.append(outcome)
+                bar.write(summary_line(outcome))
+                if html:
+                    write_html(outcome, html)
+                if save and outcome.status == "passed":
+                    save_outputs(outcome.executed, path)
+                if stopped := outcome.status == "stopped":
+                    break
+        except KeyboardInterrupt:
+            stopped = True
+        if html and (working / "images").is_dir():
+            shutil.copytree(working / "images", html / "images", dirs_exist_ok=True)
+    outcomes += [Outcome(path.stem, "not run") for path in paths[len(outcomes) :]]
+    with whole_file(report) as part:
+        part.write_text(render(outcomes, machine), encoding="utf-8")
+    print(f"Report: {report}")
+    if stopped:
+        raise typer.Exit(130)
+    if any(outcome.status == "failed" for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+app.command()(pictures.compare)
+app.command()(pictures.predict)
+
+
+@app.command()
+def cache(
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Delete all stored features; downloads stay.")
+    ] = False,
+) -> None:
+    """Show what is stored in the cache folder, or delete the stored features.
+
+    Features are computed again when they are needed. Downloads are in the same folder and stay. Of
+    a shared cache (TLCOURSE_SHARED_CACHE) the sum is shown, and nothing is deleted.
+    """
+    from tlcourse.features.store import empty_store, entries, shared_store, store_folder
+
+    stored = entries()
+    print(f"Stored features in {store_folder()}")
+    for about, size in stored:
+        if about["unfinished"] or "task" not in about:
+            print(f"{size / 1e6:10.1f} MB  not finished")
+        else:
+            print(
+                f"{size / 1e6:10.1f} MB  {about['task']}: {about['pictures']} pictures, "
+                f"{about['backbone']}, layer {about['layer']}, pool {about['pool']}"
+            )
+    total = sum(size for _, size in stored)
+    print(f"{total / 1e6:10.1f} MB  in {len(stored)} entries")
+    if shared := shared_store():
+        sizes = [size for about, size in entries(shared) if not about["unfinished"]]
+        print(f"Shared with others, only read: {shared}")
+        print(f"{sum(sizes) / 1e6:10.1f} MB  in {len(sizes)} finished entries")
+    if empty:
+        empty_store()
+        print("Deleted.")
+
+
+@app.command()
+def progress(
+    begin_again: Annotated[
+        bool, typer.Option("--begin-again", help="Set the file aside, as if nothing was answered.")
+    ] = False,
+) -> None:
+    """Show which exercises you have solved and what you have guessed, in all notebooks.
+
+    It is kept in one file on this machine, and nothing of it is sent anywhere.
+    """
+    from tlcourse.course import progress_file
+    from tlcourse.course.progress import progress as look_up
+
+    if begin_again:
+        aside = progress_file.begin_again()
+        print(f"Your progress until now is in {aside}." if aside else "Nothing was answered yet.")
+        return
+    print(look_up())
+    print(f"Kept in {progress_file.progress_path()}")
+
+
+@contextmanager
+def _working_folder(folder: Path) -> Iterator[Path]:
+    """The notebooks' own folder, or a copy where it belongs to an installed package."""
+    from tlcourse.course.notebooks import copy_notebooks, package_folder
+
+    if folder.parent != package_folder():
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="tlcourse-") as place:
+        yield copy_notebooks(Path(place))[0]
+
+
+def _share_the_cores() -> None:
+    """Let a kernel's idle threads sleep; by default they spin, and slow down whoever computes.
+
+    Read by the OpenMP library of PyTorch when a kernel starts. On two busy cores a forward pass
+    may take ten times as long without it.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CourseError(f"The folder {folder} cannot be made ({error.strerror}).") from error
+    if not os.access(folder, os.W_OK):
+        raise CourseError(f"Nothing can be written to the folder {folder}. Name another one.")

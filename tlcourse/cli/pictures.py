@@ -1,0 +1,99 @@
+"""The commands for pictures of one's own: `tlcourse compare` and `tlcourse predict`."""
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tlcourse.errors import CourseError
+
+if TYPE_CHECKING:
+    from tlcourse.networks.backbone import Backbone
+    from tlcourse.tasks.task import Task
+
+_MAX_SIDE = 1024  # pixels; larger photographs are read at a reduced size, which is faster
+_SHOWN = 20  # files left out that are printed
+
+
+def compare(
+    folder: Annotated[
+        str, typer.Argument(help="Folder that holds a folder of pictures for each class.")
+    ],
+    budget: Annotated[str, typer.Option(help="Time for everything, such as 90s, 5m or 1h.")] = "5m",
+    backbone: Annotated[
+        str | None, typer.Option(help="Name of a network; by default the one of the course.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the pictures in pixels; smaller is faster.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Where report, tables and model go.", file_okay=False)
+    ] = Path("tlcourse-comparison"),
+) -> None:
+    """Try all patterns on a folder of pictures, and keep the one to take.
+
+    Prints a table and a recommendation. Leaves report.html, results.csv, skipped.csv and model/.
+    """
+    from tlcourse import compare as run_all
+    from tlcourse.base.durations import in_words, to_seconds
+    from tlcourse.comparison.report import check_target
+
+    started, seconds = time.monotonic(), to_seconds(budget)
+    check_target(out)
+    task, network = _task_and_network(folder, backbone, size)
+    left = seconds - (time.monotonic() - started)
+    if left <= 0:
+        raise CourseError(f"To read {folder} took longer than {in_words(seconds)}; give more time.")
+    found = run_all(network, task, budget=left)
+    print(f"\n{found!r}")
+    print(f"\nReport: {found.save(out) / 'report.html'}")
+    print(f"Next:   tlcourse predict {out / 'model'} PICTURE...")
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="Folder of a saved result, such as DIR/model.")],
+    pictures: Annotated[list[Path], typer.Argument(help="Picture files.")],
+) -> None:
+    """Classify pictures with a saved result: one line for each, with name, class, probability.
+
+    Exit status 1 if a picture could not be read.
+    """
+    from tlcourse import load_result, open_picture
+    from tlcourse.errors import PictureError
+
+    result = load_result(model)
+    failed = False
+    for path in pictures:
+        try:
+            first = result.predict(open_picture(path, max_side=_MAX_SIDE)).iloc[0]
+        except PictureError as error:
+            print(f"tlcourse: {error}", file=sys.stderr)
+            failed = True
+        else:
+            print(f"{path}\t{first['class']}\t{first['probability']:.3f}", flush=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _task_and_network(
+    folder: str, backbone: str | None, size: int | None
+) -> tuple["Task", "Backbone"]:
+    """Load both; say what was left out among the pictures."""
+    from tlcourse import load_backbone, load_task
+
+    network = load_backbone(backbone) if backbone else load_backbone()
+    network = network.at_size(size) if size else network
+    task = load_task(folder, max_side=max(_MAX_SIDE, 2 * network.preprocess.resize_size))
+    print(_printable(repr(task)))
+    for skipped in task.skipped[:_SHOWN]:
+        print(_printable(f"  left out: {skipped.name}: {skipped.reason}"))
+    if len(task.skipped) > _SHOWN:
+        print(f"  and {len(task.skipped) - _SHOWN} more; skipped.csv lists all")
+    return task, network
+
+
+def _printable(text: str) -> str:
+    """Replace what no terminal can show: file names need not be proper text."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,1 @@
+"""All patterns on one task, in a given time."""

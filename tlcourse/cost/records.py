@@ -1,0 +1,196 @@
+"""What a pass costs: the records that `tlcourse.cost` returns, and how they are compared."""
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tlcourse.base.machine import MIB
+from tlcourse.errors import UnknownNameError
+from tlcourse.networks.account import OWNERS, Bytes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a forward pass, a training step or an epoch costs on one device.
+
+    Attributes:
+        what: "forward pass", "training step" or "epoch".
+        device: Where it ran, such as "cpu" or "cuda:0".
+        device_name: What that is.
+        batch: Pictures at once.
+        size: Side of a picture in pixels.
+        freeze_until: Last frozen layer, or None.
+        cached: Whether it begins from the stored output of the frozen part.
+        trainable_parameters: How many numbers it moves.
+        times: Each measurement in seconds; those of an epoch follow from the measured steps.
+        pictures: Pictures in one measurement: a batch, or an epoch's training pictures.
+        operations: Of matrix products and convolutions, two per multiply-add, backward included.
+        bytes: By owner, in float32, whatever else the process holds.
+        steps: Training steps in one measurement; 0 for a forward pass.
+        prepare_seconds: What comes once before the first epoch: the pass through the frozen part.
+        allocator_bytes: On CUDA the peak of PyTorch's allocator, on MPS its present figure, with all
+            that the process keeps there; None on a CPU, which has no such figure.
+    """
+
+    what: str
+    device: str
+    device_name: str
+    batch: int
+    size: int
+    freeze_until: str | None
+    cached: bool
+    trainable_parameters: int
+    times: tuple[float, ...]
+    pictures: int
+    operations: int
+    bytes: Bytes
+    steps: int = 1
+    prepare_seconds: float = 0.0
+    allocator_bytes: int | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Median of the measurements."""
+        return statistics.median(self.times)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """The shortest and the longest measurement, in seconds."""
+        return min(self.times), max(self.times)
+
+    @property
+    def pictures_per_second(self) -> float:
+        """Throughput, from the median."""
+        return self.pictures / self.seconds
+
+    @property
+    def peak_bytes(self) -> int:
+        """Sum of the bytes by owner: never this process's high-water mark."""
+        return self.bytes.total
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values only, as a file keeps them; `Cost.from_dict` reads them."""
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        return plain | {"times": list(self.times), "bytes": self.bytes.as_dict()}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> "Cost":
+        """Make a cost from what `as_dict` gave."""
+        values = dict(plain)
+        return cls(**values | {"times": tuple(values["times"]), "bytes": Bytes(**values["bytes"])})
+
+    def __repr__(self) -> str:
+        low, high = self.spread
+        frozen = f", frozen up to {self.freeze_until}" if self.freeze_until else ""
+        owners = ", ".join(
+            f"{owner.replace('_', ' ')} {size / MIB:.1f}"
+            for owner, size in self.bytes.as_dict().items()
+            if size
+        )
+        text = (
+            f"{self.what[0].upper()}{self.what[1:]}, batch {self.batch}, {self.size} px, on "
+            f"{self.device} ({self.device_name}){frozen}{', cached' if self.cached else ''}\n"
+            f"  {self.seconds:.3g} s ({low:.3g} to {high:.3g} in {len(self.times)} measurements), "
+            f"{_short(self.pictures_per_second)} pictures/s, {self.operations / 1e9:.3g} billion "
+            f"operations\n  memory {self.peak_bytes / MIB:.1f} MiB: {owners}"
+        )
+        if self.prepare_seconds:
+            text += f"\n  once before: {self.prepare_seconds:.3g} s"
+        if self.allocator_bytes is not None:
+            text += f"\n  PyTorch's allocator: {self.allocator_bytes / MIB:.1f} MiB"
+        return text
+
+
+class Ratio(NamedTuple):
+    """How many times as much; the extremes are those of the single rounds."""
+
+    median: float
+    lowest: float
+    highest: float
+    rounds: int
+
+    def __repr__(self) -> str:
+        text = f"{_short(self.median)} times as much"
+        if self.lowest != self.highest:
+            text += f" ({_short(self.lowest)} to {_short(self.highest)} in {self.rounds} rounds)"
+        return text
+
+
+@dataclass(frozen=True, eq=False)
+class SideBySide:
+    """Costs of several settings that were measured in turn, A B C A B C.
+
+    So each round has one measurement of each setting from almost the same moment, and a ratio does
+    not suffer if the machine was slower for a while.
+
+    Attributes:
+        costs: Name of the setting -> its cost; its n-th time is that of the n-th round.
+    """
+
+    costs: Mapping[str, Cost]
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """One row for each setting."""
+        import pandas as pd
+
+        rows = {
+            name: {
+                "device": cost.device,
+                "batch": cost.batch,
+                "seconds": cost.seconds,
+                "fastest": cost.spread[0],
+                "slowest": cost.spread[1],
+                "pictures_per_second": cost.pictures_per_second,
+                "billion_operations": cost.operations / 1e9,
+                "trainable_parameters": cost.trainable_parameters,
+                "memory_mib": cost.peak_bytes / MIB,
+            }
+            for name, cost in self.costs.items()
+        }
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("setting")
+
+    def ratio(self, first: str, second: str, *, of: str = "seconds") -> Ratio:
+        """Say how many times as much the first setting costs as the second.
+
+        Args:
+            first: Name of a setting.
+            second: Name of another one.
+            of: "seconds", "peak_bytes", "operations", "trainable_parameters", or an owner of bytes
+                such as "activations". Only seconds differ from round to round.
+
+        Raises:
+            UnknownNameError: There is no such setting or figure.
+        """
+        for name in (first, second):
+            if name not in self.costs:
+                raise UnknownNameError("setting", name, self.costs)
+        a, b = self.costs[first], self.costs[second]
+        if of == "seconds":
+            rounds = [x / y for x, y in zip(a.times, b.times, strict=True)]
+        elif of in OWNERS:
+            rounds = [_divide(getattr(a.bytes, of), getattr(b.bytes, of))]
+        elif of in ("peak_bytes", "operations", "trainable_parameters"):
+            rounds = [_divide(getattr(a, of), getattr(b, of))]
+        else:
+            known = ("seconds", "peak_bytes", "operations", "trainable_parameters", *OWNERS)
+            raise UnknownNameError("figure to compare called", of, known)
+        return Ratio(statistics.median(rounds), min(rounds), max(rounds), len(rounds))
+
+    def __repr__(self) -> str:
+        return self.table.round(3).to_string()
+
+    def _repr_html_(self) -> str:
+        return self.table.round(3).to_html()
+
+
+def _divide(a: int, b: int) -> float:
+    return a / b if b else float("inf") if a else float("nan")
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 99.5 else f"{number:.3g}"

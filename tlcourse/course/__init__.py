@@ -1,0 +1,1 @@
+"""Exercises, guesses, progress, and the notebooks themselves."""

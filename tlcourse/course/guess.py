@@ -1,0 +1,137 @@
+"""Prediction questions: commit to an answer before a figure shows, then compare with its data."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from typing import Any, Literal
+
+from tlcourse.base.html import BLUE, GREEN, RED, VIOLET, box
+from tlcourse.course import progress_file
+from tlcourse.course.question import Answer, Prediction
+from tlcourse.errors import UnknownNameError
+
+_LOOK = {
+    "noted": ("✎", "Noted.", VIOLET),
+    "kept": ("✎", "Kept.", VIOLET),
+    "open": ("…", "No guess yet.", BLUE),
+    "unclear": ("?", "Not one of the answers.", RED),
+    "as you said": ("✓", "As you said.", GREEN),
+    "not as you said": ("≠", "Not as you said.", RED),
+    "no guess": ("→", "The answer.", BLUE),
+}
+
+
+@dataclass(frozen=True, repr=False)
+class Reply:
+    """What a guess, or the figure's answer, is met with; a notebook shows it as a marked box.
+
+    Attributes:
+        status: "noted", "kept", "open" or "unclear" for a guess; "as you said", "not as you said"
+            or "no guess" for an answer.
+        text: What to read, without the first words.
+        guess: The guess that counts, if there is one.
+        answer: What the figure's data say, once that is known.
+    """
+
+    status: Literal[
+        "noted", "kept", "open", "unclear", "as you said", "not as you said", "no guess"
+    ]
+    text: str
+    guess: Answer | None = None
+    answer: Answer | None = None
+
+    def __repr__(self) -> str:
+        return f"{_LOOK[self.status][1]} {self.text}"
+
+    def _repr_html_(self) -> str:
+        return box(*_LOOK[self.status], self.text)
+
+
+def guess(question: str, answer: Any) -> Reply:
+    """Commit to an answer before the figure shows. It is kept on this machine only.
+
+    You may change it until the answer was shown; then your guess from before counts. A guess never
+    raises, so that "Run all" goes on.
+
+    Args:
+        question: Its number, such as "06.A".
+        answer: One of the choices, or a number. The three dots `...` mean "no guess".
+
+    Raises:
+        UnknownNameError: There is no such question.
+    """
+    asked = _find(question)
+    before = progress_file.entry(asked.id)
+    kept = asked.read(before.get("guess"))
+    if answer is None or answer is ... or str(answer).strip(" .…") == "":
+        if kept is not None:
+            said = f"You said before: {asked.told(kept)}. {asked.figure} will tell."
+            return Reply("kept", said, kept)
+        return Reply(
+            "open",
+            f"In place of the three dots write {asked.expects}, and run the cell again. "
+            f"You can also go on without: {asked.figure} will tell.",
+        )
+    said = asked.read(answer)
+    if said is None:
+        return Reply("unclear", _unclear(asked, answer), kept)
+    if kept is not None and "right" in before and kept != said:
+        text = f"You have seen the answer, so what you said before it counts: {asked.told(kept)}."
+        return Reply("kept", text, kept)
+    progress_file.change(asked.id, lambda entry: entry | {"guess": said})
+    return Reply("noted", f"You say: {asked.told(said)}. {asked.figure} will tell.", said)
+
+
+def reveal(question: str, answer: Any, *, also: Iterable[Any] = ()) -> Reply:
+    """Compare your guess with the answer that is read off a figure's own data.
+
+    Args:
+        question: Its number, such as "06.A".
+        answer: What the data say: one of the choices, or a number.
+        also: Choices that the data cannot tell apart from it. They count as right, too.
+
+    Raises:
+        UnknownNameError: There is no such question.
+    """
+    asked = _find(question)
+    # What is none of the choices is shown as it is: data of your own may surprise the authors.
+    found = asked.read(answer)
+    found = str(answer) if found is None else found
+    equal = [asked.read(other) for other in also]
+    equal = [other for other in dict.fromkeys(equal) if other not in (None, found)]
+    verb = "say" if " and " in asked.figure else "says"
+    says = f"{asked.figure} {verb}: {asked.told(found)}."
+    if equal:
+        *names, last = (asked.told(other) for other in equal)
+        listed = f"{', '.join(names)} and {last}" if names else last
+        says += f" Its data also allow: {listed}."
+    kept = asked.read(progress_file.entry(asked.id).get("guess"))
+    if kept is None:
+        return Reply("no guess", f"{says} {asked.look}", None, found)
+    right = asked.agrees(kept, found, equal)
+    progress_file.change(asked.id, lambda entry: {"right": right} | entry)  # the first one stays
+    said = f"You said: {asked.told(kept)}. {says} {asked.look}"
+    return Reply("as you said" if right else "not as you said", said, kept, found)
+
+
+@cache
+def all_predictions() -> dict[str, Prediction]:
+    """Every prediction question of the course by its number, in the order of the notebooks."""
+    from tlcourse.course.lessons import modules
+
+    return {p.id: p for module in modules() for p in getattr(module, "PREDICTIONS", ())}
+
+
+def _find(question: str) -> Prediction:
+    known = all_predictions()
+    try:
+        return known[question]
+    except (KeyError, TypeError):
+        raise UnknownNameError("prediction question", question, known) from None
+
+
+def _unclear(asked: Prediction, answer: Any) -> str:
+    near = get_close_matches(str(answer).lower(), [o.lower() for o in asked.options], n=1)
+    nearest = next((f' Nearest: "{o}".' for o in asked.options if [o.lower()] == near), "")
+    return f"{str(answer)[:40]!r} cannot be compared. Write {asked.expects}.{nearest}"

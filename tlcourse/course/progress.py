@@ -1,0 +1,150 @@
+"""Where you stand in the course: notebook 00 shows it, and so does `tlcourse progress`."""
+
+import html
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tlcourse.course import progress_file
+from tlcourse.course.check import all_exercises
+from tlcourse.course.guess import all_predictions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_COLUMNS = ("Notebook", "Solved", "Still open", "Guesses", "As guessed")
+
+
+@dataclass(frozen=True)
+class NotebookProgress:
+    """What you have done of one notebook.
+
+    Attributes:
+        notebook: Its name, such as "03 Standalone extractor".
+        solved: Exercises that were solved, such as "03.1".
+        tries: Exercises that are still open -> how often an answer was checked.
+        questions: Number of prediction questions.
+        guessed: How many of them you have answered.
+        right: How many of these the figure has agreed with.
+    """
+
+    notebook: str
+    solved: tuple[str, ...]
+    tries: dict[str, int]
+    questions: int
+    guessed: int
+    right: int
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Its row of the table, as texts."""
+        still_open = ", ".join(
+            f"{name} ({n} {'try' if n == 1 else 'tries'})" if n else name
+            for name, n in self.tries.items()
+        )
+        return (
+            self.notebook,
+            f"{len(self.solved)} of {len(self.solved) + len(self.tries)}",
+            still_open or "nothing",
+            f"{self.guessed} of {self.questions}",
+            str(self.right),
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class Progress:
+    """What you have done so far; a notebook shows it as a table.
+
+    Attributes:
+        notebooks: One row for each notebook, in their order.
+        last_solved: Exercise that was solved last, and when, in your time zone; None if none was.
+    """
+
+    notebooks: tuple[NotebookProgress, ...]
+    last_solved: tuple[str, datetime] | None
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """The table as texts."""
+        import pandas as pd
+
+        return pd.DataFrame([row.cells for row in self.notebooks], columns=list(_COLUMNS))
+
+    @property
+    def summary(self) -> str:
+        """Everything together, and what comes next, in one or two sentences."""
+        solved = sum(len(row.solved) for row in self.notebooks)
+        still_open = [name for row in self.notebooks for name in row.tries]
+        said = f"{solved} of {solved + len(still_open)} exercises are solved"
+        if self.last_solved:
+            name, when = self.last_solved
+            said += f", the last one was {name} on {when.day} {when:%B %Y}"
+        return f"{said}. Next: {still_open[0]}." if still_open else f"{said}."
+
+    def __repr__(self) -> str:
+        rows = [_COLUMNS, *(row.cells for row in self.notebooks)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        return "\n".join([*lines, "", self.summary])
+
+    def _repr_html_(self) -> str:
+        head = "".join(f'<th scope="col" style="text-align: left">{c}</th>' for c in _COLUMNS)
+        rows = "".join(map(_html_row, self.notebooks))
+        return (
+            f'<table><caption style="text-align: left">{html.escape(self.summary)}</caption>'
+            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        )
+
+
+def progress() -> Progress:
+    """Look up what you have solved and guessed so far.
+
+    It is read from a file on this machine. Nothing of it is sent anywhere.
+    """
+    known = progress_file.entries()
+    names = _notebook_names()
+    numbers = sorted({name.split(".")[0] for name in (*all_exercises(), *all_predictions())})
+    solved = {n: e["solved"] for n, e in known.items() if n in all_exercises() and "solved" in e}
+    last = max(solved, key=lambda name: solved[name], default=None)
+    return Progress(
+        tuple(_of_notebook(n, names.get(n, f"Notebook {n}"), known) for n in numbers),
+        (last, datetime.fromisoformat(solved[last]).astimezone()) if last else None,
+    )
+
+
+def _of_notebook(number: str, name: str, known: progress_file.Entries) -> NotebookProgress:
+    exercises = [n for n in all_exercises() if n.startswith(f"{number}.")]
+    questions = [n for n in all_predictions() if n.startswith(f"{number}.")]
+    guesses = [known[n] for n in questions if "guess" in known.get(n, {})]
+    return NotebookProgress(
+        notebook=name,
+        solved=tuple(n for n in exercises if "solved" in known.get(n, {})),
+        tries={
+            n: known.get(n, {}).get("tries", 0)
+            for n in exercises
+            if "solved" not in known.get(n, {})
+        },
+        questions=len(questions),
+        guessed=len(guesses),
+        right=sum(guess.get("right", False) for guess in guesses),
+    )
+
+
+def _notebook_names() -> dict[str, str]:
+    """Number -> name, made of the file names: "03" -> "03 Standalone extractor"."""
+    from tlcourse.course.notebooks import find_notebooks, notebooks_in
+    from tlcourse.errors import CourseError
+
+    try:
+        stems = [path.stem for path in notebooks_in(find_notebooks(Path.cwd()))]
+    except CourseError:  # an installation without notebooks
+        return {}
+    words = {stem[:2]: stem[3:].replace("_", " ") for stem in stems}
+    return {number: f"{number} {name[0].upper()}{name[1:]}" for number, name in words.items()}
+
+
+def _html_row(row: NotebookProgress) -> str:
+    first, *others = map(html.escape, row.cells)
+    cells = "".join(f'<td style="text-align: left">{cell}</td>' for cell in others)
+    return f'<tr><th scope="row" style="text-align: left">{first}</th>{cells}</tr>'

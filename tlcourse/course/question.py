@@ -1,0 +1,78 @@
+"""What a prediction question is made of: asked before a figure, answered by the figure's data."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from tlcourse.course.exercise import number
+
+Answer = str | float
+_UNIT = re.compile(r"\s*[a-z%]*\s*$", re.IGNORECASE)  # "15 points" means 15
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One question that a learner answers before a figure shows.
+
+    Attributes:
+        id: Notebook and letter, such as "06.A".
+        question: What is asked, in one sentence.
+        figure: Where the answer is read, such as "Figure 1".
+        look: Where in the figure it is seen; one sentence, true whatever the answer is.
+        options: The answers to choose from; empty where a number is asked for.
+        unit: What a number counts: "seconds", "times".
+        within: A guess of a number counts as right within this factor; 1 for a count.
+    """
+
+    id: str
+    question: str
+    figure: str
+    look: str
+    options: tuple[str, ...] = ()
+    unit: str = ""
+    within: float = 2.0
+
+    @property
+    def expects(self) -> str:
+        """What to write in place of the three dots."""
+        if not self.options:
+            return (
+                "a number, such as 0.5, 5 or 500"
+                if self.unit == "times"
+                else f"a number of {self.unit}"
+            )
+        *first, last = (f'"{option}"' for option in self.options)
+        return f"{', '.join(first)} or {last}"
+
+    def read(self, answer: Any) -> Answer | None:
+        """Return the option or the number that is meant; None if it is neither."""
+        try:
+            if self.options:
+                return self._option(answer if isinstance(answer, str) else f"{number(answer):g}")
+            value = number(_UNIT.sub("", answer) if isinstance(answer, str) else answer)
+        except TypeError:
+            return None
+        return value if isfinite(value) and value >= 0 else None
+
+    def _option(self, said: str) -> str | None:
+        """Return the option that is meant: spaces, hyphens and the rest of a long one may miss."""
+        plain = {re.sub(r"[\W_]", "", option.casefold()): option for option in self.options}
+        short = re.sub(r"[\W_]", "", said.casefold())
+        parts = [option for text, option in plain.items() if len(short) >= 4 and short in text]
+        return plain.get(short) or (parts[0] if len(parts) == 1 else None)
+
+    def agrees(self, guess: Answer, answer: Answer, also: Iterable[Answer] = ()) -> bool:
+        """Whether a guess is the answer, cannot be told apart from it, or is near enough."""
+        if self.options or isinstance(answer, str):
+            return guess in (answer, *also)
+        return max(guess, answer) <= self.within * min(guess, answer)
+
+    def told(self, answer: Answer) -> str:
+        """The answer with its unit, for a sentence."""
+        if isinstance(answer, str):
+            return answer
+        digits = f"{answer:,.0f}" if answer >= 100 or answer == round(answer) else f"{answer:.2g}"
+        one = answer == 1 and self.unit != "times"
+        return f"{digits} {self.unit.removesuffix('s') if one else self.unit}".strip()

@@ -1,0 +1,1 @@
+"""What a network answers, and which pixels and pictures speak for it."""

@@ -1,0 +1,198 @@
+"""Which pixels speak for a class: Grad-CAM, integrated gradients, occlusion (with captum)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from tlcourse.base.machine import give_memory_back
+from tlcourse.errors import CourseError, UnknownNameError
+from tlcourse.networks.backbone import Backbone
+from tlcourse.networks.layers import are_maps
+from tlcourse.networks.tap import to_batch
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Method = Literal["grad_cam", "integrated_gradients", "occlusion"]
+METHODS: tuple[Method, ...] = ("grad_cam", "integrated_gradients", "occlusion")
+
+
+def attribute(
+    backbone: Backbone,
+    picture: "Image | torch.Tensor",
+    target: str | int | None = None,
+    *,
+    method: Method = "grad_cam",
+    layer: str | None = None,
+    steps: int = 48,
+    window: int | None = None,
+) -> np.ndarray:
+    """Say for each pixel how much it speaks for a class.
+
+    What is explained is the logit of that class. All of it happens in evaluation mode; the network
+    is left as it was found, whatever happens.
+
+    Args:
+        backbone: The network.
+        picture: One PIL image, or a preprocessed tensor (3, H, W).
+        target: Class name or its number among the logits; by default the predicted class.
+        method: "grad_cam": the maps of one layer, weighted by their mean gradients, only what
+            speaks for the class, coarse. "integrated_gradients": gradients along the way from grey
+            (zeros after preprocessing) to the picture; with enough steps, all values add up to the
+            difference of the logit between the two. "occlusion": how far the logit falls where a grey square covers
+            the picture, averaged over the squares that cover a pixel.
+        layer: For "grad_cam": a layer that gives maps; by default the deepest of
+            `backbone.layers` that does.
+        steps: For "integrated_gradients": points on the way; more are more exact.
+        window: For "occlusion": side of the square in pixels, by default a quarter of the picture.
+            It moves by half of it.
+
+    Returns:
+        float32 (H, W), of the preprocessed picture's height and width. Positive speaks for the
+        class, negative against it.
+
+    Raises:
+        UnknownNameError: No such method, layer or class; the nearest names are offered.
+        CourseError: The layer gives no maps, or an option is out of range.
+
+    Reference: Selvaraju et al. (2016), arXiv:1610.02391; Sundararajan et al. (2017),
+    arXiv:1703.01365; Zeiler and Fergus (2013), arXiv:1311.2901.
+    """
+    if method not in METHODS:
+        raise UnknownNameError("attribution method", method, METHODS)
+    batch = to_batch(backbone, picture).detach()
+    if len(batch) != 1:
+        raise CourseError(f"attribute() explains one picture, got {len(batch)}. Call it for each.")
+    side = min(batch.shape[2:])
+    window = max(side // 4, 2) if window is None else window
+    if not 2 <= window <= side or steps < 1:
+        raise CourseError(
+            f"window={window}, steps={steps} cannot work on {side} pixels: "
+            f"choose a window from 2 to {side} and at least 1 step."
+        )
+    wanted = None if target is None else class_index(backbone, target)
+    with _only_the_input_learns(backbone.model), torch.enable_grad():
+        if wanted is None:
+            with torch.no_grad():
+                wanted = int(backbone.model(batch).argmax())
+        if method == "grad_cam":
+            values = _grad_cam(backbone, batch, wanted, layer)
+        elif method == "integrated_gradients":
+            values = _integrated_gradients(backbone.model, batch, wanted, steps)
+        else:
+            values = _occlusion(backbone.model, batch, wanted, window)
+    result = values.detach().float().cpu().numpy()
+    del values
+    give_memory_back()
+    return result
+
+
+def class_index(backbone: Backbone, target: str | int) -> int:
+    """Return the number of a class among the logits, from its number or its name.
+
+    Raises:
+        UnknownNameError: No class has that name; the nearest names are offered.
+        CourseError: The number is out of range, or two classes share the name.
+    """
+    classes = backbone.classes
+    if isinstance(target, str):
+        found = [i for i, name in enumerate(classes) if name == target]
+        if not found:
+            low = target.casefold()
+            found = [i for i, name in enumerate(classes) if name.casefold() == low]
+        if not found:
+            raise UnknownNameError(f"class of {backbone.name}", target, classes)
+        if len(found) > 1:
+            raise CourseError(
+                f"{len(found)} classes of {backbone.name} are called {target!r}. "
+                f"Pass a number instead: {', '.join(map(str, found))}."
+            )
+        return found[0]
+    if not 0 <= int(target) < len(classes):
+        raise CourseError(
+            f"{backbone.name} has {len(classes)} classes, so there is no class {target}. "
+            f"Pass a number from 0 to {len(classes) - 1}, or a name from backbone.classes."
+        )
+    return int(target)
+
+
+def deepest_map(backbone: Backbone) -> str:
+    """Name the last of `backbone.layers` that still has positions; it must give maps (C, H, W).
+
+    Raises:
+        CourseError: It gives something else, as a transformer's blocks do.
+    """
+    for layer in reversed(backbone.named_layers):
+        shape = backbone.trace[layer.path].output_shape
+        if layer.side == "output" and shape and len(shape) > 1:
+            if are_maps(shape):
+                return layer.name
+            break
+    raise CourseError(
+        f"The deep layers of {backbone.name} give no maps (C, H, W), which Grad-CAM needs. "
+        'Use method="occlusion", which works for every network.'
+    )
+
+
+def _grad_cam(
+    backbone: Backbone, batch: torch.Tensor, target: int, layer: str | None
+) -> torch.Tensor:
+    from captum.attr import LayerAttribution, LayerGradCam
+
+    name = deepest_map(backbone) if layer is None else layer
+    where = backbone.layer(name)
+    if where.side != "output" or not are_maps(backbone.trace[where.path].output_shape):
+        raise CourseError(
+            f"Layer {name!r} of {backbone.name} gives no maps (C, H, W), which Grad-CAM needs. "
+            f"Use a layer that does, such as {deepest_map(backbone)!r}."
+        )
+    explainer = LayerGradCam(backbone.model, backbone.model.get_submodule(where.path))
+    coarse = explainer.attribute(batch, target=target, relu_attributions=True)
+    return LayerAttribution.interpolate(coarse, tuple(batch.shape[2:]), "bilinear")[0, 0]
+
+
+def _integrated_gradients(
+    model: nn.Module, batch: torch.Tensor, target: int, steps: int
+) -> torch.Tensor:
+    from captum.attr import IntegratedGradients
+
+    parts = IntegratedGradients(model).attribute(
+        batch, target=target, n_steps=steps, internal_batch_size=1
+    )
+    return parts[0].sum(dim=0)
+
+
+def _occlusion(model: nn.Module, batch: torch.Tensor, target: int, window: int) -> torch.Tensor:
+    from captum.attr import Occlusion
+
+    stride = window // 2
+    with torch.no_grad():
+        falls = Occlusion(model).attribute(
+            batch,
+            target=target,
+            sliding_window_shapes=(3, window, window),
+            strides=(3, stride, stride),
+            perturbations_per_eval=8,
+        )
+    return falls[0, 0]  # a square covers all three channels, so they are equal
+
+
+@contextmanager
+def _only_the_input_learns(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode and frozen parameters, which saves memory; put both back at the end."""
+    modes = [(module, module.training) for module in model.modules()]
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        model.eval()
+        for parameter in learning:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for parameter in learning:
+            parameter.requires_grad_(True)

@@ -1,0 +1,36 @@
+"""What a network answers: its classes, most probable first."""
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from tlcourse.errors import CourseError
+from tlcourse.networks.backbone import Backbone
+from tlcourse.networks.tap import activations
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL.Image import Image
+
+
+def top_k(backbone: Backbone, picture: "Image | torch.Tensor", k: int = 5) -> "pd.DataFrame":
+    """Return the k most probable classes of one picture.
+
+    Args:
+        backbone: The network; its own preprocessing is applied to a PIL image.
+        picture: A PIL image, or a preprocessed tensor (3, H, W).
+        k: How many, from 1 to the number of classes.
+
+    Returns:
+        k rows with `class` (name) and `probability` (softmax of the logits), highest first.
+    """
+    import pandas as pd
+
+    if not 1 <= k <= len(backbone.classes):
+        raise CourseError(f"k is {k}. Choose a number from 1 to {len(backbone.classes)}.")
+    logits = activations(backbone, picture, "logits")["logits"]
+    if len(logits) != 1:
+        raise CourseError(f"top_k takes one picture, got {len(logits)}. Call it once per picture.")
+    best = torch.softmax(logits[0].float(), dim=0).topk(k)
+    names = [backbone.classes[i] for i in best.indices.tolist()]
+    return pd.DataFrame({"class": names, "probability": best.values.tolist()})

@@ -1,0 +1,215 @@
+"""Features of pictures: the numbers that a layer gives for each of them (notebooks 03 to 06).
+
+`extract_features` computes them once and keeps them on disk. `load_features` gives those of the
+ants and bees photographs, which come with the course: the photographs themselves are of unclear
+licence and are not included; numbers computed from them are.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from typing import Literal, get_args
+
+import numpy as np
+
+from tlcourse.base.machine import give_memory_back
+from tlcourse.errors import CourseError, UnknownNameError
+from tlcourse.features.extract import Joined, Run
+from tlcourse.networks.backbone import Backbone
+from tlcourse.networks.fast import fast_batch_size
+from tlcourse.networks.layers import Pool
+from tlcourse.tasks.split import SPLITS, Split
+from tlcourse.tasks.task import Task
+
+Weights = Literal["imagenet", "random0", "random1", "random2", "pixels"]
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Features of N labelled pictures.
+
+    Attributes:
+        x: Layer name -> float32 (N, C), pooled over the positions of the layer's map; with
+            `pool="none"` the maps themselves, (N, C, H, W).
+        y: Class of each picture, int64 (N,).
+        split: "train", "val" or "test" for each picture, (N,); "all" where no task was given.
+        classes: Names of the classes, in the order of `y`.
+        names: "folder/class/file" for each picture, so that you can find it if you have the pictures.
+        logits: The network's own 1000 outputs, float32 (N, 1000); None for random weights.
+        source: How they were made.
+        seconds: What it took to compute them, also where they were read from the cache.
+    """
+
+    x: dict[str, np.ndarray]
+    y: np.ndarray
+    split: np.ndarray
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    logits: np.ndarray | None
+    source: str
+    seconds: float = 0.0
+
+    def of(self, split: str, layer: str = "embedding") -> tuple[np.ndarray, np.ndarray]:
+        """Return the features (n, C) and labels (n,) of one split.
+
+        Raises:
+            UnknownNameError: There is no such layer or split among these features.
+        """
+        if layer not in self.x:
+            raise UnknownNameError("layer among these features", layer, self.x)
+        if split not in self.split:
+            raise UnknownNameError("split among these features", split, sorted({*self.split}))
+        chosen = self.split == split
+        # A split of a task is one run of rows; a slice of them stays on the disk.
+        first, count = int(chosen.argmax()), int(chosen.sum())
+        if chosen[first : first + count].all():
+            return self.x[layer][first : first + count], self.y[first : first + count]
+        return self.x[layer][chosen], self.y[chosen]
+
+    def __repr__(self) -> str:
+        names = SPLITS if set(self.split) <= set(SPLITS) else sorted(set(self.split))
+        counts = ", ".join(f"{name} {(self.split == name).sum()}" for name in names)
+        return (
+            f"Features of {len(self.y)} pictures ({counts}), classes {', '.join(self.classes)}\n"
+            f"  layers: {', '.join(f'{name} {_shape(x)}' for name, x in self.x.items())}\n"
+            f"  {self.source}"
+        )
+
+
+def extract_features(
+    backbone: Backbone,
+    task: Task | Split,
+    layers: str | Sequence[str] = "embedding",
+    *,
+    pool: Pool = "mean",
+    cache: bool = True,
+    refresh: bool = False,
+    batch_size: int | None = None,
+    progress: bool = True,
+    on_batch: Callable[[], None] | None = None,
+) -> Features:
+    """Run each picture once through a frozen network and keep what some layers give.
+
+    One pass serves all layers and stops at the deepest. Rows go to disk as they come, so memory
+    does not grow with the number of pictures. Asking again takes no time, also in another process;
+    a run that was stopped, or killed, goes on where it was. Stored features are found by what
+    decides their values: the weights up to the layer, pooling, preprocessing, and the pictures'
+    content. The network runs on a copy that is faster (see `_fast`) and gives the same up to 1e-4;
+    the network itself is not touched.
+
+    Args:
+        backbone: The network; its own preprocessing is applied, no augmentation.
+        task: A task, or one split of it; N pictures, read in the order train, val, test.
+        layers: Names from `backbone.layers`, or dotted module paths.
+        pool: How a map (C, H, W) becomes (C,): "mean" or "max" over the positions. "none" keeps
+            the map. Transformers' tokens are pooled likewise. Vectors stay as they are.
+        cache: Keep the features on disk and look for them there; otherwise only in memory.
+        refresh: Compute again what is stored.
+        batch_size: Pictures per pass; by default what fits the processor's cache.
+        progress: Show a progress bar.
+        on_batch: Called after each batch. If it raises, the work ends with that error; what was
+            stored by then stays.
+
+    Returns:
+        `x[layer]` float32 (N, C) and labels, on the CPU. From the cache, rows are read from the
+        disk when they are used.
+
+    Raises:
+        UnknownNameError: There is no such layer or pooling.
+        CourseError: No picture, no layer; the disk is full; a network gives NaN or infinity.
+    """
+    names = [layers] if isinstance(layers, str) else list(dict.fromkeys(layers))
+    if not names:
+        raise CourseError("No layer was named. Pass at least one of `backbone.layers`.")
+    if pool not in get_args(Pool):
+        raise UnknownNameError("pooling", pool, get_args(Pool))
+    for name in names:
+        backbone.layer(name)
+    if batch_size is not None and batch_size < 1:
+        raise CourseError(f"batch_size is {batch_size}, but must be 1 or larger.")
+    splits = named_splits(task)
+    pictures = Joined([split for _, split in splits])
+    if not len(pictures):
+        raise CourseError("There is no picture to extract features from.")
+    batch_size = batch_size or fast_batch_size(backbone)
+    run = Run(backbone, pictures, pool, batch_size, progress, on_batch)
+    about = {"task": getattr(task, "name", "pictures"), "backbone": backbone.name, "pool": pool}
+    found = run.cached(names, about, refresh) if cache else run.in_memory(names)
+    give_memory_back()
+    return Features(
+        x={name: found[name][0] for name in names},
+        y=np.concatenate([split.labels for _, split in splits]),
+        split=np.concatenate([np.full(len(split), name) for name, split in splits]),
+        classes=getattr(task, "classes", ()),
+        names=tuple(name for _, split in splits for name in split.names),
+        logits=None,
+        source=f"{backbone.name}, pool {pool}, {backbone.preprocess.crop_size} px; "
+        f"weights: {backbone.source}",
+        seconds=max(seconds for _, seconds in found.values()),
+    )
+
+
+def named_splits(task: Task | Split) -> list[tuple[str, Split]]:
+    """Return a task's splits with their names, in order; a single split is called "all".
+
+    Raises:
+        CourseError: It is neither.
+    """
+    if isinstance(task, Split):
+        return [("all", task)]
+    if isinstance(task, Task):
+        return [(name, getattr(task, name)) for name in SPLITS]
+    raise CourseError(
+        f"Features are extracted from a task or a split, not from {type(task).__name__}. "
+        'Make one with tl.load_task("emoji") or tl.load_task("my/folder").'
+    )
+
+
+def _shape(x: np.ndarray) -> str:
+    return " x ".join(map(str, x.shape[1:]))
+
+
+def load_features(task: str = "hymenoptera", weights: Weights = "imagenet") -> Features:
+    """Load the features that come with the course; nothing is downloaded or computed.
+
+    They were made with the default backbone and its own preprocessing (`benchmarks/features.py`)
+    and are stored as 16-bit floats.
+
+    Args:
+        task: "hymenoptera", the ants and bees photographs.
+        weights: "imagenet", or one of three random initialisations, "random0" to "random2". Or
+            "pixels", without any network: `x["pixels"]` (N, 396), the photographs at 32 x 32
+            pixels, turned in a way that nobody can undo. All distances and angles between
+            them are those of the pixels (around their mean), so that a linear probe gives the
+            same answers; but no number is a pixel's, and no picture can be made of them.
+
+    Raises:
+        UnknownNameError: There are no such features.
+    """
+    from safetensors import safe_open
+
+    if task != "hymenoptera":
+        raise UnknownNameError("set of shipped features", task, ["hymenoptera"])
+    if weights not in get_args(Weights):
+        raise UnknownNameError("set of weights", weights, get_args(Weights))
+
+    def read(stem: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+        with (
+            as_file(files("tlcourse") / "data" / f"{stem}.safetensors") as path,
+            safe_open(path, "numpy") as stored,
+        ):
+            # A safetensors file lists its tensors by name; `layers` remembers their order.
+            notes = stored.metadata()
+            return {k: stored.get_tensor(k) for k in notes["tensors"].split(",")}, notes
+
+    x, notes = read(f"{task}_{weights}")
+    labels, about = read(f"{task}_labels")
+    return Features(
+        x={name: value.astype(np.float32) for name, value in x.items()},
+        y=labels["y"].astype(np.int64),
+        split=np.array(["train", "val", "test"])[labels["split"]],
+        classes=tuple(about["classes"].split(",")),
+        names=tuple(about["names"].split("\n")),
+        logits=labels["logits"].astype(np.float32) if weights == "imagenet" else None,
+        source=notes["source"],
+    )

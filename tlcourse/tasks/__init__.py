@@ -1,0 +1,1 @@
+"""Labelled pictures in train, val and test."""

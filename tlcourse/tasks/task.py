@@ -1,0 +1,127 @@
+"""Refuse a task that nothing can be learned from, in one sentence."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tlcourse.errors import CourseError
+from tlcourse.tasks.split import SPLITS, Skipped, Split
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Labelled pictures in three splits that share no picture.
+
+    Attributes:
+        name: "emoji", "digits", ..., or the name of your folder.
+        title: What the pictures show, in a few words.
+        classes: Names of the classes; label i means `classes[i]`.
+        train: Pictures to learn from.
+        val: Pictures to choose by: which layer, which learning rate.
+        test: Pictures for the last number only.
+        skipped: Files that are not used, each with its reason.
+        source: Where the pictures come from.
+        licence: What you may do with them.
+    """
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    train: Split
+    val: Split
+    test: Split
+    skipped: tuple[Skipped, ...]
+    source: str
+    licence: str
+
+    def __repr__(self) -> str:
+        counts = {name: len(getattr(self, name)) for name in SPLITS}
+        shown = ", ".join(self.classes[:10]) + (", ..." if len(self.classes) > 10 else "")
+        return (
+            f"Task {self.name!r}: {sum(counts.values())} pictures, "
+            f"{len(self.classes)} classes ({shown})\n"
+            f"  {', '.join(f'{name} {count}' for name, count in counts.items())}; "
+            f"left out {len(self.skipped)}"
+        )
+
+
+def check_task(task: Task, *, n_outputs: int | None = None) -> None:
+    """Refuse a task with too few classes or training pictures.
+
+    Args:
+        task: Labelled pictures.
+        n_outputs: Outputs of the head that is to learn it.
+
+    Raises:
+        CourseError: It is no task; one class; fewer pictures than classes; a class with no or a
+            single training picture; a head with another number of outputs than classes.
+    """
+    if not isinstance(task, Task):
+        raise CourseError(
+            f"A task is needed, not {type(task).__name__}. "
+            'Make one with tl.load_task("emoji") or tl.load_task("my/folder").'
+        )
+    n_classes, n = len(task.classes), len(task.train)
+    if n_classes < 2:
+        raise CourseError(
+            f"Task {task.name!r} has {n_classes} class, so there is nothing to tell apart. "
+            "Add a second class."
+        )
+    if n < n_classes:
+        raise CourseError(
+            f"Task {task.name!r} has {n} training pictures for {n_classes} classes. "
+            "Each class needs at least 2."
+        )
+    counts = np.bincount(task.train.labels, minlength=n_classes)
+    few = [f"{task.classes[i]!r} ({counts[i]})" for i in np.flatnonzero(counts < 2)]
+    if few:
+        raise CourseError(
+            f"Each class needs at least 2 training pictures, but these have fewer: "
+            f"{', '.join(few)}. Add pictures, or remove the class."
+        )
+    if n_outputs is not None and n_outputs != n_classes:
+        raise CourseError(
+            f"The head has {n_outputs} outputs, but the task has {n_classes} classes. "
+            f"Make the network with n_classes={n_classes}."
+        )
+
+
+def subset(task: Task, share: float) -> Task:
+    """Keep a share of the pictures of each class in each split, the same ones at each call."""
+    if share >= 1:
+        return task
+    splits = {}
+    for name in SPLITS:
+        split, kept = getattr(task, name), []
+        for label in range(len(task.classes)):
+            places = np.flatnonzero(split.labels == label)
+            order = np.random.default_rng([0, label]).permutation(places)
+            kept.append(order[: _kept(len(places), share)])
+        splits[name] = split.take(np.sort(np.concatenate(kept)))
+    return replace(task, **splits)
+
+
+def used_counts(task: Task, share: float) -> dict[str, int]:
+    """Pictures of each split that a share of each class leaves."""
+    found = {}
+    for name in SPLITS:
+        each = np.bincount(getattr(task, name).labels, minlength=len(task.classes))
+        found[name] = sum(_kept(n, share) for n in each.tolist())
+    return found
+
+
+def _kept(n: int, share: float) -> int:
+    return min(n, max(2, round(share * n)))  # of 1 picture nothing can be learned
+
+
+def few_of_each(task: Task, per_class: int | None, seed: int) -> Task:
+    """Keep so many training pictures of each class; those of a smaller number are among them."""
+    if per_class is None:
+        return task
+    chosen = []
+    for label in range(len(task.classes)):
+        places = np.flatnonzero(task.train.labels == label)
+        order = np.random.default_rng([seed, label]).permutation(places)
+        chosen.append(order[:per_class])
+    train = task.train.take(np.sort(np.concatenate(chosen)))
+    return replace(task, train=train, test=task.test.take([]))  # which is not looked at

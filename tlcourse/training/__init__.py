@@ -1,0 +1,1 @@
+"""Train what is not frozen."""

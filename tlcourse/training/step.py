@@ -1,0 +1,105 @@
+"""One optimiser step: rates, mixed precision, and what to do when memory is not enough."""
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from tlcourse.base.messages import say
+from tlcourse.errors import CourseError
+
+
+class Stepper:
+    """AdamW with warm-up and cosine, one batch at a time.
+
+    Attributes:
+        steps: How many were made.
+        at_once: Pictures that are computed together; fewer than a batch once memory ran out.
+    """
+
+    def __init__(
+        self,
+        groups: list[dict[str, Any]],
+        loss: nn.Module,
+        device: torch.device,
+        *,
+        n_steps: int,
+        warmup: float = 0.0,
+    ) -> None:
+        self.optimiser = torch.optim.AdamW(groups)
+        self.highest = [group["lr"] for group in self.optimiser.param_groups]
+        self.loss, self.device = loss, device
+        self.n_steps, self.n_warmup = n_steps, round(warmup * n_steps)
+        self.steps = 0
+        self.at_once: int | None = None
+        # Brain floats have the range of ordinary ones; 16-bit floats need a scaled loss.
+        self.half = device.type == "cuda"
+        brain = self.half and torch.cuda.is_bf16_supported()
+        self.kind = torch.bfloat16 if brain else torch.float16
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.half and not brain)
+
+    def step(
+        self,
+        network: nn.Module,
+        inputs: torch.Tensor,
+        labels: torch.Tensor,
+        rate: float | None = None,
+    ) -> float:
+        """Learn from one batch and return its loss; if that is not finite, nothing is learned.
+
+        Args:
+            network: Gives logits for the inputs.
+            inputs: (B, ...).
+            labels: (B,).
+            rate: Factor on each group's rate; by default warm-up and cosine.
+        """
+        factor = self._factor() if rate is None else rate
+        for group, highest in zip(self.optimiser.param_groups, self.highest, strict=True):
+            group["lr"] = highest * factor
+        loss = None
+        while loss is None:
+            self.optimiser.zero_grad(set_to_none=True)
+            loss = self._gradients(network, inputs, labels)
+        self.steps += 1
+        if math.isfinite(loss):
+            self.scaler.step(self.optimiser)
+            self.scaler.update()
+        return loss
+
+    def _gradients(
+        self, network: nn.Module, inputs: torch.Tensor, labels: torch.Tensor
+    ) -> float | None:
+        """Compute loss and gradients, in parts if need be; None if memory was not enough."""
+        n = len(labels)
+        total = torch.zeros((), device=self.device)
+        try:
+            for start in range(0, n, self.at_once or n):
+                part = slice(start, start + (self.at_once or n))
+                with torch.autocast(self.device.type, dtype=self.kind, enabled=self.half):
+                    loss = self.loss(network(inputs[part]), labels[part])
+                loss = loss * (len(labels[part]) / n)
+                self.scaler.scale(loss).backward()
+                total += loss.detach()
+            return total.item()
+        except torch.cuda.OutOfMemoryError as error:
+            if (self.at_once or n) == 1:
+                raise CourseError(
+                    "The GPU's memory is not enough for a single picture. Take smaller pictures "
+                    "(backbone.at_size(128)), freeze more, or use the CPU."
+                ) from error
+        self.at_once = max(1, (self.at_once or n) // 2)
+        say(
+            f"The GPU's memory was not enough: {self.at_once} pictures are computed at once now. "
+            "A step still learns from the whole batch."
+        )
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return None
+
+    def _factor(self) -> float:
+        """Share of the highest rate: rising along a line, then falling along a cosine."""
+        if self.steps < self.n_warmup:
+            return (self.steps + 1) / (self.n_warmup + 1)
+        gone = (self.steps - self.n_warmup) / max(1, self.n_steps - self.n_warmup)
+        return 0.5 * (1 + math.cos(math.pi * gone))

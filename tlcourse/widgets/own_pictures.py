@@ -1,0 +1,182 @@
+"""The upload button of notebook 00 and the form of notebook 08: the learner's own pictures."""
+
+import io
+import lzma
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+from IPython.display import display
+from PIL.Image import Image
+
+from tlcourse import plots
+from tlcourse.comparison.compare import Comparison, compare
+from tlcourse.errors import CourseError
+from tlcourse.networks.backbone import Backbone
+from tlcourse.plots.figure import mime_bundle
+from tlcourse.tasks.folder import children
+from tlcourse.tasks.load import load_task
+from tlcourse.widgets.controls import Upload, picture_upload
+from tlcourse.widgets.explorer import Explorer, announce, close_parts, panel
+
+
+class OwnPicture(Explorer):
+    """An upload button, and below it what the network says of the picture.
+
+    The picture stays in memory: nothing is written to disk. Where no kernel runs, the notebook
+    shows the sentence of `__repr__`.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        self.backbone = backbone
+        self.button = picture_upload(self._show, self._refuse)
+        self.answer = panel()
+        super().__init__([self.button, self.answer], "Upload button")
+
+    def _show(self, _: str, picture: Image) -> None:
+        self._say("Computing ...")
+        try:
+            with self.showing_problems():
+                figure = plots.predictions(self.backbone, picture)
+                self.answer.value = mime_bundle(figure, figure.alt)["text/html"]
+        finally:
+            self._say("")
+
+    def _refuse(self, sentence: str) -> None:
+        self.answer.value = ""
+        self.show_problem(sentence)
+
+
+class OwnFolder(widgets.VBox):
+    """A form that compares the patterns on the learner's own pictures.
+
+    Attributes:
+        comparison: What came out last; None before.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        self.backbone = backbone
+        self.comparison: Comparison | None = None
+        self._unpacked: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
+        wide = {"width": "32em", "max_width": "100%"}
+        self.path = widgets.Text(
+            description="Folder",
+            placeholder="path of a folder with one folder per class",
+            layout=wide,
+        )
+        self.upload = Upload("or a ZIP file", self._take, self._say, accept=".zip")
+        self.budget = widgets.Dropdown(
+            options=["1m", "2m", "5m", "10m"], value="2m", description="Time"
+        )
+        self.button = widgets.Button(description="Compare", button_style="primary")
+        self.answer = widgets.Output()
+        self.button.on_click(self._run)
+        rows = [widgets.HBox([self.path, self.upload]), widgets.HBox([self.budget, self.button])]
+        for row in rows:
+            row.layout.flex_flow = "row wrap"
+        super().__init__([*rows, self.answer])
+        announce(self)
+
+    def close(self) -> None:
+        """Delete the unpacked ZIP file, too."""
+        self._forget()
+        close_parts(self)
+        super().close()
+
+    def _take(self, name: str, content: bytes) -> None:
+        self._forget()
+        self.path.value = ""
+        self._unpacked = tempfile.TemporaryDirectory(prefix="tlcourse-", ignore_cleanup_errors=True)
+        folder = Path(self._unpacked.name) / "your pictures"  # the task is called so
+        folder.mkdir()
+        try:
+            self._folder = unpack(content, folder)
+        except CourseError as error:
+            self._forget()
+            self._say(f"{name}: {error}")
+            return
+        self._say(f"{name} is unpacked. Press the button 'Compare'.")
+
+    def _forget(self) -> None:
+        if self._unpacked is not None:
+            self._unpacked.cleanup()
+        self._unpacked = self._folder = None
+
+    def _say(self, sentence: str) -> None:
+        self.answer.clear_output()
+        with self.answer:
+            display(_Sentence(sentence))
+
+    def _run(self, _: Any) -> None:
+        self.button.disabled = True
+        self.answer.clear_output()
+        with self.answer:
+            try:
+                self._compare()
+            except CourseError as error:
+                display(_Sentence(str(error)))
+            finally:
+                self.button.disabled = False
+
+    def _compare(self) -> None:
+        written = self.path.value.strip()
+        folder = Path(written) if written else self._folder
+        if folder is None:
+            raise CourseError("Write the path of a folder, or choose a ZIP file with it.")
+        task = load_task(folder, max_side=1024)
+        for skipped in task.skipped[:20]:
+            display(_Sentence(f"left out: {skipped.name}: {skipped.reason}"))
+        if len(task.skipped) > 20:
+            display(_Sentence(f"and {len(task.skipped) - 20} more; see task.skipped"))
+        self.comparison = compare(self.backbone, task, budget=self.budget.value)
+        display(plots.tradeoffs(self.comparison), self.comparison)
+
+    def __repr__(self) -> str:
+        return "[Form for your own folder: run this notebook to use it.]"
+
+
+class _Sentence:
+    """A sentence that a notebook shows as it is."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+_MOST_BYTES = 2**31
+_MOST_FILES = 50_000
+# A password, or a method of packing that Python does not know, is a RuntimeError.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, OSError, EOFError)
+
+
+def unpack(content: bytes, folder: Path) -> Path:
+    """Unpack into a folder; returns the folder that holds the class folders.
+
+    That is `folder`, or the only folder in it: many programs pack the outer folder too. What systems add
+    themselves does not count.
+
+    Raises:
+        CourseError: It is no ZIP file, is damaged, or holds too much.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = archive.infolist()
+            size = sum(member.file_size for member in members)
+            if size > _MOST_BYTES or len(members) > _MOST_FILES:
+                raise CourseError(
+                    f"The ZIP file would unpack to {len(members):,} files and {size / 1e9:.1f} GB. "
+                    "Copy the folder to this machine instead, and give its path."
+                )
+            archive.extractall(folder)  # it keeps names such as "../x" inside the folder
+    except _DAMAGED as error:
+        raise CourseError(
+            f"The ZIP file cannot be unpacked ({error}). Pack the folder again, without a password."
+        ) from error
+    inside = children(folder)
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
