@@ -26,7 +26,7 @@ task = tl.load_task("emoji")
 drawings = task.train.take(range(0, len(task.train), 2))
 """
 LAYERS = "tl.widgets.explore_layers(backbone, photographs, drawings.take(range(60)))"
-PREDICTIONS = "tl.widgets.explore_predictions(backbone, photographs)"
+QUESTIONS = "tl.widgets.explore_predictions(backbone, photographs)"
 NEIGHBOURS = """
 layers = ["stage1", "stage2", "stage3", "stage4", "stage5", "stage6", "stage7", "embedding"]
 features = tl.extract_features(backbone, drawings, layers, progress=False)
@@ -39,9 +39,9 @@ CASES = [
     ("neighbours: picture", NEIGHBOURS, "Picture", "img", None),
     ("neighbours: shallow layer", NEIGHBOURS, "Shallow layer", "figure ~ figure img", None),
     ("neighbours: map", NEIGHBOURS, "Map at layer", "img[alt^='Map by']", None),
-    ("predictions: answer", PREDICTIONS, "Blur", "img", "do not show"),
-    ("predictions: Grad-CAM", PREDICTIONS, "Blur", "img[alt^='Grad-CAM']", "Grad-CAM"),
-    ("predictions: occlusion", PREDICTIONS, "Blur", "img[alt^='Occlusion']", "occlusion"),
+    ("predictions: answer", QUESTIONS, "Blur", "img", "do not show"),
+    ("predictions: Grad-CAM", QUESTIONS, "Blur", "img[alt^='Grad-CAM']", "Grad-CAM"),
+    ("predictions: occlusion", QUESTIONS, "Blur", "img[alt^='Occlusion']", "occlusion"),
 ]
 # Resolves with the milliseconds until the picture at a place has another source.
 WAIT = """([place]) => new Promise((resolve) => {

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 
 from tlcourse.course.check import all_exercises
-from tlcourse.course.guess import all_predictions
+from tlcourse.course.guess import all_questions
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "coverage.md"
@@ -60,7 +60,7 @@ def covered(path: Path) -> dict[str, tuple[list[str], list[str], list[str]]]:
             if "exercise" in tags:
                 exercises += [f"{name}: {all_exercises()[name].question}" for name in asked]
             elif "prediction" in tags:
-                predictions += [f"{name}: {all_predictions()[name].question}" for name in asked]
+                predictions += [f"{name}: {all_questions()[name].question}" for name in asked]
             else:
                 name, says = caption(cells, place)
                 if f"{name}: {says}" not in figures:

@@ -10,8 +10,8 @@ from tlcourse.errors import CourseError
 from tlcourse.metrics import (
     accuracy,
     balanced_accuracy,
+    compare_paired,
     confusion_matrix,
-    paired,
     wilson_interval,
 )
 
@@ -26,7 +26,7 @@ def answers(both, only_first, only_second, neither):
 
 
 def test_pictures_that_only_one_gets_right_are_counted():
-    found = paired(*answers(50, 9, 2, 39))
+    found = compare_paired(*answers(50, 9, 2, 39))
     assert (found.only_first, found.only_second, found.n) == (9, 2, 100)
     assert found.difference == pytest.approx(0.07)
 
@@ -34,16 +34,19 @@ def test_pictures_that_only_one_gets_right_are_counted():
 def test_the_p_value_is_that_of_a_fair_coin():
     # 9 of 11, or more unequal, on either side: 2 (C(11,9) + C(11,10) + C(11,11)) / 2^11
     expected = 2 * (comb(11, 9) + comb(11, 10) + comb(11, 11)) / 2**11
-    assert paired(*answers(50, 9, 2, 39)).p_value == pytest.approx(expected)
+    assert compare_paired(*answers(50, 9, 2, 39)).p_value == pytest.approx(expected)
 
 
 def test_pictures_that_both_or_neither_get_right_change_no_p_value():
-    assert paired(*answers(5, 9, 2, 3)).p_value == paired(*answers(500, 9, 2, 300)).p_value
+    assert (
+        compare_paired(*answers(5, 9, 2, 3)).p_value
+        == compare_paired(*answers(500, 9, 2, 300)).p_value
+    )
 
 
 def test_swapping_the_methods_swaps_the_signs():
     first, second = answers(50, 9, 2, 39)
-    one, other = paired(first, second), paired(second, first)
+    one, other = compare_paired(first, second), compare_paired(second, first)
     assert one.p_value == other.p_value
     assert one.difference == -other.difference
     np.testing.assert_allclose(one.interval, [-end for end in other.interval[::-1]])
@@ -53,7 +56,7 @@ def test_swapping_the_methods_swaps_the_signs():
 def test_the_interval_leaves_out_0_exactly_where_the_test_tells_apart(n_different):
     told = []
     for a in range(n_different + 1):
-        found = paired(*answers(30, a, n_different - a, 10))
+        found = compare_paired(*answers(30, a, n_different - a, 10))
         low, high = found.interval
         assert low <= found.difference <= high
         assert (not low <= 0 <= high) == found.told_apart == (found.p_value < 0.05)
@@ -66,24 +69,24 @@ def test_pairing_sees_what_two_separate_intervals_do_not():
     low = wilson_interval(int(first.sum()), 200)[0]
     high = wilson_interval(int(second.sum()), 200)[1]
     assert low < high
-    assert paired(first, second).told_apart
+    assert compare_paired(first, second).told_apart
 
 
 def test_equal_answers_are_not_told_apart():
     right = np.array([True, False, True])
-    found = paired(right, right)
+    found = compare_paired(right, right)
     assert (found.p_value, found.difference, found.interval) == (1.0, 0.0, (0.0, 0.0))
     assert not found.told_apart
 
 
 def test_answers_may_be_zeros_and_ones():
     first, second = answers(50, 9, 2, 39)
-    assert paired(first.astype(int), second.astype(int)) == paired(first, second)
+    assert compare_paired(first.astype(int), second.astype(int)) == compare_paired(first, second)
 
 
 def test_other_pictures_are_refused():
     with pytest.raises(CourseError, match="same pictures can be compared: 3 and 2"):
-        paired(np.ones(3, bool), np.ones(2, bool))
+        compare_paired(np.ones(3, bool), np.ones(2, bool))
 
 
 def test_wilsons_interval_is_that_of_its_formula():
@@ -108,7 +111,9 @@ def test_wilsons_interval_covers_the_truth_about_as_often_as_it_says():
 def test_the_test_errs_at_most_as_often_as_it_says():
     # Two equal methods that differ on 40 pictures: how often are they told apart?
     wrong = sum(
-        comb(40, a) / 2**40 for a in range(41) if paired(*answers(0, a, 40 - a, 0)).told_apart
+        comb(40, a) / 2**40
+        for a in range(41)
+        if compare_paired(*answers(0, a, 40 - a, 0)).told_apart
     )
     assert 0 < wrong <= 0.05
 
@@ -129,4 +134,4 @@ def test_the_p_value_agrees_with_scipys_for_many_counts():
     for a in range(0, 30, 7):
         for b in range(1, 30, 9):
             expected = binomtest(a, a + b).pvalue
-            assert paired(*answers(3, a, b, 4)).p_value == pytest.approx(expected)
+            assert compare_paired(*answers(3, a, b, 4)).p_value == pytest.approx(expected)

@@ -75,7 +75,7 @@ def p_in_words(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
-def paired(first_right: np.ndarray, second_right: np.ndarray) -> Paired:
+def compare_paired(first_right: np.ndarray, second_right: np.ndarray) -> Paired:
     """Compare which pictures two methods get right.
 
     Args:

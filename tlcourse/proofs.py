@@ -14,6 +14,7 @@ from torch import nn
 from tlcourse.errors import CourseError
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.network import Network
+from tlcourse.networks.tap import in_mode
 from tlcourse.tasks.split import SPLITS
 from tlcourse.tasks.task import Task
 from tlcourse.training.finetune import trainable
@@ -101,15 +102,9 @@ def head_fits(network: Network, task: Task, n_trainable: int | None = None) -> P
         ProofError: The head has another number of outputs, or another number may be learned.
     """
     size = network.backbone.preprocess.crop_size
-    modes = [(module, module.training) for module in network.modules()]
-    try:
-        network.eval()
-        with torch.no_grad():
-            zeros = torch.zeros(2, 3, size, size, device=network.backbone.device)
-            shape = tuple(network(zeros).shape)
-    finally:
-        for module, training in modes:
-            module.training = training
+    zeros = torch.zeros(2, 3, size, size, device=network.backbone.device)
+    with in_mode(network), torch.no_grad():
+        shape = tuple(network(zeros).shape)
     if shape != (2, len(task.classes)):
         raise ProofError(
             f"For 2 pictures the network gives {shape}, but the task has {len(task.classes)} "

@@ -9,7 +9,7 @@ from nbformat import NotebookNode
 from slides import texts
 from slides.credits import credits_of, linked
 from tlcourse.course.check import all_exercises
-from tlcourse.course.guess import all_predictions
+from tlcourse.course.guess import all_questions
 
 Kind = Literal[
     "text", "code", "stream", "output", "question", "answer", "exercise", "task", "look", "small"
@@ -195,7 +195,7 @@ class _Builder:
             slide.over = f"Notebook {self.number} · Predict, before you see it"
             self._note(texts.split_question("\n\n".join(self.texts))[1])
             for name in asked:
-                known = all_predictions()[name]
+                known = all_questions()[name]
                 choices = known.options or (f"Your guess: {known.expects}",)
                 tells = f"{known.figure} will tell."
                 slide.parts.append(Part("question", known.question, later, choices, name, tells))

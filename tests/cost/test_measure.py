@@ -23,7 +23,7 @@ from tlcourse.cost import fresh_process, passes
 from tlcourse.cost import recorded as recorded_module
 from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.networks.account import OWNERS, Bytes, forward_account, training_account
-from tlcourse.networks.rest import Rest
+from tlcourse.networks.tail import Tail
 from tlcourse.networks.trace import up_to
 from tlcourse.plots.figure import WIDTH, encode
 from tlcourse.training.data import shuffled
@@ -59,7 +59,7 @@ def steps(monkeypatch):
     real = Stepper.step
 
     def step(self, network, inputs, labels, rate=None):
-        held = network.network[0] if isinstance(network, Rest) else network
+        held = network.network[0] if isinstance(network, Tail) else network
         modes = {path: module.training for path, module in held.named_modules()}
         seen.append((network, inputs, modes))
         return real(self, network, inputs, labels, rate)
@@ -114,7 +114,7 @@ def test_frozen_parts_are_frozen_and_in_evaluation_mode_while_it_is_timed(steps)
 def test_a_cached_step_begins_from_what_the_frozen_part_gave(steps, until):
     found = cost.training_step(tiny_backbone(), **TINY, freeze_until=until, cached=True, repeats=1)
     rest, inputs, _ = steps[-1]
-    assert isinstance(rest, Rest)
+    assert isinstance(rest, Tail)
     record = tiny_backbone().trace[tiny_backbone().layer(until).path]
     shape = record.output_shape if until == "stage2" else (rest.network[0].head.in_features,)
     assert tuple(inputs.shape) == (2, *shape)
@@ -271,7 +271,7 @@ def test_a_misspelt_option_is_told_with_the_nearest_one():
 def test_settings_are_measured_in_turn(monkeypatch):
     order = []
     monkeypatch.setattr(
-        passes.Bench, "run", lambda self: order.append(self.about["batch"]) or float(len(order))
+        passes.TimedPass, "run", lambda self: order.append(self.about["batch"]) or float(len(order))
     )
     sizes = {"a": {**TINY}, "b": {**TINY, "batch": 3}}
     found = cost.side_by_side(tiny_backbone(), sizes, repeats=2)

@@ -1,4 +1,4 @@
-"""Prediction questions: a guess is kept, and compared with what a figure's data say."""
+"""Question questions: a guess is kept, and compared with what a figure's data say."""
 
 from dataclasses import replace
 
@@ -9,20 +9,20 @@ import torch
 import tlcourse as tl
 from tlcourse.course import guess as guess_module
 from tlcourse.course import progress_file
-from tlcourse.course.question import Prediction
+from tlcourse.course.question import Question
 from tlcourse.errors import UnknownNameError
 
-LAYER = Prediction(
+LAYER = Question(
     "98.A", "Which layer?", "Figure 2", "Look at the ring.", options=("stem", "stage3", "Embedding")
 )
-TIMES = Prediction("98.B", "How many?", "Table 1", "Compare.", unit="times", within=1.5)
-SECONDS = Prediction("98.C", "How long?", "Figure 1", "Compare.", unit="seconds")
+TIMES = Question("98.B", "How many?", "Table 1", "Compare.", unit="times", within=1.5)
+SECONDS = Question("98.C", "How long?", "Figure 1", "Compare.", unit="seconds")
 
 
 @pytest.fixture(autouse=True)
 def _questions(tmp_path, monkeypatch):
     monkeypatch.setenv("TLCOURSE_PROGRESS", str(tmp_path / "progress.jsonl"))
-    monkeypatch.setattr(guess_module, "all_predictions", lambda: {p.id: p for p in (LAYER, TIMES)})
+    monkeypatch.setattr(guess_module, "all_questions", lambda: {p.id: p for p in (LAYER, TIMES)})
 
 
 @pytest.mark.parametrize("nothing", [..., None, "", "...", " … "])
@@ -93,7 +93,7 @@ def test_spaces_and_the_rest_of_a_long_option_may_miss(said, meant):
 
 
 def test_a_part_of_two_options_is_none_of_them():
-    asked = Prediction("98.D", "More?", "Figure 1", "Look.", options=("worse now", "worse later"))
+    asked = Question("98.D", "More?", "Figure 1", "Look.", options=("worse now", "worse later"))
     assert asked.read("worse") is None
     assert asked.read("later") == "worse later"
 
@@ -105,13 +105,13 @@ def test_several_equal_answers_and_several_figures_are_one_sentence():
     )
     two = replace(LAYER, id="98.B", figure="Figures 4 and 5")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(guess_module, "all_predictions", lambda: {"98.B": two})
+        patch.setattr(guess_module, "all_questions", lambda: {"98.B": two})
         assert tl.reveal("98.B", "stem").text.startswith("Figures 4 and 5 say: stem.")
 
 
 def test_a_number_can_be_an_option():
     """Options are texts, but whoever writes the number means it."""
-    asked = Prediction("98.D", "How many?", "Figure 1", "Count.", options=("1", "2"))
+    asked = Question("98.D", "How many?", "Figure 1", "Count.", options=("1", "2"))
     assert asked.read("2") == "2"
     assert asked.read(2) == "2"
 
@@ -137,7 +137,7 @@ def test_none_at_all_is_a_fair_guess():
 
 
 def test_a_count_is_right_or_not():
-    exact = Prediction("98.D", "How many?", "Figure 1", "Count.", unit="tensors", within=1.0)
+    exact = Question("98.D", "How many?", "Figure 1", "Count.", unit="tensors", within=1.0)
     assert exact.agrees(2, 2)
     assert not exact.agrees(3, 2)
     assert [exact.told(n) for n in (0, 1, 2, 12.0)] == [

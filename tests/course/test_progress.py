@@ -11,7 +11,7 @@ import pytest
 import tlcourse as tl
 from tlcourse.course import check, guess, progress_file
 from tlcourse.course.exercise import Exercise, Misconception, close
-from tlcourse.course.question import Prediction
+from tlcourse.course.question import Question
 from tlcourse.errors import CourseError
 
 
@@ -29,7 +29,7 @@ def exercise(name):
 
 
 KNOWN = {name: exercise(name) for name in ("00.1", "00.2", "03.1")}
-ASKED = {"03.A": Prediction("03.A", "More?", "Figure 1", "Look.", options=("more", "fewer"))}
+ASKED = {"03.A": Question("03.A", "More?", "Figure 1", "Look.", options=("more", "fewer"))}
 
 
 @pytest.fixture(autouse=True)
@@ -39,8 +39,8 @@ def path(tmp_path, monkeypatch):
     for module in (check, "tlcourse.course.progress"):
         target = module if isinstance(module, str) else module.__name__
         monkeypatch.setattr(f"{target}.all_exercises", lambda: KNOWN)
-    monkeypatch.setattr(guess, "all_predictions", lambda: ASKED)
-    monkeypatch.setattr("tlcourse.course.progress.all_predictions", lambda: ASKED)
+    monkeypatch.setattr(guess, "all_questions", lambda: ASKED)
+    monkeypatch.setattr("tlcourse.course.progress.all_questions", lambda: ASKED)
     monkeypatch.setattr(check, "_hints_given", {})
     monkeypatch.setattr(progress_file, "_unwritten", {})
     monkeypatch.setattr(progress_file, "_told", set())

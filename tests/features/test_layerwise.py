@@ -16,7 +16,7 @@ import tlcourse as tl
 from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.features.features import Features
 from tlcourse.features.layerwise import LayerProbes, cross_validate, draw_folds, rotated
-from tlcourse.metrics import paired
+from tlcourse.metrics import compare_paired
 from tlcourse.plots.figure import WIDTH
 
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -180,7 +180,7 @@ def test_each_layer_gets_its_own_row_in_the_order_asked_for():
         row = found.table.loc[layer]
         assert row["accuracy"] == found.right[layer].mean()
         assert (row["low"], row["high"]) == found.intervals[layer]
-        pair = paired(found.right[layer], found.right[found.best])
+        pair = compare_paired(found.right[layer], found.right[found.best])
         assert (row["to_best"], row["p_value"]) == (pair.difference, pair.p_value)
         assert row["told_apart"] == pair.told_apart
         assert row["features"] == found.n_features[layer]
@@ -412,7 +412,7 @@ def test_open_symbols_are_the_layers_that_cannot_be_told_apart(three):
         assert labels == [*extra, "stem", "stage1", "stage2 (best)", "embedding"]
         pairs = list(three[name].paired_with_best.values())
         if extra:
-            pairs.insert(0, paired(np.arange(100) >= 10, three[name].right["stage2"]))
+            pairs.insert(0, compare_paired(np.arange(100) >= 10, three[name].right["stage2"]))
         intervals, symbols = axes.lines[0 : 2 * len(pairs) : 2], axes.lines[1 : 2 * len(pairs) : 2]
         for pair, interval, symbol in zip(pairs, intervals, symbols, strict=True):
             assert tuple(interval.get_xdata()) == pair.interval

@@ -8,7 +8,7 @@ from torch import nn
 import tlcourse as tl
 from tlcourse.errors import CourseError
 from tlcourse.networks.account import OWNERS, Bytes, forward_account, training_account
-from tlcourse.networks.rest import rest_behind
+from tlcourse.networks.tail import tail_behind
 from tlcourse.training.finetune import freeze
 
 F = 4  # bytes of a float32
@@ -180,7 +180,7 @@ def test_batchnorm_that_learns_saves_what_was_counted(network):
 
 def test_the_rest_behind_a_stored_layer_is_counted_with_all_that_stays_in_memory(network):
     freeze(network, "stage2")
-    rest, start = rest_behind(network, "stage2")
+    rest, start = tail_behind(network, "stage2")
     network.train()
     counted = training_account(rest, tuple(start.shape[1:]), B, n_classes=3)
     whole = training_account(network, picture_of(network), B)

@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tlcourse.course.guess import all_predictions
+from tlcourse.course.guess import all_questions
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -80,7 +80,7 @@ def test_figures_that_are_named_are_there(path):
 
 def test_predictions_name_figures_that_are_there():
     by_number = {path.stem[:2]: captions(path) for path in NOTEBOOKS}
-    for asked in all_predictions().values():
+    for asked in all_questions().values():
         kind, *numbers = asked.figure.replace(" and ", " ").split()
         figures = {f"{kind.removesuffix('s')} {number}" for number in numbers}
         assert figures

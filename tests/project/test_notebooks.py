@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from notebook_parts import exercise_cells, solutions, tagged
 
-from tlcourse.course.guess import all_predictions
+from tlcourse.course.guess import all_questions
 
 PATHS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 MAX_BYTES = 1_000_000
@@ -163,13 +163,13 @@ def asked(cells, tag):
 
 def test_predictions_are_asked_before_a_figure_and_answered_after_it(path, notebook):
     guesses, answers = asked(notebook.cells, "prediction"), asked(notebook.cells, "answer")
-    registered = [name for name in all_predictions() if name.startswith(f"{path.stem[:2]}.")]
+    registered = [name for name in all_questions() if name.startswith(f"{path.stem[:2]}.")]
     assert len(registered) >= 2
     assert sorted(guesses) == sorted(answers) == registered
     for name, (before, _) in guesses.items():
         after, found = answers[name]
         between = notebook.cells[before:after]
-        figure = all_predictions()[name].figure
+        figure = all_questions()[name].figure
         assert any(_shows(cell) for cell in between), f"{name}: no figure before its answer"
         text = "\n".join(
             c.source for c in notebook.cells[before + 1 :] if c.cell_type == "markdown"
@@ -188,7 +188,7 @@ def test_nobody_has_guessed_and_the_answers_are_those_that_can_be_chosen(noteboo
         assert len(replies) == len(asked(notebook.cells, tag))
         if tag == "answer":
             for name, said in zip(asked(notebook.cells, tag), replies, strict=True):
-                options = all_predictions()[name].options
+                options = all_questions()[name].options
                 assert not options or re.search(r"says?: (.+?)\. ", said).group(1) in options
 
 
@@ -197,7 +197,7 @@ def _shows(cell):
     return any(kind == "text/html" or kind.startswith("image/") for kind in kinds)
 
 
-@pytest.mark.parametrize("question", all_predictions().values(), ids=lambda p: p.id)
+@pytest.mark.parametrize("question", all_questions().values(), ids=lambda p: p.id)
 def test_a_prediction_question_can_be_answered(question):
     assert re.fullmatch(r"\d\d\.[A-Z]", question.id)
     assert question.question.endswith("?")

@@ -9,7 +9,7 @@ import pytest
 from spelling import OURS, ROOT, dictionary, prose_words, unknown
 
 from tlcourse.course.check import all_exercises
-from tlcourse.course.guess import all_predictions
+from tlcourse.course.guess import all_questions
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
@@ -33,7 +33,7 @@ def questions():
         says = [m.says for m in exercise.misconceptions]
         parts = [exercise.question, exercise.praise, exercise.otherwise, exercise.expects]
         yield exercise.id, "\n".join([*parts, *exercise.hints, *says])
-    for prediction in all_predictions().values():
+    for prediction in all_questions().values():
         parts = [prediction.question, prediction.look, *prediction.options, prediction.unit]
         yield prediction.id, "\n".join(parts)
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 import tlcourse as tl
 from tlcourse.course.check import all_exercises
-from tlcourse.course.guess import all_predictions
+from tlcourse.course.guess import all_questions
 from tlcourse.course.notebooks import copy_notebooks
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +82,7 @@ def test_what_a_step_names_is_in_its_notebook(plan, row):
         assert named == []
         return
     assert {name[:2] for name in named} <= {number}
-    assert set(named) <= {*all_exercises(), *all_predictions()}
+    assert set(named) <= {*all_exercises(), *all_questions()}
     there = {int(n) for n in re.findall(r"^## (\d+)\. ", text(number), re.MULTILINE)}
     asked = numbers_after("section", row[2])
     assert set(asked) <= there
@@ -166,7 +166,7 @@ def test_every_vote_of_the_plans_is_in_the_list():
         for plan in PLANS
         for row in table(f"plan {plan}")
         for name in _IDS.findall(row[3])
-        if name in all_predictions()
+        if name in all_questions()
     }
     assert sorted(voted) == [row[0] for row in table("votes")]
 
@@ -174,7 +174,7 @@ def test_every_vote_of_the_plans_is_in_the_list():
 @pytest.mark.parametrize("row", table("votes"), ids=lambda row: row[0])
 def test_a_vote_has_the_notebooks_choices_and_answer(row):
     name, _, choices, answer, figure = row
-    asked = all_predictions()[name]
+    asked = all_questions()[name]
     saved = saved_answer(name)
     assert figure == asked.figure
     if not asked.options:

@@ -15,7 +15,7 @@ from browser import in_a_browser
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tlcourse.course.check import all_exercises
-from tlcourse.course.guess import all_predictions
+from tlcourse.course.guess import all_questions
 from tlcourse.errors import CourseError
 
 ROOT = Path(__file__).parents[2]
@@ -247,7 +247,7 @@ def test_each_question_stands_before_its_figure_and_its_answer_after_it(decks):
         assert place["question"].keys() == place["answer"].keys(), number
         figures = {slide.figure: i for i, slide in enumerate(slides) if slide.figure}
         for name, asked in place["question"].items():
-            told = re.sub(r"s \d+ and", "", all_predictions()[name].figure)
+            told = re.sub(r"s \d+ and", "", all_questions()[name].figure)
             assert asked < figures[told] <= place["answer"][name], name
 
 
@@ -255,7 +255,7 @@ def test_a_slide_with_a_question_shows_nothing_that_was_computed(decks):
     for slide in (s for slides in decks.values() for s in slides if s.ids("question")):
         assert {part.kind for part in slide.parts} == {"question"}
         for part in slide.parts:
-            known = all_predictions()[part.id]
+            known = all_questions()[part.id]
             assert part.content == known.question
             assert not known.options or part.choices == known.options
 

@@ -26,7 +26,7 @@ photographs = tl.photographs("chelsea", "coffee", "rocket")
 drawings = tl.load_task("emoji").val
 """
 LAYERS = "tl.widgets.explore_layers(backbone, photographs, drawings.take(range(0, 100, 5)))"
-PREDICTIONS = "tl.widgets.explore_predictions(backbone, photographs)"
+QUESTIONS = "tl.widgets.explore_predictions(backbone, photographs)"
 NEIGHBOURS = """
 features = tl.extract_features(backbone, drawings, ["stage1", "stage4", "embedding"], progress=False)
 tl.widgets.explore_neighbours(
@@ -120,7 +120,7 @@ def test_the_layer_explorer_follows_mouse_and_keyboard(show, screenshots):
 
 
 def test_the_prediction_explorer_follows_its_sliders(show, screenshots):
-    page = show("predictions", BACKBONE + PREDICTIONS)
+    page = show("predictions", BACKBONE + QUESTIONS)
     table = page.tab.locator(".jupyter-widgets table").first
     assert "cat" in table.inner_text()
     before, answers = page.pictures(), table.inner_text()
@@ -134,7 +134,7 @@ def test_the_prediction_explorer_follows_its_sliders(show, screenshots):
 def test_an_uploaded_photograph_is_predicted_upright_and_a_bad_file_is_a_sentence(
     show, photograph, tmp_path
 ):
-    page = show("upload", BACKBONE + PREDICTIONS)
+    page = show("upload", BACKBONE + QUESTIONS)
     page.choose("Choose a picture of yours", photograph)
     page.tab.wait_for_function(
         "() => document.querySelector('.jupyter-widgets select').value.startsWith('yours')"
@@ -201,7 +201,7 @@ def test_a_training_is_stopped_while_it_runs_and_another_one_ends(show, screensh
     looks_right(page, screenshots, "training_explorer")
 
 
-@pytest.mark.parametrize("explorer", ["LAYERS", "PREDICTIONS", "NEIGHBOURS", "TRAINING"])
+@pytest.mark.parametrize("explorer", ["LAYERS", "QUESTIONS", "NEIGHBOURS", "TRAINING"])
 def test_explorers_are_readable_in_the_dark_and_at_200_percent(show, screenshots, explorer):
     half = {"viewport": {"width": 640, "height": 1300}, "device_scale_factor": 2}
     page = show("dark", BACKBONE + globals()[explorer], theme="dark", **half)

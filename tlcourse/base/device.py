@@ -62,7 +62,7 @@ def seed_everything(seed: int = 0) -> None:
 
 
 @contextmanager
-def own_random_numbers(seed: int, device: torch.device) -> Iterator[None]:
+def fixed_seed(seed: int, device: torch.device) -> Iterator[None]:
     """Draw from a seed of one's own, and leave everybody else's random numbers as they were."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)

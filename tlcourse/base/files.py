@@ -6,6 +6,7 @@ it is only read, so it may be mounted read-only, and what is new always goes to 
 
 import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -98,6 +99,37 @@ def whole_file(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Give a new folder beside `path`; at the end it becomes `path`, in place of an earlier one.
+
+    If the block raises (Ctrl-C included) the new folder is removed and `path` is as it was. A
+    process that is killed between the two renames leaves the earlier folder beside `path`; the
+    next call brings it back. Modes follow the umask.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _bring_back(path)
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
+    aside = part.with_suffix(".old")
+    part.mkdir()
+    try:
+        yield part
+        if path.exists():
+            path.replace(aside)
+        part.replace(path)
+    finally:
+        _bring_back(path)
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _bring_back(path: Path) -> None:
+    """Give a folder its name again if a replacement stopped between its two renames."""
+    if not path.exists():
+        for aside in sorted(path.parent.glob(f".{path.name}.*.old"))[:1]:
+            aside.replace(path)
 
 
 def download(url: str, path: Path, *, sha256: str, size: int, what: str) -> Path:

@@ -1,8 +1,14 @@
-"""One HTML page that needs no other file: what all reports have in common."""
+"""HTML: one engine for all templates, and a page that needs no other file."""
 
 import html
 import re
 from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -43,6 +49,22 @@ pre { background: var(--soft); border-left: 4px solid var(--line); padding: .8re
 img { max-width: 100%; height: auto; }
 a { color: inherit; }
 """
+
+
+@cache
+def _engine() -> "Environment":
+    from jinja2 import Environment, StrictUndefined
+
+    return Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    )
+
+
+def render(template: str, **values: Any) -> "Markup":
+    """Fill a Jinja2 template; every value is escaped, unless it is `Markup` already."""
+    from markupsafe import Markup
+
+    return Markup(_engine().from_string(template).render(values))
 
 
 def page(title: str, body: str) -> str:

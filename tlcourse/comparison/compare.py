@@ -18,7 +18,7 @@ from tlcourse.comparison import verdict
 from tlcourse.comparison.plan import Plan, PlannedRun
 from tlcourse.comparison.planner import make_plan
 from tlcourse.errors import CourseError, UnknownNameError
-from tlcourse.metrics import Paired, p_in_words, paired
+from tlcourse.metrics import Paired, compare_paired, p_in_words
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.grouped import matching_classes
 from tlcourse.patterns.result import Result
@@ -93,7 +93,7 @@ class Comparison:
         Raises:
             UnknownNameError: There is no result of such a pattern.
         """
-        return paired(self.right(first, split), self.right(second, split))
+        return compare_paired(self.right(first, split), self.right(second, split))
 
     def table(self) -> "pd.DataFrame":
         """One row for each pattern.
@@ -228,7 +228,7 @@ def compare(
         )
     say(repr(plan))
     task = subset(task, plan.share)
-    race = Race(backbone, task, mapping, limit, started, progress)
+    race = Runner(backbone, task, mapping, limit, started, progress)
     race.run(plan)
     if not race.done:
         raise CourseError(" ".join(["No pattern was finished.", *race.notes]))
@@ -269,7 +269,7 @@ class _OutOfTimeError(Exception):
     """The budget is used up in the middle of a run."""
 
 
-class Race:
+class Runner:
     """The runs of a plan, one after the other, against the clock."""
 
     def __init__(

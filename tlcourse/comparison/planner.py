@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tlcourse.base.device import own_random_numbers, synchronize
+from tlcourse.base.device import fixed_seed, synchronize
 from tlcourse.base.durations import in_words
 from tlcourse.comparison.plan import Plan, PlannedRun
 from tlcourse.errors import CourseError
@@ -71,7 +71,7 @@ def _step_seconds(network: Network, pictures: list[torch.Tensor], batch_size: in
     whole = [pictures[i % len(pictures)] for i in range(batch_size)]
     batch = torch.stack(whole).to(device, memory_format=torch.channels_last)
     labels = torch.zeros(batch_size, dtype=torch.int64, device=device)
-    with own_random_numbers(0, device):
+    with fixed_seed(0, device):
         groups = parameter_groups(network, 1e-6)
         stepper = Stepper(groups, nn.CrossEntropyLoss(), device, n_steps=3)
         network.to(memory_format=torch.channels_last).train()

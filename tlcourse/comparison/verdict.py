@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tlcourse.base.durations import in_words
-from tlcourse.metrics import Paired, p_in_words, paired
+from tlcourse.metrics import Paired, compare_paired, p_in_words
 from tlcourse.patterns.reuse import PATTERNS
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _warnings(comparison: "Comparison", chosen: str, split: str) -> list[str]:
     """What else the reader has to know before they follow the advice."""
     labels, found = comparison.labels, []
     common = np.bincount(comparison.task.train.labels).argmax()
-    against = paired(comparison.right(chosen), labels == common)
+    against = compare_paired(comparison.right(chosen), labels == common)
     if not (against.told_apart and against.difference > 0):
         found.append(
             f"Be careful: on these {split} pictures it is not clearly better than a program that "

@@ -12,7 +12,7 @@ from tlcourse.base.machine import give_memory_back
 from tlcourse.cost.passes import (
     SEED,
     WARM_UP,
-    Bench,
+    TimedPass,
     check_options,
     look_bench,
     own_numbers,
@@ -106,7 +106,7 @@ def _opening_seconds(backbone: Backbone, n: int = 8) -> float:
     return statistics.median(times)
 
 
-def _frozen_seconds(step: Bench, repeats: int) -> tuple[float, float]:
+def _frozen_seconds(step: TimedPass, repeats: int) -> tuple[float, float]:
     """Seconds to get ready for the pass through the frozen part, and for each picture in it."""
     layer, backbone = step.about["freeze_until"], step.backbone
     began = time.perf_counter()

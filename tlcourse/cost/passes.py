@@ -8,7 +8,7 @@ import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.networks.account import Account, forward_account, training_account
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.network import Network
-from tlcourse.networks.rest import Rest, rest_behind
+from tlcourse.networks.tail import Tail, tail_behind
 from tlcourse.training.finetune import freeze, parameter_groups, trainable
 from tlcourse.training.step import Stepper
 
@@ -31,7 +31,7 @@ OPTIONS = ("batch", "size", "layer", "freeze_until", "cached", "n_classes", "dev
 
 
 @dataclass(eq=False)
-class Bench:
+class TimedPass:
     """A pass that can be run again and again.
 
     Attributes:
@@ -95,7 +95,7 @@ class Bench:
         return Cost(**values | changes)
 
 
-def timed(benches: Sequence[Bench], repeats: int) -> list[list[float]]:
+def timed(benches: Sequence[TimedPass], repeats: int) -> list[list[float]]:
     """Run all of them in turn, `repeats` times after a warm-up; the seconds of each bench."""
     if not isinstance(repeats, int) or repeats < 1:
         raise CourseError(f"repeats is {repeats!r}, but must be a whole number from 1 on.")
@@ -108,7 +108,7 @@ def timed(benches: Sequence[Bench], repeats: int) -> list[list[float]]:
     return [list(times) for times in zip(*rounds, strict=True)]
 
 
-def measured(benches: dict[str, Bench], repeats: int) -> dict[str, Cost]:
+def measured(benches: dict[str, TimedPass], repeats: int) -> dict[str, Cost]:
     """Time all of them in turn, then let go of them and of the memory that they took.
 
     Args:
@@ -139,7 +139,7 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
 
 def forward_bench(
     backbone: Backbone, *, batch: int, size: int | None, layer: str, device: str | None
-) -> Bench:
+) -> TimedPass:
     """Prepare a forward pass up to a layer, in evaluation mode, without gradients."""
     view = _placed(backbone, size, device)
     side = view.preprocess.crop_size
@@ -151,7 +151,7 @@ def forward_bench(
     account = forward_account(network, (3, side, side), batch)
     _check_room(account, view.device)
     about = _about("forward pass", view, batch) | {"trainable_parameters": 0, "steps": 0}
-    return Bench(about, network, _noise(view, batch, (3, side, side)), view, account)
+    return TimedPass(about, network, _noise(view, batch, (3, side, side)), view, account)
 
 
 def step_bench(
@@ -164,7 +164,7 @@ def step_bench(
     cached: bool = False,
     n_classes: int = 10,
     device: str | None = None,
-) -> Bench:
+) -> TimedPass:
     """Prepare a training step; see `tlcourse.cost.training_step`."""
     view = _placed(backbone, size, device)
     side = view.preprocess.crop_size
@@ -188,19 +188,19 @@ def step_bench(
     }
     labels = torch.randint(n_classes, (batch,), generator=torch.Generator().manual_seed(SEED))
     inputs = _noise(view, batch, shape)
-    return Bench(about, trained, inputs, view, account, stepper, labels.to(view.device))
+    return TimedPass(about, trained, inputs, view, account, stepper, labels.to(view.device))
 
 
-def look_bench(step: Bench) -> Bench:
+def look_bench(step: TimedPass) -> TimedPass:
     """Prepare the look at validation pictures that follows a training: twice the batch."""
     inputs = torch.cat([step.inputs, step.inputs])
     twice = 2 * step.about["batch"]
-    held = step.network.network[0] if isinstance(step.network, Rest) else step.network
+    held = step.network.network[0] if isinstance(step.network, Tail) else step.network
     held.eval()
     account = forward_account(step.network, tuple(inputs.shape[1:]), twice)
     _check_room(account, step.device)
     about = step.about | {"what": "forward pass", "batch": twice, "steps": 0}
-    return Bench(about, step.network, inputs, step.backbone, account)
+    return TimedPass(about, step.network, inputs, step.backbone, account)
 
 
 class UpTo(nn.Module):
@@ -230,12 +230,10 @@ def _placed(backbone: Backbone, size: int | None, device: str | None) -> Backbon
     where = view.device if device is None else resolve_device(device)
     if where == view.device:
         return view
-    moved = replace(view, model=copy.deepcopy(view.model).to(where), device=where)
-    moved.__dict__["trace"] = view.trace
-    return moved
+    return view.with_model(copy.deepcopy(view.model).to(where))
 
 
-def _behind(network: Network) -> tuple[Rest, tuple[int, ...]]:
+def _behind(network: Network) -> tuple[Tail, tuple[int, ...]]:
     """Return what is trained behind the frozen layer, and the shape of one stored output."""
     layer = network.frozen_until
     if layer is None:
@@ -246,8 +244,8 @@ def _behind(network: Network) -> tuple[Rest, tuple[int, ...]]:
         >= trace[backbone.layer(network.layer).path].position
     ):
         vector = network.head.in_features  # the features themselves are stored
-        return Rest(network, []), (vector,)
-    found = rest_behind(network, layer)
+        return Tail(network, []), (vector,)
+    found = tail_behind(network, layer)
     if found is None:
         raise CourseError(
             f"{backbone.name} cannot be taken apart behind {layer!r}, so nothing can be cached "

@@ -1,4 +1,4 @@
-"""Prediction questions: commit to an answer before a figure shows, then compare with its data."""
+"""Question questions: commit to an answer before a figure shows, then compare with its data."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from tlcourse.base.html import BLUE, GREEN, RED, VIOLET, box
 from tlcourse.course import progress_file
-from tlcourse.course.question import Answer, Prediction
+from tlcourse.course.question import Answer, Question
 from tlcourse.errors import UnknownNameError
 
 _LOOK = {
@@ -116,22 +116,22 @@ def reveal(question: str, answer: Any, *, also: Iterable[Any] = ()) -> Reply:
 
 
 @cache
-def all_predictions() -> dict[str, Prediction]:
+def all_questions() -> dict[str, Question]:
     """Every prediction question of the course by its number, in the order of the notebooks."""
     from tlcourse.course.lessons import modules
 
-    return {p.id: p for module in modules() for p in getattr(module, "PREDICTIONS", ())}
+    return {p.id: p for module in modules() for p in getattr(module, "QUESTIONS", ())}
 
 
-def _find(question: str) -> Prediction:
-    known = all_predictions()
+def _find(question: str) -> Question:
+    known = all_questions()
     try:
         return known[question]
     except (KeyError, TypeError):
         raise UnknownNameError("prediction question", question, known) from None
 
 
-def _unclear(asked: Prediction, answer: Any) -> str:
+def _unclear(asked: Question, answer: Any) -> str:
     near = get_close_matches(str(answer).lower(), [o.lower() for o in asked.options], n=1)
     nearest = next((f' Nearest: "{o}".' for o in asked.options if [o.lower()] == near), "")
     return f"{str(answer)[:40]!r} cannot be compared. Write {asked.expects}.{nearest}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tlcourse.course import progress_file
 from tlcourse.course.check import all_exercises
-from tlcourse.course.guess import all_predictions
+from tlcourse.course.guess import all_questions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,7 @@ def progress() -> Progress:
     """
     known = progress_file.entries()
     names = _notebook_names()
-    numbers = sorted({name.split(".")[0] for name in (*all_exercises(), *all_predictions())})
+    numbers = sorted({name.split(".")[0] for name in (*all_exercises(), *all_questions())})
     solved = {n: e["solved"] for n, e in known.items() if n in all_exercises() and "solved" in e}
     last = max(solved, key=lambda name: solved[name], default=None)
     return Progress(
@@ -115,7 +115,7 @@ def progress() -> Progress:
 
 def _of_notebook(number: str, name: str, known: progress_file.Entries) -> NotebookProgress:
     exercises = [n for n in all_exercises() if n.startswith(f"{number}.")]
-    questions = [n for n in all_predictions() if n.startswith(f"{number}.")]
+    questions = [n for n in all_questions() if n.startswith(f"{number}.")]
     guesses = [known[n] for n in questions if "guess" in known.get(n, {})]
     return NotebookProgress(
         notebook=name,

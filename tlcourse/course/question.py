@@ -13,7 +13,7 @@ _UNIT = re.compile(r"\s*[a-z%]*\s*$", re.IGNORECASE)  # "15 points" means 15
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Question:
     """One question that a learner answers before a figure shows.
 
     Attributes:

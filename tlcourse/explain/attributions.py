@@ -12,7 +12,7 @@ from tlcourse.base.machine import give_memory_back
 from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.layers import are_maps
-from tlcourse.networks.tap import to_batch
+from tlcourse.networks.tap import in_mode, to_batch
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -184,15 +184,12 @@ def _occlusion(model: nn.Module, batch: torch.Tensor, target: int, window: int) 
 @contextmanager
 def _only_the_input_learns(model: nn.Module) -> Iterator[None]:
     """Evaluation mode and frozen parameters, which saves memory; put both back at the end."""
-    modes = [(module, module.training) for module in model.modules()]
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     try:
-        model.eval()
         for parameter in learning:
             parameter.requires_grad_(False)
-        yield
+        with in_mode(model):
+            yield
     finally:
-        for module, training in modes:
-            module.training = training
         for parameter in learning:
             parameter.requires_grad_(True)

@@ -12,7 +12,7 @@ from tlcourse.base.machine import one_thread
 from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.features.features import Features, named_splits
 from tlcourse.features.probe import Probe, Rows
-from tlcourse.metrics import Paired, paired, wilson_interval
+from tlcourse.metrics import Paired, compare_paired, wilson_interval
 from tlcourse.tasks.split import Split
 from tlcourse.tasks.task import Task
 
@@ -78,7 +78,7 @@ class LayerProbes:
     def paired_with_best(self) -> dict[str, Paired]:
         """Layer -> this layer against the best one, picture by picture."""
         best = self.right[self.best]
-        return {layer: paired(right, best) for layer, right in self.right.items()}
+        return {layer: compare_paired(right, best) for layer, right in self.right.items()}
 
     @property
     def shallowest(self) -> str:

@@ -105,7 +105,7 @@ def training_account(
 
     Args:
         network: Gives logits (B, classes) for a batch, its only argument; it stays as it is. It may
-            hold other networks in plain lists, as `tlcourse.networks.rest.Rest` does.
+            hold other networks in plain lists, as `tlcourse.networks.tail.Tail` does.
         shape: Of one input, without the batch axis.
         batch: Number of inputs.
         n_classes: If given, the network must have so many outputs.

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tlcourse.errors import CourseError, UnknownNameError
+from tlcourse.errors import CourseError, UnknownNameError, check_whole
 from tlcourse.networks.layers import Layer
 from tlcourse.networks.preprocess import Preprocess, make_augment
 from tlcourse.networks.trace import ModuleRecord, trace
@@ -61,6 +61,20 @@ class Backbone:
         """What one forward pass of one picture does, by module path."""
         return trace(self.model, (3, self.preprocess.crop_size, self.preprocess.crop_size))
 
+    def with_model(self, model: nn.Module, *, source: str | None = None) -> "Backbone":
+        """Return a backbone with another model that has the same modules in the same order.
+
+        What one forward pass does is not traced again.
+
+        Args:
+            model: The other model; its parameters say which device it is on.
+            source: Where its weights come from; by default as before.
+        """
+        device = next((p.device for p in model.parameters()), self.device)
+        other = replace(self, model=model, device=device, source=source or self.source)
+        other.__dict__["trace"] = self.trace
+        return other
+
     def at_size(self, size: int) -> "Backbone":
         """Return the same network, with the same weights, for pictures of another size.
 
@@ -72,8 +86,7 @@ class Backbone:
         Raises:
             CourseError: The network cannot take pictures of this size.
         """
-        if not isinstance(size, int) or size < 16:
-            raise CourseError(f"size is {size!r}, but must be a whole number of pixels from 16 on.")
+        check_whole("size", size, least=16)
         if size == self.preprocess.crop_size:
             return self
         preprocess = self.preprocess.at_size(size)

@@ -8,7 +8,6 @@ side in memory ("channels last").
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -56,9 +55,7 @@ def fast_batch_size(backbone: Backbone) -> int:
 
 def _copy(backbone: Backbone) -> Backbone:
     model = copy.deepcopy(backbone.model).eval().to(memory_format=torch.channels_last)
-    twin = replace(backbone, model=model)
-    twin.__dict__["trace"] = backbone.trace  # the same modules in the same order
-    return twin
+    return backbone.with_model(model)
 
 
 def _find_pairs(

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from tlcourse.base.device import own_random_numbers
+from tlcourse.base.device import fixed_seed
 from tlcourse.errors import CourseError
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.layers import Layer, pool_positions
@@ -81,7 +81,7 @@ class Network(nn.Module):
             raise CourseError(
                 'A new head takes the place of the logits, so cut before them: layer="embedding".'
             )
-        with own_random_numbers(seed, torch.device("cpu")):
+        with fixed_seed(seed, torch.device("cpu")):
             model = (
                 load_backbone(backbone.name, pretrained=False, device=backbone.device).model
                 if random_weights
@@ -89,8 +89,7 @@ class Network(nn.Module):
             )
             self.body = _without_what_follows(model, backbone, where)
             source = "random weights" if random_weights else backbone.source
-            self.backbone = replace(backbone, model=self.body, source=source)
-            self.backbone.__dict__["trace"] = backbone.trace
+            self.backbone = backbone.with_model(self.body, source=source)
             self.layer, self.pool, self._where = layer, pool, where
             self.frozen_until: str | None = None
             self.frozen_paths: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ was, whatever happens.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -82,9 +82,11 @@ def activations(
         if deepest:
             raise _DeepestReachedError
 
-    with _left_as_found(backbone.model, training) as handles, torch.set_grad_enabled(grad):
+    with ExitStack() as stack:
+        stack.enter_context(in_mode(backbone.model, training))
+        stack.enter_context(torch.set_grad_enabled(grad))
         for layer in wanted.values():
-            handles.append(_listen(backbone.model, layer, keep))
+            stack.enter_context(_listen(backbone.model, layer, keep))
         with suppress(_DeepestReachedError):
             backbone.model(batch)
     missing = [name for name in names if name not in taken]
@@ -151,19 +153,16 @@ def _tappable(backbone: Backbone, name: str) -> Layer:
 
 
 @contextmanager
-def _left_as_found(model: nn.Module, training: bool) -> Iterator[list[Any]]:
-    """Set the mode; at the end put modes and buffers back and remove the hooks in the list."""
-    handles: list[Any] = []
+def in_mode(model: nn.Module, training: bool = False) -> Iterator[None]:
+    """Set the mode of all modules; at the end put each one's own mode and the buffers back."""
     switched = _in_other_mode(model, training)
     # Only training mode moves buffers (the running statistics of BatchNorm).
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()] if training else []
     try:
         for module in switched:
             module.training = training
-        yield handles
+        yield
     finally:
-        for handle in handles:
-            handle.remove()
         for module in switched:
             module.training = not training
         for buffer, before in buffers:

@@ -8,7 +8,7 @@ import numpy as np
 from tlcourse.errors import CourseError
 from tlcourse.explain.excitation import check_maps
 from tlcourse.features.layerwise import LayerProbes
-from tlcourse.metrics import paired
+from tlcourse.metrics import compare_paired
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.layers import are_maps
 from tlcourse.networks.tap import activations, to_batch
@@ -267,7 +267,7 @@ def layer_differences(
         pairs = dict(found.paired_with_best)
         if pixels and name in pixels:
             right = next(iter(pixels[name].right.values()))
-            pairs = {"raw pixels": paired(right, found.right[found.best])} | pairs
+            pairs = {"raw pixels": compare_paired(right, found.right[found.best])} | pairs
         for row, (layer, pair) in enumerate(pairs.items()):
             colour = GREEN if layer == "raw pixels" else BLUE
             axes.plot(pair.interval, [row, row], color=colour, linewidth=2)

@@ -12,7 +12,7 @@ from torch import nn
 from tlcourse.base.machine import memory
 from tlcourse.features.features import extract_features
 from tlcourse.networks.network import Network
-from tlcourse.networks.rest import Rest, rest_behind
+from tlcourse.networks.tail import Tail, tail_behind
 from tlcourse.networks.trace import up_to
 from tlcourse.tasks.task import Task
 
@@ -179,18 +179,18 @@ def _shallowest(network: Network, frozen: Sequence[str | None]) -> str | None:
     )
 
 
-def _rest(network: Network, layer: str, task: Task) -> Rest | None:
+def _rest(network: Network, layer: str, task: Task) -> Tail | None:
     """Return what is trained behind a frozen layer, if its output is worth keeping."""
     trace, backbone = network.backbone.trace, network.backbone
     path, cut = backbone.layer(layer).path, backbone.layer(network.layer).path
     if trace[path].position >= trace[cut].position:
-        return Rest(network, [])
+        return Tail(network, [])
     shape = trace[path].output_shape or ()
     size = 4 * int(np.prod(shape)) * (len(task.train) + len(task.val))
     share = up_to(trace, path)[1] / max(up_to(trace, cut)[1], 1)
     if share < WORTH_KEEPING or size > _LARGEST_KEPT:
         return None
-    found = rest_behind(network, layer)
+    found = tail_behind(network, layer)
     return found[0] if found else None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tlcourse.base.device import own_random_numbers
+from tlcourse.base.device import fixed_seed
 from tlcourse.base.machine import give_memory_back
 from tlcourse.base.messages import say
 from tlcourse.errors import CourseError
@@ -104,7 +104,7 @@ def fit(
         if layer is not None:
             network.backbone.layer(layer)  # a misspelt one is told before the training begins
     started = time.perf_counter()
-    with own_random_numbers(seed, network.backbone.device):
+    with fixed_seed(seed, network.backbone.device):
         frozen = [network.frozen_until, *plan.values()] if 1 not in plan else [*plan.values()]
         data = training_data(
             network,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from tlcourse.base.device import own_random_numbers
+from tlcourse.base.device import fixed_seed
 from tlcourse.base.machine import give_memory_back
 from tlcourse.errors import CourseError
 from tlcourse.networks.network import Network
@@ -75,7 +75,7 @@ def find_learning_rate(
     rates = np.geomspace(lowest, highest, steps)
     losses: list[float] = []
     smooth: list[float] = []
-    with own_random_numbers(seed, network.backbone.device):
+    with fixed_seed(seed, network.backbone.device):
         data = training_data(twin, task, [twin.frozen_until], augment=augment, progress=progress)
         groups = parameter_groups(twin, 1.0, layer_decay=layer_decay)
         stepper = Stepper(groups, nn.CrossEntropyLoss(), network.backbone.device, n_steps=steps)

@@ -1,7 +1,7 @@
 """The questions of each notebook: `nb00.py` belongs to `notebooks/00_*.ipynb`, and so on.
 
-Each module holds `EXERCISES`, a tuple of `course.exercise.Exercise`, and `PREDICTIONS`, a tuple of
-`course.question.Prediction`. Answers to the exercises live here, so this is the folder not
+Each module holds `EXERCISES`, a tuple of `course.exercise.Exercise`, and `QUESTIONS`, a tuple of
+`course.question.Question`. Answers to the exercises live here, so this is the folder not
 to open before you have tried. `tries00.py` and so on hold what these modules call: functions that
 try an answer, and wrong answers to try them with.
 """

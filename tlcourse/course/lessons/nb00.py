@@ -23,7 +23,7 @@ from tlcourse.course.lessons.tries00 import (
     try_on,
     without_return,
 )
-from tlcourse.course.question import Prediction
+from tlcourse.course.question import Question
 
 EXERCISES = (
     Exercise(
@@ -321,15 +321,15 @@ EXERCISES = (
     ),
 )
 
-PREDICTIONS = (
-    Prediction(
+QUESTIONS = (
+    Question(
         id="00.A",
         question="How long would this machine need to train the network from random weights?",
         options=("hours", "days", "weeks", "months", "years"),
         figure="Figure 2",
         look="The number stands beside the uppermost bar.",
     ),
-    Prediction(
+    Question(
         id="00.B",
         question="One picture in the batch: what takes more memory in a training step?",
         options=("the activations", "the other three together"),

@@ -15,7 +15,7 @@ from tlcourse.course.lessons.tries01 import (
     takes_two,
     two,
 )
-from tlcourse.course.question import Prediction
+from tlcourse.course.question import Question
 
 EXERCISES = (
     Exercise(
@@ -400,8 +400,8 @@ EXERCISES = (
     ),
 )
 
-PREDICTIONS = (
-    Prediction(
+QUESTIONS = (
+    Question(
         id="01.A",
         question="How many of the 296 tensors do not fit into the network for 10 classes?",
         unit="tensors",
@@ -409,7 +409,7 @@ PREDICTIONS = (
         figure="Table 1",
         look="Compare the two numbers of each row: where do they differ?",
     ),
-    Prediction(
+    Question(
         id="01.B",
         question="Are neighbours by stage 1 of the drawing's own kind more often than by chance?",
         options=("less often", "as often as by chance", "more often"),
@@ -417,7 +417,7 @@ PREDICTIONS = (
         look="Put the map at stage 1: the bold line below it tells the share by all numbers of the "
         "layer, and the share by chance.",
     ),
-    Prediction(
+    Question(
         id="01.C",
         question="At which layer is the probe on the trained network for the first time clearly better?",
         options=("stem", "stage2", "stage4", "stage6", "embedding", "none of them"),

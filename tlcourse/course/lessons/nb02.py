@@ -26,7 +26,7 @@ from tlcourse.course.lessons.tries02 import (
     sure_of_something_else,
     without_return,
 )
-from tlcourse.course.question import Prediction
+from tlcourse.course.question import Question
 
 EXERCISES = (
     Exercise(
@@ -308,15 +308,15 @@ EXERCISES = (
     ),
 )
 
-PREDICTIONS = (
-    Prediction(
+QUESTIONS = (
+    Question(
         id="02.A",
         question="How sure is the surest answer about four things that the network does not know?",
         options=("below 20 %", "20 % to 50 %", "above 50 %"),
         figure="Figure 2",
         look="Find the longest of all bars.",
     ),
-    Prediction(
+    Question(
         id="02.B",
         question="What share of the photographs of ants and bees is right, without any training?",
         options=("below 60 %", "60 % to 75 %", "75 % to 90 %", "above 90 %"),
@@ -324,7 +324,7 @@ PREDICTIONS = (
         look="Look where the upper bar ends. The black line on it covers the accuracies that fit these "
         "photographs.",
     ),
-    Prediction(
+    Question(
         id="02.C",
         question="How many of the six mistakes at least halve the probability of the right classes?",
         options=("none", "one", "two or three", "four or more"),

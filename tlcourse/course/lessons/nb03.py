@@ -30,17 +30,17 @@ from tlcourse.course.lessons.tries03 import (
     says_nothing,
     seven_classes,
 )
-from tlcourse.course.question import Prediction
+from tlcourse.course.question import Question
 
-PREDICTIONS = (
-    Prediction(
+QUESTIONS = (
+    Question(
         id="03.A",
         question="Which classifier is right on more test drawings?",
         options=("the probe", "the neighbours", "a tie"),
         figure="Table 1",
         look="Compare the two counts in the last line, of drawings that only one of them gets right.",
     ),
-    Prediction(
+    Question(
         id="03.B",
         question="How many labels do raw pixels need to do as well as the embedding with 4 per class?",
         options=("as many", "twice as many", "four times as many", "even more"),
@@ -48,7 +48,7 @@ PREDICTIONS = (
         look="Start at the embedding's point for 4 pictures and go right at the same height. Does the "
         "line of the pixels reach it, and where?",
     ),
-    Prediction(
+    Question(
         id="03.C",
         question="How many times as long as fifty probes do two networks from random weights take?",
         unit="times",

@@ -25,10 +25,10 @@ from tlcourse.course.lessons.tries04 import (
     still_averages,
     without_return,
 )
-from tlcourse.course.question import Prediction
+from tlcourse.course.question import Question
 
-PREDICTIONS = (
-    Prediction(
+QUESTIONS = (
+    Question(
         id="04.A",
         question="What does a body in training mode do to the accuracy?",
         options=(
@@ -40,7 +40,7 @@ PREDICTIONS = (
         figure="Figure 2",
         look="Compare the two lines: if they overlap, three trainings do not tell the two apart.",
     ),
-    Prediction(
+    Question(
         id="04.B",
         question="At which cut is the network right on most test drawings?",
         options=("stage3", "stage5", "stage7", "embedding"),
@@ -48,7 +48,7 @@ PREDICTIONS = (
         look="Each line of counts below the figure compares the best cut with another one, picture by "
         "picture.",
     ),
-    Prediction(
+    Question(
         id="04.C",
         question="How many times as long does an epoch take with augmentation?",
         unit="times",

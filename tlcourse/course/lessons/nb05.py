@@ -24,17 +24,17 @@ from tlcourse.course.lessons.tries05 import (
     swapped,
     wrong_rates,
 )
-from tlcourse.course.question import Prediction
+from tlcourse.course.question import Question
 
-PREDICTIONS = (
-    Prediction(
+QUESTIONS = (
+    Question(
         id="05.A",
         question="Does fine-tuning get more of the test digits right than the frozen body?",
         options=("more", "fewer", "cannot be told apart"),
         figure="Figure 5",
         look="Compare the two counts above the figure, of digits that only one of the two gets right.",
     ),
-    Prediction(
+    Question(
         id="05.B",
         question="How good is the network that is trained with a rate thirty times as high?",
         options=("about as good", "worse, but better than guessing", "no better than guessing"),
@@ -42,7 +42,7 @@ PREDICTIONS = (
         look="Look at the best number of the column `val_accuracy`; one digit in ten is guessing. "
         "The counts above this answer compare it with section 2, picture by picture.",
     ),
-    Prediction(
+    Question(
         id="05.C",
         question="How long is the change of the weights, in the stage that moves most?",
         options=("as long", "a tenth", "a hundredth", "a thousandth"),

@@ -24,7 +24,7 @@ from tlcourse.course.lessons.tries06 import (
     unpaired,
     whole,
 )
-from tlcourse.course.question import Prediction
+from tlcourse.course.question import Question
 
 EXERCISES = (
     Exercise(
@@ -384,8 +384,8 @@ EXERCISES = (
     ),
 )
 
-PREDICTIONS = (
-    Prediction(
+QUESTIONS = (
+    Question(
         id="06.A",
         question="At which layer does a probe tell ants from bees best?",
         options=LAYERS,
@@ -393,21 +393,21 @@ PREDICTIONS = (
         look="In the first panel the star marks the best layer, the ring the shallowest one that "
         "cannot be told apart from it.",
     ),
-    Prediction(
+    Question(
         id="06.B",
         question="At which layer does a probe tell the kinds of drawings apart best?",
         options=LAYERS,
         figure="Figure 1",
         look="The middle panel shows it: look for the star and the ring there.",
     ),
-    Prediction(
+    Question(
         id="06.C",
         question="At which layer does a probe tell handwritten digits apart best?",
         options=LAYERS,
         figure="Figure 1",
         look="See the right panel, and what the blue line does after its star.",
     ),
-    Prediction(
+    Question(
         id="06.D",
         question="On digits, how good are random weights at the embedding, compared with trained "
         "ones?",
@@ -415,7 +415,7 @@ PREDICTIONS = (
         figure="Figure 1",
         look="Compare blue and orange at the right end of the right panel.",
     ),
-    Prediction(
+    Question(
         id="06.E",
         question="On digits, how good are raw pixels, compared with the network's best layer?",
         options=COMPARED,

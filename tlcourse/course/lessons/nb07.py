@@ -15,7 +15,7 @@ from tlcourse.course.lessons.tries07 import (
     same_as,
     says_nothing,
 )
-from tlcourse.course.question import Prediction
+from tlcourse.course.question import Question
 
 EXERCISES = (
     Exercise(
@@ -383,8 +383,8 @@ EXERCISES = (
     ),
 )
 
-PREDICTIONS = (
-    Prediction(
+QUESTIONS = (
+    Question(
         id="07.A",
         question="How many times as many seconds does a step take if everything moves?",
         unit="times",
@@ -392,7 +392,7 @@ PREDICTIONS = (
         figure="Table 1",
         look="The ratios of the single turns say how sure this is.",
     ),
-    Prediction(
+    Question(
         id="07.B",
         question="How many times as many bytes does it take at its peak?",
         unit="times",
@@ -400,14 +400,14 @@ PREDICTIONS = (
         figure="Figure 1",
         look="Compare the whole length of the first bar with that of the third one.",
     ),
-    Prediction(
+    Question(
         id="07.C",
         question="If only the head moves, what takes the most memory?",
         options=("parameters", "optimiser state", "activations", "working memory"),
         figure="Figure 1",
         look="Look for the longest part of the third bar.",
     ),
-    Prediction(
+    Question(
         id="07.D",
         question="Which of the two makes more operations: twice the layers, or twice the channels?",
         options=("twice the layers", "both the same", "twice the channels"),

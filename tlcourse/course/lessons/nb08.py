@@ -30,7 +30,7 @@ from tlcourse.course.lessons.tries08 import (
     whole,
     wrong,
 )
-from tlcourse.course.question import Prediction
+from tlcourse.course.question import Question
 
 EXERCISES = (
     Exercise(
@@ -353,15 +353,15 @@ EXERCISES = (
     ),
 )
 
-PREDICTIONS = (
-    Prediction(
+QUESTIONS = (
+    Question(
         id="08.A",
         question="Which pattern will the rule take for these drawings?",
         options=PATTERNS,
         figure="Figure 1",
         look="The ring marks it. Section 3 shows why.",
     ),
-    Prediction(
+    Question(
         id="08.B",
         question="From the quickest to the slowest way of reuse: where does more time bring more "
         "accuracy?",

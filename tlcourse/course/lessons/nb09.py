@@ -24,7 +24,7 @@ from tlcourse.course.lessons.tries09 import (
     switches,
     tried,
 )
-from tlcourse.course.question import Prediction
+from tlcourse.course.question import Question
 
 EXERCISES = (
     case(
@@ -385,8 +385,8 @@ EXERCISES = (
 )
 
 
-PREDICTIONS = (
-    Prediction(
+QUESTIONS = (
+    Question(
         id="09.A",
         question="How many of the nine programs end no better than a network that always gives "
         "the most frequent answer?",
@@ -394,7 +394,7 @@ PREDICTIONS = (
         figure="Figure 7",
         look="Compare each square with the small line that marks the most frequent answer.",
     ),
-    Prediction(
+    Question(
         id="09.B",
         question="With half of the test pictures in one batch, is training mode as good as "
         "evaluation mode?",
@@ -402,7 +402,7 @@ PREDICTIONS = (
         figure="Figure 3",
         look="Compare the last point of the line with the dashed line.",
     ),
-    Prediction(
+    Question(
         id="09.C",
         question="By how many points is the test accuracy too high if half of the test pictures "
         "also stand in training?",

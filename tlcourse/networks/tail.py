@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from tlcourse.networks.network import Network
+from tlcourse.networks.tap import in_mode
 
 # What networks do between their modules, tried in this order.
 _BRIDGES: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (
@@ -37,7 +38,7 @@ class _Call:
     end: int = -1
 
 
-class Rest(nn.Module):
+class Tail(nn.Module):
     """The modules of a network behind a layer, one after the other, with its head.
 
     The modules are the network's own, so training this trains the network.
@@ -56,7 +57,7 @@ class Rest(nn.Module):
         return network.head(network.pooled(value))
 
 
-def rest_behind(network: Network, layer: str) -> tuple[Rest, torch.Tensor] | None:
+def tail_behind(network: Network, layer: str) -> tuple[Tail, torch.Tensor] | None:
     """Return what follows a layer, and the layer's value for a test picture; None if impossible.
 
     The answer is proved: on two pictures of noise it gives the network's own logits.
@@ -64,23 +65,17 @@ def rest_behind(network: Network, layer: str) -> tuple[Rest, torch.Tensor] | Non
     size = network.backbone.preprocess.crop_size
     noise = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     noise = noise.to(network.backbone.device)
-    modes = [(module, module.training) for module in network.modules()]
-    try:
-        network.eval()
-        with torch.no_grad():
-            calls, at_cut = _record(network, noise)
-            expected = network.head(network.pooled(at_cut))
-            found = _steps(network, calls, layer, at_cut)
-            if found is None:
-                return None
-            steps, start = found
-            rest = Rest(network, steps)
-            if not torch.allclose(rest(start), expected, rtol=1e-4, atol=1e-5):
-                return None
-        return rest, start[:1]
-    finally:
-        for module, training in modes:
-            module.training = training
+    with in_mode(network), torch.no_grad():
+        calls, at_cut = _record(network, noise)
+        expected = network.head(network.pooled(at_cut))
+        found = _steps(network, calls, layer, at_cut)
+        if found is None:
+            return None
+        steps, start = found
+        rest = Tail(network, steps)
+        if not torch.allclose(rest(start), expected, rtol=1e-4, atol=1e-5):
+            return None
+    return rest, start[:1]
 
 
 def _record(network: Network, batch: torch.Tensor) -> tuple[list[_Call], torch.Tensor]:
