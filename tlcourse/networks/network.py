@@ -16,7 +16,7 @@ from tlcourse.errors import CourseError
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.layers import Layer, pool_positions
 from tlcourse.networks.load import load_backbone
-from tlcourse.networks.trace import modules_up_to, tensors_in
+from tlcourse.networks.trace import is_inside, modules_up_to, tensors_in
 
 HeadPool = Literal["mean", "max"]
 
@@ -201,9 +201,8 @@ def _without_what_follows(model: nn.Module, backbone: Backbone, where: Layer) ->
     reached = set(modules_up_to(records, where.path, inclusive=where.side == "output"))
     removed: list[str] = []
     for path, record in records.items():  # a module stands before its parts
-        holds_the_cut = not path or where.path.startswith(path + ".")
-        gone = any(path.startswith(other + ".") for other in removed)
-        if record.calls and path not in reached and not holds_the_cut and not gone:
+        gone = any(is_inside(path, other) for other in removed)
+        if record.calls and path not in reached and not is_inside(where.path, path) and not gone:
             parent, _, name = path.rpartition(".")
             setattr(model.get_submodule(parent), name, nn.Identity())
             removed.append(path)

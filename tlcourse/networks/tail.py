@@ -13,6 +13,7 @@ from torch import nn
 
 from tlcourse.networks.network import Network
 from tlcourse.networks.tap import in_mode
+from tlcourse.networks.trace import is_inside
 
 # What networks do between their modules, tried in this order.
 _BRIDGES: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (
@@ -122,9 +123,9 @@ def _steps(
     now = first[0].end
     steps: list[Any] = []
     for call in calls:
-        holds_the_cut = not call.path or cut.path.startswith(call.path + ".")
-        if call.begin < now or holds_the_cut or call.given is None or call.taken is None:
-            continue  # inside a module that was taken as a whole, or around the cut
+        around_the_cut = is_inside(cut.path, call.path)
+        if call.begin < now or around_the_cut or call.given is None or call.taken is None:
+            continue  # a part of a module that was taken as a whole, or around the cut
         bridge = _bridge(value, call.taken)
         if bridge is None:
             return None

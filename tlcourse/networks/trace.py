@@ -1,7 +1,7 @@
-"""What happens in one forward pass, module by module, without computing any number.
+"""What happens in one forward pass, module by module, without computing any value.
 
 The network is copied to PyTorch's "meta" device, where tensors have shapes but no data. So the
-trace takes no memory to speak of, and cannot change the network it describes.
+trace takes almost no memory, and cannot change the network it describes.
 """
 
 import copy
@@ -47,7 +47,7 @@ def trace(model: nn.Module, picture_shape: tuple[int, ...]) -> dict[str, ModuleR
         model: Any network that takes a batch of pictures; its own modes are used.
         picture_shape: Shape of one picture, such as (3, 224, 224).
     """
-    twin = _meta_copy(model)
+    twin = meta_copy(model)
     calls: dict[str, int] = {}
     order: list[str] = []
     shapes: dict[str, tuple[Any, Any]] = {}
@@ -88,19 +88,25 @@ def trace(model: nn.Module, picture_shape: tuple[int, ...]) -> dict[str, ModuleR
     }
 
 
+def is_inside(path: str, module: str) -> bool:
+    """Tell whether a module is a part, at any depth, of another; all are parts of the network ""."""
+    return path != module and (not module or path.startswith(f"{module}."))
+
+
 def modules_up_to(
     records: dict[str, ModuleRecord], path: str, *, inclusive: bool = True
 ) -> list[str]:
     """Return the modules that have given their output when a module has given its own."""
-    found = []
+    names = []
     for name in records:
         caller = name  # a module that is never called belongs to the one that uses its parameters
         while caller and records[caller].position < 0:
             caller = caller.rpartition(".")[0]
-        inside = not path or caller == path or caller.startswith(path + ".")
-        if records[caller].position <= records[path].position and (inclusive or not inside):
-            found.append(name)
-    return found
+        behind = records[caller].position > records[path].position
+        left_out = not inclusive and (caller == path or is_inside(caller, path))
+        if not behind and not left_out:
+            names.append(name)
+    return names
 
 
 def up_to(
@@ -110,14 +116,10 @@ def up_to(
     n_parameters = operations = 0
     for name in modules_up_to(records, path, inclusive=inclusive):
         record = records[name]
-        parts = [r for child, r in records.items() if _is_child(child, name)]
+        parts = [r for child, r in records.items() if child and child.rpartition(".")[0] == name]
         n_parameters += record.n_parameters - sum(r.n_parameters for r in parts)
         operations += record.operations - sum(r.operations for r in parts)
     return n_parameters, operations
-
-
-def _is_child(child: str, parent: str) -> bool:
-    return bool(child) and child.rpartition(".")[0] == parent
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:
@@ -125,8 +127,8 @@ def _shape(value: Any) -> tuple[int, ...] | None:
     return tuple(tensors[0].shape[1:]) if len(tensors) == 1 else None
 
 
-def _meta_copy(model: nn.Module) -> nn.Module:
-    """Copy a network to the meta device without copying its numbers, and without its hooks."""
+def meta_copy(model: nn.Module) -> nn.Module:
+    """Copy a network to the meta device, without its values and without its hooks."""
     memo: dict[int, Any] = {}
     for p in model.parameters():
         memo[id(p)] = nn.Parameter(torch.empty_like(p, device="meta"), requires_grad=True)
