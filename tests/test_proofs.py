@@ -166,7 +166,7 @@ def test_a_head_that_fits_passes_with_the_number_of_what_may_learn(network, task
     network.train()
     found = traces(network), state(network)
     proof = proofs.head_fits(network, task, 256 * 3 + 3)
-    assert proof.text == "3 outputs, one for each class; 771 numbers may learn."
+    assert proof.text == "3 outputs, one for each class; 771 parameters may learn."
     assert traces(network) == found[0]
     assert not moved(found[1], network)
 
@@ -192,7 +192,7 @@ def test_a_wrong_head_is_found(network, task):
 
 def test_another_number_that_may_learn_than_expected_is_found(network, task):
     everything = sum(p.numel() for p in network.parameters())
-    said = f"{everything:,} numbers may be learned, you expected 771. Look at `requires_grad`"
+    said = f"{everything:,} parameters may learn, you expected 771. Check `requires_grad`"
     with pytest.raises(ProofError, match=said):
         proofs.head_fits(network, task, 771)
     assert proofs.head_fits(network, task, everything)

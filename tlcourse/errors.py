@@ -66,7 +66,7 @@ def check_share(name: str, value: Any) -> float:
     Raises:
         CourseError: It is no number, or out of range.
     """
-    if isinstance(value, Real) and not isinstance(value, bool) and 0 <= value < 1:
+    if isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) < 1:
         return float(value)
     raise CourseError(f"{name} is {value!r}, but must be a number from 0 to below 1.")
 

@@ -53,7 +53,7 @@ def tradeoffs(
         axes.grid(axis="y", alpha=0.3)
     left.set(xlabel="seconds to the finished network", ylabel=f"accuracy ({comparison.split})")
     right.set(xlabel="memory of its largest step, MiB")
-    add_legend(figure, "outside lower center", ncols=3)
+    add_legend(figure, loc="outside lower center", ncols=3)
     texts = (
         f"{name} {with_interval(row.accuracy, (row.low, row.high), '{:.2f}'.format)} in "
         f"{in_words(row.seconds)} with {row.MiB:.0f} MiB"

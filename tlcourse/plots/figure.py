@@ -217,14 +217,15 @@ def horizontal_bars(axes: "Axes", labels: Sequence[str], values: Sequence[float]
     return drawn
 
 
-def add_legend(figure: Figure, loc: str = "outside right upper", **options: Any) -> None:
+def add_legend(figure: Figure, **options: Any) -> None:
     """Explain each name once, whichever of the panels it stands in."""
     handles = {
         name: handle
         for axes in figure.axes
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    figure.legend(handles.values(), handles.keys(), loc=loc, frameon=False, **options)
+    options.setdefault("loc", "outside right upper")
+    figure.legend(handles.values(), handles.keys(), frameon=False, **options)
 
 
 def plain_numbers(axis: "Axis") -> None:

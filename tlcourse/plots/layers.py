@@ -1,7 +1,7 @@
 """Figures of a network's layers: first filters, maps of one picture, what a probe reads in each."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -208,7 +208,7 @@ def layer_probes(
         axes.grid(axis="y", alpha=0.3)
     panels[0].set_ylabel("accuracy")
     figure.supxlabel("layer, from input to output", size=11)
-    add_legend(figure, "outside upper center", ncols=3)
+    add_legend(figure, loc="outside upper center", ncols=3)
     figure.alt = alt or f"Accuracy of linear probes by layer. {'. '.join(texts)}."
     return figure
 
@@ -270,19 +270,17 @@ def _check_probes(probes: Mapping[str, LayerProbes]) -> None:
 def _curve(axes: "Axes", task: LayerProbes) -> str:
     """Draw accuracies with their intervals and the two marked layers; return them in words."""
     layers, best, first = task.layers, task.best, task.shallowest
-    accuracy = task.accuracy
-    y = list(accuracy.values())
+    y = list(task.accuracy.values())
     low, high = zip(*task.intervals.values(), strict=True)
     axes.fill_between(range(len(y)), low, high, color=BLUE, alpha=0.18, linewidth=0)
     axes.plot(y, color=BLUE, marker="o", markersize=4, label="trained weights")
-    star = {"marker": "*", "markersize": 13, "label": "best layer"}
-    ring = {"marker": "o", "markersize": 17, "markerfacecolor": "none", "markeredgewidth": 1.8,
-            "label": "shallowest not told apart from it"}  # fmt: skip
-    for layer, mark in ((best, star), (first, ring)):
-        place = layers.index(layer)
-        axes.plot(place, accuracy[layer], color=VERMILION, linestyle="none", **mark)
+    mark: dict[str, Any] = {"color": VERMILION, "linestyle": "none"}
+    ring = mark | {"markerfacecolor": "none", "markeredgewidth": 1.8, "markersize": 17}
+    here, there = layers.index(best), layers.index(first)
+    axes.plot(here, y[here], "*", label="best layer", markersize=13, **mark)
+    axes.plot(there, y[there], "o", label="shallowest not told apart from it", **ring)
     return (
-        f"{y[0]:.2f} at {layers[0]}, {y[-1]:.2f} at {layers[-1]}, best {accuracy[best]:.2f} at "
+        f"{y[0]:.2f} at {layers[0]}, {y[-1]:.2f} at {layers[-1]}, best {y[here]:.2f} at "
         f"{best}, shallowest not told apart from it {first}"
     )
 

@@ -43,7 +43,7 @@ def history(
     Raises:
         CourseError: There is no finished epoch.
     """
-    named = trained if isinstance(trained, Mapping) else {"": trained}
+    named: Mapping[str, Any] = trained if isinstance(trained, Mapping) else {"": trained}
     runs = {name: list(getattr(run, "epochs", run)) for name, run in named.items()}
     if not any(runs.values()):
         raise CourseError("There is no finished epoch to show.")
