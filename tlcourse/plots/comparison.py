@@ -10,7 +10,6 @@ from tlcourse.plots.figure import (
     new_figure,
     plain_numbers,
     style,
-    with_interval,
 )
 
 if TYPE_CHECKING:
@@ -55,8 +54,8 @@ def tradeoffs(
     right.set(xlabel="memory of its largest step, MiB")
     add_legend(figure, loc="outside lower center", ncols=3)
     texts = (
-        f"{name} {with_interval(row.accuracy, (row.low, row.high), '{:.2f}'.format)} in "
-        f"{in_words(row.seconds)} with {row.MiB:.0f} MiB"
+        f"{name} {row.accuracy:.2f} ({row.low:.2f} to {row.high:.2f}) in {in_words(row.seconds)} "
+        f"with {row.MiB:.0f} MiB"
         for name, row in table.iterrows()
     )
     figure.alt = alt or (

@@ -14,7 +14,6 @@ from tlcourse.plots.figure import (
     Figure,
     draw_picture,
     drawing,
-    name_row,
     new_figure,
     pixels,
     write_beside,
@@ -126,27 +125,22 @@ def nearest_neighbours(
     figure = new_figure(height, title=title)
     widths = [1.0, *[0.15, *[1.0] * n] * len(found)]
     grid = figure.add_gridspec(len(queries), columns, width_ratios=widths)
-
-    def draw(row: int, column: int, index: int, query: int) -> None:
-        axes = figure.add_subplot(grid[row, column])
-        draw_picture(axes, pixels(only_picture(pictures[int(index)]), 120))
-        if labels is not None:
+    places = [0, *(i for i in range(2, columns) if (i - 1) % (n + 1))]
+    for row, query in enumerate(queries):
+        neighbours = np.concatenate([indices[row] for indices in found.values()])
+        for column, index in zip(places, (query, *neighbours.tolist()), strict=True):
+            axes = figure.add_subplot(grid[row, column])
+            draw_picture(axes, pixels(only_picture(pictures[index]), 120))
+            if labels is None:
+                continue
             same = index != query and labels[index] == labels[query]
             name = str(labels[index]) if classes is None else classes[int(labels[index])]
             axes.set_xlabel(name, size=9, labelpad=3, weight="bold" if same else "normal")
-            if same:
-                for spine in axes.spines.values():
-                    spine.set(visible=True, color=BLUE, linewidth=2.5)
-        if row == 0 and column == 0:
-            axes.set_title("picture", weight="bold")
-
-    for row, query in enumerate(queries):
-        draw(row, 0, query, query)
-        for block, (name, indices) in enumerate(found.items()):
-            for rank, index in enumerate(indices[row]):
-                draw(row, 2 + block * (n + 1) + rank, index, query)
-                if row == 0 and rank == 0:
-                    figure.axes[-1].set_title(f"nearest by {name}", loc="left", weight="bold")
+            axes.spines[:].set(visible=same, color=BLUE, linewidth=2.5)
+    figure.axes[0].set_title("picture", weight="bold")
+    for block, name in enumerate(found):
+        axes = figure.axes[1 + block * n]
+        axes.set_title(f"nearest by {name}", loc="left", weight="bold")
     figure.alt = alt or _neighbours_text(found, queries, labels, n)
     return figure
 
@@ -182,7 +176,7 @@ def examples(
             draw_picture(axes, pixels(pictures[index][0], 96), frame=True)
         for axes in row[len(places) :]:
             axes.set_axis_off()
-        name_row(row[0], name.replace(" and ", "\nand "))
+        row[0].set_ylabel(name.replace(" and ", "\nand "), rotation=0, ha="right", va="center")
     figure.alt = alt or (
         f"Up to {n} pictures of each class of {task.title.lower()}: {', '.join(task.classes)}."
     )
@@ -192,16 +186,18 @@ def examples(
 def _neighbours_text(
     found: Mapping[str, np.ndarray], queries: Sequence[int], labels: Any, n: int
 ) -> str:
-    text = f"{len(queries)} pictures, each beside its {n} nearest neighbours by the features of "
-    if labels is None:
-        return text + " and of ".join(found) + "."
-    labels = np.asarray(labels)
-    shares = [
-        f"{name} ({(labels[indices] == labels[list(queries)][:, None]).sum()} of {indices.size} "
-        "of the same class)"
-        for name, indices in found.items()
-    ]
-    return text + " and of ".join(shares) + "."
+    names = list(found)
+    if labels is not None:
+        labels = np.asarray(labels)
+        own = labels[list(queries)][:, None]
+        names = [
+            f"{name} ({(labels[indices] == own).sum()} of {indices.size} of the same class)"
+            for name, indices in found.items()
+        ]
+    return (
+        f"{len(queries)} pictures, each beside its {n} nearest neighbours by the features of "
+        f"{' and of '.join(names)}."
+    )
 
 
 def _outline(axes: Any, box: tuple[slice, slice]) -> None:

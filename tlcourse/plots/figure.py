@@ -177,8 +177,7 @@ def draw_picture(
     """Draw an array without ticks, with a thin grey frame or none."""
     axes.imshow(picture, **options)
     axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set(visible=frame, color="0.75", linewidth=0.8)
+    axes.spines[:].set(visible=frame, color="0.75", linewidth=0.8)
     if title:
         axes.set_title(title)
 
@@ -194,11 +193,6 @@ def lay_over(axes: "Axes", values: np.ndarray, size: tuple[int, ...], *, faintes
         alpha=faintest + 0.7 * np.abs(scaled),
         extent=(-0.5, size[1] - 0.5, size[0] - 0.5, -0.5),
     )
-
-
-def name_row(axes: "Axes", name: str) -> None:
-    """Write a name to the left of the first picture of a row."""
-    axes.set_ylabel(name, rotation=0, ha="right", va="center")
 
 
 def write_beside(axes: "Axes", text: str, **options: Any) -> None:
@@ -245,17 +239,9 @@ def check_curves(caller: str, x: Sequence[Any], series: Mapping[str, Sequence[fl
         )
 
 
-def with_interval(
-    value: float,
-    interval: Interval | None,
-    write: Callable[[float], str],
-    write_end: Callable[[float], str] | None = None,
-) -> str:
-    """Say a number, and the interval around it if there is one, such as "0.7 (0.6 to 0.8)"."""
-    if interval is None:
-        return write(value)
-    low, high = map(write_end or write, interval)
-    return f"{write(value)} ({low} to {high})"
+def range_in_words(interval: Interval | None, write: Callable[[float], str]) -> str:
+    """Say an interval behind its number, such as " (0.6 to 0.8)"; nothing if there is none."""
+    return "" if interval is None else " ({} to {})".format(*map(write, interval))
 
 
 def place(values: np.ndarray) -> str:

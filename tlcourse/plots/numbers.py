@@ -17,8 +17,8 @@ from tlcourse.plots.figure import (
     drawing,
     horizontal_bars,
     new_figure,
+    range_in_words,
     style,
-    with_interval,
 )
 
 _FEW = 10  # points of a curve that an alternative text tells one by one
@@ -75,7 +75,10 @@ def bars(
         axes.axvline(reference[1], color="black", linestyle="--", linewidth=1.2)
         above = beside | {"xytext": (4, 0), "va": "bottom", "size": 9.5}
         axes.annotate(reference[0], (reference[1], 1), xycoords=("data", "axes fraction"), **above)
-    listed = ", ".join(f"{n} {with_interval(v, spans[n], write)}" for n, v in numbers.items())
+    listed = ", ".join(
+        f"{name} {write(number)}{range_in_words(spans[name], write)}"
+        for name, number in numbers.items()
+    )
     line = f"; a line marks {reference[0]} at {write(reference[1])}" if reference else ""
     figure.alt = alt or f"Bars{f' of {xlabel}' if xlabel else ''}: {listed}{line}."
     return figure
@@ -143,15 +146,10 @@ def lines(
 def _curve_in_words(x: Sequence[Any], y: Sequence[float], band: Sequence[Interval] | None) -> str:
     """Say all numbers of a curve, with its band, if they are few, else its ends and its top."""
     if len(x) <= _FEW:
-        return ", ".join(
-            with_interval(
-                value,
-                None if band is None else band[i],
-                lambda v: "no value" if np.isnan(v) else f"{v:.3g}",
-                "{:.2g}".format,
-            )
-            for i, value in enumerate(y)
-        )
+        values = ["no value" if np.isnan(value) else f"{value:.3g}" for value in y]
+        around = [None] * len(y) if band is None else band
+        pairs = zip(values, around, strict=True)
+        return ", ".join(value + range_in_words(ends, "{:.2g}".format) for value, ends in pairs)
     best = int(np.nanargmax(y))
     return f"from {y[0]:.3g} to {y[-1]:.3g}, largest {y[best]:.3g} at {x[best]}"
 

@@ -19,7 +19,6 @@ from tlcourse.plots.figure import (
     drawing,
     horizontal_bars,
     lay_over,
-    name_row,
     new_figure,
     pixels,
     place,
@@ -180,7 +179,7 @@ def explanations(
             lay_over(axes, values, values.shape, faintest=0.15)
             places[name].append(f"{first.classes[label]} {place(values)}")
     for axes, name in zip(grid[:, 0], ("picture", *networks), strict=True):
-        name_row(axes, name)
+        axes.set_ylabel(name, rotation=0, ha="right", va="center")
     texts = [f"{name}: {', '.join(words)}" for name, words in places.items()]
     figure.alt = alt or (
         f"{n} pictures, and where {_in_words(method)} finds what speaks for their class. "
