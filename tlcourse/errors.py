@@ -10,7 +10,7 @@ from typing import Any
 
 
 class CourseError(ValueError):
-    """Something the caller can put right; the message says what and how."""
+    """Something that the caller can put right; the message says what and how."""
 
 
 class UnknownNameError(CourseError):
@@ -29,7 +29,7 @@ class WeightsError(CourseError):
 
 
 class DownloadError(CourseError):
-    """A download did not happen, was cut, or brought something else than expected."""
+    """A download failed, was cut short, or brought something else than expected."""
 
 
 class PictureError(CourseError):

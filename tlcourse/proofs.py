@@ -58,7 +58,7 @@ def unchanged(before: State, network: nn.Module | Backbone) -> Proof:
         network: The network now.
 
     Raises:
-        ProofError: Something moved; the first names are listed.
+        ProofError: Something changed; the first names are listed.
     """
     return _same(before, snapshot(network), list(before), "the network")
 
@@ -71,7 +71,7 @@ def frozen_part_unchanged(before: State, network: Network) -> Proof:
         network: The network after it; `network.frozen_until` says what is frozen.
 
     Raises:
-        ProofError: Nothing is frozen, or something of the frozen part moved.
+        ProofError: Nothing is frozen, or something of the frozen part changed or may learn.
     """
     if network.frozen_until is None:
         raise ProofError("Nothing is frozen. tl.finetune.freeze(network, layer) freezes up to it.")

@@ -82,13 +82,6 @@ def excitations(
         CourseError: There is no picture, a layer gives no maps, or the batch is no whole number
             above 0.
 
-    Example:
-        >>> import tlcourse as tl
-        >>> backbone, task = tl.load_backbone(), tl.load_task("hymenoptera")  # doctest: +SKIP
-        >>> found = tl.excitations(backbone, task.val, "stage3")["stage3"]  # doctest: +SKIP
-        >>> found.top(7, n=3)  # doctest: +SKIP
-        array([41, 12, 88])
-
     Reference: the effective receptive field, Luo et al. (2016), arXiv:1701.04128.
     """
     check_whole("batch", batch)

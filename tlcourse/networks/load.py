@@ -41,7 +41,7 @@ def load_backbone(
     Args:
         name: "efficientnet_lite0" (no download), a classifier of `torchvision.models` such as
             "resnet18", or "timm/NAME" for a timm model.
-        pretrained: Whether with trained weights or with random ones (see `seed_everything`).
+        pretrained: Load trained weights; False gives random ones (see `seed_everything`).
         device: Where to put it; see `resolve_device`.
 
     Raises:

@@ -121,7 +121,7 @@ class Network(nn.Module):
         def stop_after(_: nn.Module, inputs: Any, output: Any) -> None:
             raise _ReachedError(tensors_in(output)[0])
 
-        # The hook is set for one pass only, as the last one: whoever listens too comes first.
+        # The hook is set for one pass only, as the last one: all other hooks come first.
         if self._where.side == "input":
             handle = module.register_forward_pre_hook(stop_before)
         else:
@@ -135,7 +135,7 @@ class Network(nn.Module):
         raise CourseError(f"The forward pass never came to layer {self.layer!r}; name another one.")
 
     def train(self, mode: bool = True) -> "Network":
-        """Switch the mode of all that is not frozen."""
+        """Switch the mode of everything that is not frozen."""
         super().train(mode)
         if mode:
             for path in self.frozen_paths:
@@ -147,9 +147,9 @@ class Network(nn.Module):
         return self
 
     def as_backbone(self, classes: tuple[str, ...]) -> Backbone:
-        """Look at the network as a backbone: tap it, explain it, let it predict.
+        """Return the network as a backbone, to tap it, to explain it, and to let it predict.
 
-        Its layers have the names of the backbone's, "logits" are the head's outputs.
+        Its layers have the same names as the backbone's; "logits" are the head's outputs.
         """
         kept = self.backbone.trace
         end = kept[self._where.path].position
@@ -181,20 +181,20 @@ class Network(nn.Module):
     def _check_head(self, width: int) -> None:
         try:
             with torch.no_grad():
-                found = self.head(torch.zeros(2, width, device=self.backbone.device)).shape
+                shape = self.head(torch.zeros(2, width, device=self.backbone.device)).shape
         except RuntimeError as error:
             raise CourseError(
                 f"The head does not take the {width} numbers of layer {self.layer!r} ({error})."
             ) from error
-        if tuple(found) != (2, self.n_classes):
+        if tuple(shape) != (2, self.n_classes):
             raise CourseError(
-                f"The head gives {tuple(found)[1:]} numbers per picture, but the task has "
+                f"The head gives {tuple(shape)[1:]} numbers per picture, but the task has "
                 f"{self.n_classes} classes. End it with nn.Linear(..., {self.n_classes})."
             )
 
 
 def _without_what_follows(model: nn.Module, backbone: Backbone, where: Layer) -> nn.Module:
-    """Put empty modules in the place of those behind the cut, which no pass comes to."""
+    """Replace the modules behind the cut, which no forward pass comes to, by empty ones."""
     records = backbone.trace
     if where.path not in records:
         return model

@@ -163,9 +163,7 @@ def in_mode(model: nn.Module, training: bool = False) -> Iterator[None]:
         for module in switched:
             module.training = not training
         for buffer, before in buffers:
-            buffer.data.copy_(
-                before
-            )  # `.data`: autograd must not see it, a backward pass may follow
+            buffer.data.copy_(before)  # `.data` hides this from a backward pass that may follow
 
 
 def _listen(model: nn.Module, layer: Layer, keep: Callable[[Layer, Any], None]) -> RemovableHandle:

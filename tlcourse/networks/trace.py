@@ -129,20 +129,15 @@ def _shape(value: Any) -> tuple[int, ...] | None:
 
 def meta_copy(model: nn.Module) -> nn.Module:
     """Copy a network to the meta device, without its values and without its hooks."""
-    memo: dict[int, Any] = {}
+    memo: dict[int, Any] = {id(b): torch.empty_like(b, device="meta") for b in model.buffers()}
     for p in model.parameters():
         memo[id(p)] = nn.Parameter(torch.empty_like(p, device="meta"), requires_grad=True)
-    for b in model.buffers():
-        memo[id(b)] = torch.empty_like(b, device="meta")
     twin = copy.deepcopy(model, memo)
     for module in twin.modules():
-        for hooks in (
-            module._forward_hooks,
-            module._forward_pre_hooks,
-            module._backward_hooks,
-            module._backward_pre_hooks,
-        ):
-            hooks.clear()
+        module._forward_hooks.clear()
+        module._forward_pre_hooks.clear()
+        module._backward_hooks.clear()
+        module._backward_pre_hooks.clear()
     return twin
 
 
