@@ -64,7 +64,7 @@ class Tail(nn.Module):
 def tail_behind(network: Network, layer: str) -> tuple[Tail, torch.Tensor] | None:
     """Return what follows a layer, and the layer's value for a test picture; None if impossible.
 
-    The answer is checked: on two pictures of noise it gives the network's own logits.
+    The answer is proved: on two pictures of noise it gives the network's own logits.
     """
     size = network.backbone.preprocess.crop_size
     noise = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
@@ -72,12 +72,14 @@ def tail_behind(network: Network, layer: str) -> tuple[Tail, torch.Tensor] | Non
     with in_mode(network), torch.no_grad():
         calls, at_cut = _record(network, noise)
         expected = network.head(network.pooled(at_cut))
-        if (way := _steps(network, calls, layer, at_cut)) is None:
+        found = _steps(network, calls, layer, at_cut)
+        if found is None:
             return None
-        steps, start = way
-        tail = Tail(network, steps)
-        same = torch.allclose(tail(start), expected, rtol=1e-4, atol=1e-5)
-    return (tail, start[:1]) if same else None
+        steps, start = found
+        rest = Tail(network, steps)
+        if not torch.allclose(rest(start), expected, rtol=1e-4, atol=1e-5):
+            return None
+    return rest, start[:1]
 
 
 def _record(network: Network, batch: torch.Tensor) -> tuple[list[_Call], torch.Tensor]:

@@ -129,9 +129,11 @@ def _shape(value: Any) -> tuple[int, ...] | None:
 
 def meta_copy(model: nn.Module) -> nn.Module:
     """Copy a network to the meta device, without its values and without its hooks."""
-    memo: dict[int, Any] = {id(b): torch.empty_like(b, device="meta") for b in model.buffers()}
+    memo: dict[int, Any] = {}
     for p in model.parameters():
         memo[id(p)] = nn.Parameter(torch.empty_like(p, device="meta"), requires_grad=True)
+    for b in model.buffers():
+        memo[id(b)] = torch.empty_like(b, device="meta")
     twin = copy.deepcopy(model, memo)
     for module in twin.modules():
         module._forward_hooks.clear()
