@@ -19,12 +19,16 @@ def test_whole_numbers_in_range_are_given_back(value):
 
 @pytest.mark.parametrize("value", [0, 8, 2.0, "3", None, True])
 def test_other_numbers_are_refused(value):
-    with pytest.raises(CourseError, match=r"^epochs is .*, but must be a whole number, from 1 to 7"):
+    with pytest.raises(
+        CourseError, match=r"^epochs is .*, but must be a whole number, from 1 to 7"
+    ):
         check_whole("epochs", value, most=7)
 
 
 def test_without_a_limit_the_sentence_names_the_least_only():
-    with pytest.raises(CourseError, match=r"seed is -1, but must be a whole number, 0 or larger\.$"):
+    with pytest.raises(
+        CourseError, match=r"seed is -1, but must be a whole number, 0 or larger\.$"
+    ):
         check_whole("seed", -1, least=0)
 
 
