@@ -5,6 +5,7 @@ The default, EfficientNet-Lite0, comes with a pip package and needs no network. 
 """
 
 import re
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlparse
@@ -233,12 +234,10 @@ def _shared_timm(name: str) -> Path | None:
 
 def _verified(shared: Path, path: Path, digest: str) -> Path | None:
     """The path, if there is such a file and its SHA-256 begins like this."""
-    try:
+    with suppress(OSError):
         if not path.is_file():
             return None
         if sha256_of(path).startswith(digest):
             return path
-    except OSError:
-        pass
     tell_altered("Some weights", shared)
     return None

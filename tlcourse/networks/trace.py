@@ -5,6 +5,7 @@ trace takes almost no memory, and cannot change the network it describes.
 """
 
 import copy
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,15 +49,12 @@ def trace(model: nn.Module, picture_shape: tuple[int, ...]) -> dict[str, ModuleR
         picture_shape: Shape of one picture, such as (3, 224, 224).
     """
     twin = meta_copy(model)
-    calls: dict[str, int] = {}
-    order: list[str] = []
+    calls: Counter[str] = Counter()  # in the order of the first calls
     shapes: dict[str, tuple[Any, Any]] = {}
 
     def recorder(path: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            calls[path] = calls.get(path, 0) + 1
-            if calls[path] == 1:
-                order.append(path)
+            calls[path] += 1
             shapes[path] = (_shape(inputs), _shape(output))
 
         return hook
@@ -73,11 +71,11 @@ def trace(model: nn.Module, picture_shape: tuple[int, ...]) -> dict[str, ModuleR
         for name, by_operator in counter.get_flop_counts().items()
         if name != "Global"
     }
-    ranks = {path: rank for rank, path in enumerate(order)}
+    ranks = {path: rank for rank, path in enumerate(calls)}
     return {
         path: ModuleRecord(
             kind=type(module).__name__,
-            calls=calls.get(path, 0),
+            calls=calls[path],
             position=ranks.get(path, -1),
             input_shape=shapes.get(path, (None, None))[0],
             output_shape=shapes.get(path, (None, None))[1],

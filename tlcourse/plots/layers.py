@@ -56,9 +56,8 @@ def filters(
     order = np.argsort(colour, kind="stable")
     if len(order) > limit:
         order = order[np.linspace(0, len(order) - 1, limit).round().astype(int)]
-    columns = min(8, len(order))
+    columns, side = min(8, len(order)), weights.shape[-1]
     rows = -(-len(order) // columns)
-    side = weights.shape[-1]
     title = (
         f"First convolution: {len(order)} filters of {side}x{side} pixels,\n"
         "from the least to the most colourful"

@@ -69,8 +69,7 @@ def bars(
         axes.annotate(write(number), (max(number, span[1]) if span else number, row), **beside)
     axes.margins(x=0.12)
     axes.set_xlabel(xlabel)
-    if title:
-        axes.set_title(title, pad=20 if reference else 6)
+    axes.set_title(title or "", pad=20 if reference else 6)
     if reference:
         axes.axvline(reference[1], color="black", linestyle="--", linewidth=1.2)
         above = beside | {"xytext": (4, 0), "va": "bottom", "size": 9.5}
