@@ -15,6 +15,7 @@ import tlcourse as tl
 from tlcourse import proofs
 from tlcourse.errors import CourseError
 from tlcourse.proofs import ProofError
+from tlcourse.tasks.split import Split
 from tlcourse.training.finetune import freeze
 
 
@@ -166,7 +167,7 @@ def test_a_head_that_fits_passes_with_the_number_of_what_may_learn(network, task
     network.train()
     found = traces(network), state(network)
     proof = proofs.head_fits(network, task, 256 * 3 + 3)
-    assert proof.text == "3 outputs, one for each class; 771 numbers may learn."
+    assert proof.text == "3 outputs, one for each class; 771 parameters may learn."
     assert traces(network) == found[0]
     assert not moved(found[1], network)
 
@@ -192,7 +193,7 @@ def test_a_wrong_head_is_found(network, task):
 
 def test_another_number_that_may_learn_than_expected_is_found(network, task):
     everything = sum(p.numel() for p in network.parameters())
-    said = f"{everything:,} numbers may be learned, you expected 771. Look at `requires_grad`"
+    said = f"{everything:,} parameters may learn, you expected 771. Check `requires_grad`"
     with pytest.raises(ProofError, match=said):
         proofs.head_fits(network, task, 771)
     assert proofs.head_fits(network, task, everything)
@@ -265,9 +266,7 @@ def test_a_task_whose_splits_share_nothing_passes(task):
 
 
 def test_a_picture_in_two_splits_is_found_by_its_content(task):
-    copied = tl.tasks.Split(
-        [task.train._items[4].copy()], [1], ["bees/renamed.png"], Image.fromarray
-    )
+    copied = Split([task.train._items[4].copy()], [1], ["bees/renamed.png"], Image.fromarray)
     with pytest.raises(ProofError, match=r"1 pictures are in two splits: bees/renamed\.png \(test"):
         proofs.no_shared_pictures(replace(task, test=copied))
     with pytest.raises(

@@ -10,7 +10,7 @@ from typing import Any
 
 
 class CourseError(ValueError):
-    """Something the caller can put right; the message says what and how."""
+    """Something that the caller can put right; the message says what and how."""
 
 
 class UnknownNameError(CourseError):
@@ -29,7 +29,7 @@ class WeightsError(CourseError):
 
 
 class DownloadError(CourseError):
-    """A download did not happen, was cut, or brought something else than expected."""
+    """A download failed, was cut short, or brought something else than expected."""
 
 
 class PictureError(CourseError):
@@ -66,7 +66,7 @@ def check_share(name: str, value: Any) -> float:
     Raises:
         CourseError: It is no number, or out of range.
     """
-    if isinstance(value, Real) and not isinstance(value, bool) and 0 <= value < 1:
+    if isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) < 1:
         return float(value)
     raise CourseError(f"{name} is {value!r}, but must be a number from 0 to below 1.")
 

@@ -9,10 +9,7 @@ from tlcourse.errors import CourseError
 
 
 def wilson_interval(n_right: int, n: int) -> tuple[float, float]:
-    """95 % interval of an accuracy: accuracies that fit `n_right` of `n` (Wilson 1927).
-
-    It is (0, 1) where there is no picture.
-    """
+    """95 % interval of an accuracy, given `n_right` of `n` right (Wilson 1927); (0, 1) if n is 0."""
     from scipy.stats import binomtest
 
     if n == 0:
@@ -22,7 +19,7 @@ def wilson_interval(n_right: int, n: int) -> tuple[float, float]:
 
 
 def accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
-    """Share of right predictions; NaN where there is no picture."""
+    """Share of right predictions; NaN if there is no picture."""
     return float((predicted == labels).mean()) if len(labels) else math.nan
 
 
@@ -51,10 +48,10 @@ class Paired:
         only_second: Pictures that only the second one gets right.
         n: All pictures.
         p_value: Exact McNemar test (McNemar 1947): how often chance alone would split the pictures
-            that only one gets right at least as unevenly. 1 where there is none.
+            that only one gets right at least as unevenly. 1 if there is none.
         difference: Accuracy of the first minus that of the second.
-        interval: 95 % interval of it, given how many pictures only one gets right; it leaves out 0
-            exactly where `p_value` is below 0.05.
+        interval: 95 % interval of the difference, given how many pictures only one gets right; it
+            leaves out 0 exactly if `p_value` is below 0.05.
     """
 
     only_first: int
@@ -83,7 +80,7 @@ def compare_paired(first_right: np.ndarray, second_right: np.ndarray) -> Paired:
         second_right: (N,) likewise for the second one, for the same pictures in the same order.
 
     Raises:
-        CourseError: They are not as many.
+        CourseError: They have different lengths.
     """
     from scipy.stats import binomtest
 

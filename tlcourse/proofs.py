@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 State = Mapping[str, torch.Tensor]
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of a BatchNorm
 
 
 class ProofError(CourseError):
-    """Something is not as it has to be; the message says what, and where to look."""
+    """Something is not as it should be; the message says what, and where to look."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,7 +58,7 @@ def unchanged(before: State, network: nn.Module | Backbone) -> Proof:
         network: The network now.
 
     Raises:
-        ProofError: Something moved; the first names are listed.
+        ProofError: Something changed; the first names are listed.
     """
     return _same(before, snapshot(network), list(before), "the network")
 
@@ -70,36 +71,30 @@ def frozen_part_unchanged(before: State, network: Network) -> Proof:
         network: The network after it; `network.frozen_until` says what is frozen.
 
     Raises:
-        ProofError: Nothing is frozen, or something of the frozen part moved.
+        ProofError: Nothing is frozen, or something of the frozen part changed or may learn.
     """
     if network.frozen_until is None:
         raise ProofError("Nothing is frozen. tl.finetune.freeze(network, layer) freezes up to it.")
-    frozen = set(network.frozen_paths)
-    names = [
-        name
-        for name in before
-        if name.startswith("body.") and name.removeprefix("body.").rpartition(".")[0] in frozen
-    ]
-    learning = [
-        name
-        for name, parameter in network.named_parameters()
-        if name in set(names) and parameter.requires_grad
-    ]
+    frozen = {f"body.{path}" if path else "body" for path in network.frozen_paths}
+    names = [name for name in before if name.rpartition(".")[0] in frozen]
+    parameters = dict(network.named_parameters())
+    learning = [name for name in names if name in parameters and parameters[name].requires_grad]
     if learning:
         raise ProofError(f"{_some(learning)} should be frozen, but may still learn.")
     return _same(before, snapshot(network), names, f"the part up to {network.frozen_until!r}")
 
 
 def head_fits(network: Network, task: Task, n_trainable: int | None = None) -> Proof:
-    """Prove that the head has an output for each class, and count what may be learned.
+    """Prove that the head has an output for each class, and count the parameters that may learn.
 
     Args:
-        network: Its head is looked at with two pictures of zeros.
+        network: Two pictures of zeros are sent through it.
         task: Its classes are counted.
-        n_trainable: How many numbers you expect training to move.
+        n_trainable: How many parameters you expect training to change.
 
     Raises:
-        ProofError: The head has another number of outputs, or another number may be learned.
+        ProofError: The head has another number of outputs, or another number of parameters may
+            learn.
     """
     size = network.backbone.preprocess.crop_size
     zeros = torch.zeros(2, 3, size, size, device=network.backbone.device)
@@ -110,19 +105,21 @@ def head_fits(network: Network, task: Task, n_trainable: int | None = None) -> P
             f"For 2 pictures the network gives {shape}, but the task has {len(task.classes)} "
             f"classes, so it should give {(2, len(task.classes))}. Make a head that fits."
         )
-    found = trainable(network)
-    if n_trainable is not None and found != n_trainable:
+    learning = trainable(network)
+    if n_trainable is not None and learning != n_trainable:
         raise ProofError(
-            f"{found:,} numbers may be learned, you expected {n_trainable:,}. "
-            "Look at `requires_grad` of the parameters."
+            f"{learning:,} parameters may learn, you expected {n_trainable:,}. "
+            "Check `requires_grad` of the parameters."
         )
-    return Proof(f"{len(task.classes)} outputs, one for each class; {found:,} numbers may learn.")
+    return Proof(
+        f"{len(task.classes)} outputs, one for each class; {learning:,} parameters may learn."
+    )
 
 
 def preprocessing_matches(
     backbone: Backbone, prepare: Callable[["Image"], torch.Tensor], picture: "Image"
 ) -> Proof:
-    """Prove that your own way to prepare a picture is the one that the weights were trained with.
+    """Prove that you prepare a picture in the same way as those that the weights were trained on.
 
     Args:
         backbone: Its own preprocessing is what to compare with.
@@ -132,16 +129,16 @@ def preprocessing_matches(
     Raises:
         ProofError: Shape or values differ.
     """
-    expected, found = backbone.preprocess(picture), prepare(picture)
-    if tuple(found.shape) != tuple(expected.shape):
+    expected, own = backbone.preprocess(picture), prepare(picture)
+    if tuple(own.shape) != tuple(expected.shape):
         raise ProofError(
-            f"Your tensor has shape {tuple(found.shape)}, the weights' own preprocessing gives "
+            f"Your tensor has shape {tuple(own.shape)}, the weights' own preprocessing gives "
             f"{tuple(expected.shape)}. Compare the steps with {backbone.preprocess}."
         )
-    difference = (found.float() - expected).abs().max().item()
+    difference = (own.float() - expected).abs().max().item()
     if not difference <= 0.02:  # NaN is not
         raise ProofError(
-            f"Your values go from {found.min():.2f} to {found.max():.2f}, those of the weights' own "
+            f"Your values go from {own.min():.2f} to {own.max():.2f}, those of the weights' own "
             f"preprocessing from {expected.min():.2f} to {expected.max():.2f}; they differ by up "
             f"to {difference:.2f}. Compare the steps with {backbone.preprocess}."
         )
@@ -154,14 +151,14 @@ def no_shared_pictures(task: Task) -> Proof:
     Raises:
         ProofError: Some are; their names are listed.
     """
-    seen: dict[str, tuple[str, str]] = {}
+    split_of: dict[str, str] = {}
     shared = []
     for split in SPLITS:
         pictures = getattr(task, split)
         for name, digest in zip(pictures.names, pictures.digests(), strict=True):
-            if digest in seen and seen[digest][0] != split:
-                shared.append(f"{name} ({split} and {seen[digest][0]})")
-            seen.setdefault(digest, (split, name))
+            first = split_of.setdefault(digest, split)
+            if first != split:
+                shared.append(f"{name} ({split} and {first})")
     if shared:
         raise ProofError(
             f"{len(shared)} pictures are in two splits: {_some(shared)}. An accuracy on them says "
@@ -177,16 +174,17 @@ def labels_match(task: Task) -> Proof:
     Raises:
         ProofError: A picture has the label of another class, or a label is out of range.
     """
+    names = dict(enumerate(task.classes))
     n = 0
     for split in SPLITS:
         pictures = getattr(task, split)
-        for name, label in zip(pictures.names, pictures.labels, strict=True):
-            said = PurePosixPath(name).parts[:-1]
-            if not 0 <= label < len(task.classes) or task.classes[label] not in said:
-                called = task.classes[label] if 0 <= label < len(task.classes) else "no class"
+        for path, label in zip(pictures.names, pictures.labels, strict=True):
+            folders = PurePosixPath(path).parts[:-1]
+            if names.get(label) not in folders:
                 raise ProofError(
-                    f"{name} in {split} has label {label} ({called!r}), but its name says "
-                    f"{'/'.join(said)!r}. Are the classes in another order than the labels?"
+                    f"{path} in {split} has label {label} ({names.get(label, 'no class')!r}), but "
+                    f"its name says {'/'.join(folders)!r}. Are the classes in another order than "
+                    "the labels?"
                 )
             n += 1
     pairs = ", ".join(f"{i} = {name}" for i, name in enumerate(task.classes[:8]))
@@ -198,25 +196,18 @@ def _same(before: State, now: State, names: Sequence[str], what: str) -> Proof:
         raise ProofError(f"The snapshot holds nothing of {what}. Take it of the same network.")
     moved = [name for name in names if name not in now or not torch.equal(before[name], now[name])]
     if moved:
-        buffers = [name for name in moved if _is_statistic(name)]
-        hint = (
-            " These are BatchNorm statistics: they move in training mode, without any gradient. "
-            "Put the frozen part into evaluation mode."
-            if buffers
-            else ""
-        )
-        raise ProofError(
-            f"{len(moved)} of {len(names)} tensors of {what} changed: "
-            f"{_some(buffers or moved)}.{hint}"
-        )
-    n = sum(_is_statistic(name) for name in names)
+        buffers = [name for name in moved if name.endswith(_STATISTICS)]
+        text = f"{len(moved)} of {len(names)} tensors of {what} changed: {_some(buffers or moved)}."
+        if buffers:
+            text += (
+                " These are BatchNorm statistics: they move in training mode, without any "
+                "gradient. Put the frozen part into evaluation mode."
+            )
+        raise ProofError(text)
+    n = sum(name.endswith(_STATISTICS) for name in names)
     return Proof(
         f"{what}: {len(names)} tensors, {n} of them BatchNorm statistics, are bit for bit the same."
     )
-
-
-def _is_statistic(name: str) -> bool:
-    return name.endswith(("running_mean", "running_var", "num_batches_tracked"))
 
 
 def _some(names: Sequence[Any]) -> str:

@@ -206,8 +206,14 @@ def test_a_name_that_two_classes_share_is_refused(tiny):
         ({"method": "gradcam"}, "grad_cam"),
         ({"layer": "stage_7"}, "stage7"),
         ({"layer": "embedding"}, "gives no maps"),
-        ({"method": "occlusion", "window": 1}, "window from 2 to 96"),
-        ({"method": "integrated_gradients", "steps": 0}, "at least 1 step"),
+        (
+            {"method": "occlusion", "window": 1},
+            "window is 1, but must be a whole number, from 2 to 96",
+        ),
+        (
+            {"method": "integrated_gradients", "steps": 0},
+            "steps is 0, but must be a whole number, 1 or larger",
+        ),
     ],
 )
 def test_bad_options_are_one_clear_sentence(backbone, coffee, options, message):

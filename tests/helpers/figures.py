@@ -19,3 +19,12 @@ def nothing_is_cut_off(figure):
             assert box.y0 >= -1
             assert box.x1 <= width + 1
             assert box.y1 <= height + 1
+
+
+def shown(figure):
+    """Axes that hold a picture, in reading order."""
+    return [axes for axes in figure.axes if axes.images]
+
+
+def photographs_in(figure):
+    return [i for a in figure.axes for i in a.images if i.get_array().ndim == 3]

@@ -126,6 +126,16 @@ def test_preprocessing_is_that_of_the_weights(default):
     torch.testing.assert_close(default.preprocess.undo(white), torch.ones_like(white))
 
 
+def test_an_array_is_the_picture_that_the_network_sees(default):
+    picture = Image.effect_noise((224, 224), 60).convert("RGB")
+    tensor = default.preprocess(picture).requires_grad_(True)
+    array = default.preprocess.to_array(tensor)
+    assert array.shape == (224, 224, 3)
+    assert (array.min() >= 0) & (array.max() <= 1)
+    seen = default.preprocess.undo(tensor)
+    assert (array[10, 20] == seen[:, 10, 20].detach().numpy()).all()
+
+
 def test_list_backbones_offers_the_default_first_and_all_kinds():
     names = load.list_backbones()
     assert names[0] == "efficientnet_lite0"

@@ -16,6 +16,7 @@ from torch import nn
 
 import tlcourse as tl
 from tlcourse.errors import CourseError, UnknownNameError
+from tlcourse.tasks.split import Split
 
 CUTS = [
     ("efficientnet", "embedding"),
@@ -81,7 +82,7 @@ def _without_preprocessing(backbone):
 
 
 def _as_split(pictures):
-    return tl.tasks.Split(
+    return Split(
         [tensor for tensor, _ in pictures],
         [0] * len(pictures),
         ["a/x"] * len(pictures),

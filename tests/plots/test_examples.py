@@ -1,21 +1,22 @@
-"""Figures of a task's pictures, and of what speaks for a class in several networks."""
+"""Figures of a task's pictures: examples, what excites a channel, nearest neighbours."""
+
+import re
 
 import numpy as np
 import pytest
-from tiny_tasks import CLASSES, COUNTS, make_task, tiny_backbone, without
+from figures import photographs_in, shown, texts
+from tiny_tasks import CLASSES, COUNTS, make_task, without
 
 import tlcourse as tl
 from tlcourse.errors import CourseError, UnknownNameError
+from tlcourse.explain.excitation import excitations
+
+plots = tl.plots
 
 
 @pytest.fixture
 def task():
     return make_task()
-
-
-def shown(figure):
-    """Axes that hold a picture, in reading order."""
-    return [axes for axes in figure.axes if axes.images]
 
 
 def test_examples_show_pictures_of_the_class_that_their_row_names(task):
@@ -48,33 +49,37 @@ def test_examples_refuse_a_split_that_is_not_there(task):
         tl.plots.examples(without(task, "test"), split="test")
 
 
-def test_explanations_have_a_row_for_each_network_and_a_column_for_each_picture(task):
-    backbone = tiny_backbone()
-    networks = {
-        name: tl.Network(backbone, 3, seed=seed).as_backbone(CLASSES)
-        for seed, name in enumerate(("before", "after"))
-    }
-    pictures = task.test.take([0, 4])
-    figure = tl.plots.explanations(networks, pictures, layer="stage2")
-    assert len(shown(figure)) == 3 * 2
-    assert [axes.get_title() for axes in figure.axes[:2]] == [CLASSES[0], CLASSES[1]]
-    assert [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()] == [
-        "picture",
-        "before",
-        "after",
-    ]
-    for name, row in (("before", 1), ("after", 2)):
-        expected = tl.attribute(networks[name], pictures[1][0], CLASSES[1], layer="stage2")
-        drawn = figure.axes[2 * row + 1].images[1].get_array()
-        # Drawn on a scale of its own, cut off at the strongest hundredth.
-        scale = np.quantile(np.abs(expected), 0.99)
-        np.testing.assert_allclose(drawn, np.clip(expected / scale, -1, 1), atol=1e-5)
-    assert "before" in figure.alt
+def test_the_pictures_that_excite_a_channel_most_are_shown_with_their_patches(backbone, crops):
+    found = excitations(backbone, crops, "stage2")["stage2"]
+    figure = plots.top_pictures(backbone, crops, "stage2", 3, n=2, found=found)
+    first, patch, second, _ = (np.asarray(i.get_array()) for i in photographs_in(figure)[:4])
+    for picture, index in zip((first, second), found.top(3, 2), strict=True):
+        seen = backbone.preprocess.undo(backbone.preprocess(crops[index]))
+        np.testing.assert_allclose(picture, seen.permute(1, 2, 0), atol=1e-6)
+    assert patch.shape == (found.patch, found.patch, 3)
+    options = {"n": 2, "patches": False, "found": found}
+    assert len(photographs_in(plots.top_pictures(backbone, crops, "stage2", 3, **options))) == 2
+    with pytest.raises(CourseError, match="channels 0 to 23"):
+        plots.top_pictures(backbone, crops, "stage2", 24, found=found)
 
 
-def test_explanations_need_a_network_and_a_picture(task):
-    with pytest.raises(CourseError, match="at least one network"):
-        tl.plots.explanations({}, task.test)
-    network = tl.Network(tiny_backbone(), 3).as_backbone(CLASSES)
-    with pytest.raises(CourseError, match="at least one network"):
-        tl.plots.explanations({"it": network}, without(task, "test").test)
+def test_neighbours_are_shown_by_layer_with_their_classes(crops):
+    deep = np.repeat(np.eye(2), 3, axis=0) + 0.01 * np.random.default_rng(0).random((6, 2))
+    shallow = np.tile(np.eye(3), (2, 1)) + 0.01 * np.random.default_rng(1).random((6, 3))
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    figure = plots.nearest_neighbours(
+        {"stem": shallow, "embedding": deep},
+        crops,
+        [0, 4],
+        n=2,
+        labels=labels,
+        classes=["cat", "cup"],
+    )
+    assert len(photographs_in(figure)) == 2 * (1 + 2 * 2)
+    assert "embedding (4 of 4 of the same class)" in figure.alt
+    assert texts(figure).count("cup") >= 3
+    framed = [a for a in figure.axes if a.spines["left"].get_visible()]
+    same = int(re.search(r"stem \((\d) of 4", figure.alt)[1])
+    assert len(framed) == same + 4
+    with pytest.raises(CourseError, match="features of 5 pictures, but there are 6"):
+        plots.nearest_neighbours({"stem": shallow[:5]}, crops, [0])

@@ -38,9 +38,6 @@ def one_of_each(search):
     yield plots.history(history([0.5, 0.7]), chance=0.25, title="A training")
     yield plots.history({"frozen": history([0.5, 0.7]), "fine-tuned": history([0.4, 0.9, 0.8])})
     yield plots.learning_rates(search)
-    names = ["a rather long name", "another one", "short"]
-    yield plots.confusion(np.diag([3, 4, 5]) + 1, names, title="Mistakes")
-    yield plots.confusion(np.eye(10, dtype=int), [f"class {i}" for i in range(10)])
 
 
 def test_each_figure_has_its_text_fits_the_notebook_and_is_small(search):
@@ -56,10 +53,6 @@ def test_each_figure_has_its_text_fits_the_notebook_and_is_small(search):
 def test_the_text_of_each_figure_can_be_replaced(search):
     assert plots.history(history([0.5]), alt="My words.").alt == "My words."
     assert plots.learning_rates(search, alt="My words.").alt == "My words."
-    assert plots.confusion([[1, 0], [0, 1]], "ab", alt="My words.").alt == "My words."
-
-
-# --- history ---
 
 
 def test_one_training_shows_both_losses_and_the_accuracy():
@@ -127,9 +120,6 @@ def test_a_training_without_an_epoch_cannot_be_shown(nothing):
         plots.history(nothing)
 
 
-# --- learning rates ---
-
-
 def test_the_search_shows_each_step_the_smooth_curve_and_the_proposal(search):
     figure = plots.learning_rates(search)
     (axes,) = figure.axes
@@ -146,54 +136,3 @@ def test_the_search_shows_each_step_the_smooth_curve_and_the_proposal(search):
         "Training loss against learning rate: 1 at the smallest rate, lowest with 0.6 near 0.001, "
         "1.3 at the largest rate that was tried, 0.1; proposed is 0.0001."
     )
-
-
-# --- confusion ---
-
-
-def test_counts_are_written_and_shares_of_each_true_class_are_shades():
-    counts = np.array([[3, 1, 0], [0, 4, 0], [2, 0, 6]])
-    figure = plots.confusion(counts, ["ant", "bee", "cat"], title="Mistakes")
-    (axes,) = figure.axes
-    shades = np.asarray(axes.images[0].get_array())
-    np.testing.assert_allclose(shades, [[0.75, 0.25, 0], [0, 1, 0], [0.25, 0, 0.75]])
-    assert axes.images[0].get_clim() == (0, 1)
-    written = {text.get_position(): text.get_text() for text in axes.texts}
-    expected = {(0, 0): "3", (1, 0): "1", (1, 1): "4", (0, 2): "2", (2, 2): "6"}
-    assert written == expected  # (column, row); zeros are left out
-    colours = {text.get_position(): text.get_color() for text in axes.texts}
-    assert (colours[0, 0], colours[1, 0]) == ("white", "black")
-    assert [t.get_text() for t in axes.get_xticklabels()] == ["ant", "bee", "cat"]
-    assert [t.get_text() for t in axes.get_yticklabels()] == ["ant", "bee", "cat"]
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
-    assert figure.alt == (
-        "Table of true and predicted classes: 13 of 16 right "
-        "(ant 3 of 4, bee 4 of 4, cat 6 of 8); most often mistaken: 2 of cat taken for ant."
-    )
-
-
-def test_a_class_without_pictures_and_a_task_without_mistakes_are_fine():
-    figure = plots.confusion([[2, 0], [0, 0]], ["a", "b"])
-    assert np.isfinite(np.asarray(figure.axes[0].images[0].get_array())).all()
-    assert figure.alt == "Table of true and predicted classes: 2 of 2 right (a 2 of 2, b 0 of 0)."
-
-
-@pytest.mark.parametrize("n", [12, 40])
-def test_a_table_of_many_classes_fits_the_notebook_too(n):
-    figure = plots.confusion(np.eye(n, dtype=int), [f"class {i}" for i in range(n)])
-    assert figure.get_figwidth() <= WIDTH + 0.5
-    nothing_is_cut_off(figure)
-
-
-@pytest.mark.parametrize(
-    "counts", [[], None, [1, 2], np.zeros((3, 3)), np.zeros((2, 3)), np.zeros((2, 2, 1))]
-)
-def test_counts_that_do_not_fit_the_classes_are_refused(counts):
-    with pytest.raises(CourseError, match=r"2 classes need counts of shape \(2, 2\), got"):
-        plots.confusion(counts, ["a", "b"])
-
-
-@pytest.mark.parametrize("counts", [[], np.zeros((0, 0))])
-def test_a_table_of_no_class_is_refused(counts):
-    with pytest.raises(CourseError, match="class"):
-        plots.confusion(counts, [])

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tlcourse.base.machine import give_memory_back
-from tlcourse.errors import CourseError, UnknownNameError
+from tlcourse.errors import CourseError, UnknownNameError, check_choice, check_whole
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.layers import are_maps
 from tlcourse.networks.tap import in_mode, to_batch
@@ -33,8 +33,8 @@ def attribute(
 ) -> np.ndarray:
     """Say for each pixel how much it speaks for a class.
 
-    What is explained is the logit of that class. All of it happens in evaluation mode; the network
-    is left as it was found, whatever happens.
+    What is explained is the logit of that class, in evaluation mode. The network is left as it
+    was, also after an error.
 
     Args:
         backbone: The network.
@@ -43,8 +43,8 @@ def attribute(
         method: "grad_cam": the maps of one layer, weighted by their mean gradients, only what
             speaks for the class, coarse. "integrated_gradients": gradients along the way from grey
             (zeros after preprocessing) to the picture; with enough steps, all values add up to the
-            difference of the logit between the two. "occlusion": how far the logit falls where a grey square covers
-            the picture, averaged over the squares that cover a pixel.
+            difference of the logit between the two. "occlusion": how far the logit falls where a
+            grey square covers the picture, averaged over the squares that cover a pixel.
         layer: For "grad_cam": a layer that gives maps; by default the deepest of
             `backbone.layers` that does.
         steps: For "integrated_gradients": points on the way; more are more exact.
@@ -62,29 +62,26 @@ def attribute(
     Reference: Selvaraju et al. (2016), arXiv:1610.02391; Sundararajan et al. (2017),
     arXiv:1703.01365; Zeiler and Fergus (2013), arXiv:1311.2901.
     """
-    if method not in METHODS:
-        raise UnknownNameError("attribution method", method, METHODS)
+    check_choice("attribution method", method, METHODS)
     batch = to_batch(backbone, picture).detach()
     if len(batch) != 1:
         raise CourseError(f"attribute() explains one picture, got {len(batch)}. Call it for each.")
     side = min(batch.shape[2:])
-    window = max(side // 4, 2) if window is None else window
-    if not 2 <= window <= side or steps < 1:
-        raise CourseError(
-            f"window={window}, steps={steps} cannot work on {side} pixels: "
-            f"choose a window from 2 to {side} and at least 1 step."
-        )
-    wanted = None if target is None else class_index(backbone, target)
+    window = check_whole(
+        "window", max(side // 4, 2) if window is None else window, least=2, most=side
+    )
+    check_whole("steps", steps)
+    number = None if target is None else class_index(backbone, target)
     with _only_the_input_learns(backbone.model), torch.enable_grad():
-        if wanted is None:
+        if number is None:
             with torch.no_grad():
-                wanted = int(backbone.model(batch).argmax())
+                number = int(backbone.model(batch).argmax())
         if method == "grad_cam":
-            values = _grad_cam(backbone, batch, wanted, layer)
+            values = _grad_cam(backbone, batch, number, layer)
         elif method == "integrated_gradients":
-            values = _integrated_gradients(backbone.model, batch, wanted, steps)
+            values = _integrated_gradients(backbone.model, batch, number, steps)
         else:
-            values = _occlusion(backbone.model, batch, wanted, window)
+            values = _occlusion(backbone.model, batch, number, window)
     result = values.detach().float().cpu().numpy()
     del values
     give_memory_back()
@@ -92,26 +89,20 @@ def attribute(
 
 
 def class_index(backbone: Backbone, target: str | int) -> int:
-    """Return the number of a class among the logits, from its number or its name.
-
-    Raises:
-        UnknownNameError: No class has that name; the nearest names are offered.
-        CourseError: The number is out of range, or two classes share the name.
-    """
+    """Return the number of a class among the logits, from its number or its name."""
     classes = backbone.classes
     if isinstance(target, str):
-        found = [i for i, name in enumerate(classes) if name == target]
-        if not found:
-            low = target.casefold()
-            found = [i for i, name in enumerate(classes) if name.casefold() == low]
-        if not found:
+        low = target.casefold()
+        numbers = [i for i, name in enumerate(classes) if name == target]
+        numbers = numbers or [i for i, name in enumerate(classes) if name.casefold() == low]
+        if not numbers:
             raise UnknownNameError(f"class of {backbone.name}", target, classes)
-        if len(found) > 1:
+        if len(numbers) > 1:
             raise CourseError(
-                f"{len(found)} classes of {backbone.name} are called {target!r}. "
-                f"Pass a number instead: {', '.join(map(str, found))}."
+                f"{len(numbers)} classes of {backbone.name} are called {target!r}. "
+                f"Pass a number instead: {', '.join(map(str, numbers))}."
             )
-        return found[0]
+        return numbers[0]
     if not 0 <= int(target) < len(classes):
         raise CourseError(
             f"{backbone.name} has {len(classes)} classes, so there is no class {target}. "
@@ -121,11 +112,7 @@ def class_index(backbone: Backbone, target: str | int) -> int:
 
 
 def deepest_map(backbone: Backbone) -> str:
-    """Name the last of `backbone.layers` that still has positions; it must give maps (C, H, W).
-
-    Raises:
-        CourseError: It gives something else, as a transformer's blocks do.
-    """
+    """Name the last of `backbone.layers` that still has positions, if it gives maps (C, H, W)."""
     for layer in reversed(backbone.named_layers):
         shape = backbone.trace[layer.path].output_shape
         if layer.side == "output" and shape and len(shape) > 1:
@@ -183,7 +170,7 @@ def _occlusion(model: nn.Module, batch: torch.Tensor, target: int, window: int) 
 
 @contextmanager
 def _only_the_input_learns(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and frozen parameters, which saves memory; put both back at the end."""
+    """Use evaluation mode, and freeze all parameters, which saves memory; put both back."""
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     try:
         for parameter in learning:

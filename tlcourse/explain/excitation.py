@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from tlcourse.base.machine import give_memory_back
-from tlcourse.errors import CourseError
+from tlcourse.errors import CourseError, check_whole
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.layers import are_maps
 from tlcourse.networks.tap import activations
@@ -25,9 +25,9 @@ class Excitation:
         layer: Name of the layer.
         strongest: float32 (N, C), the maximum over the positions.
         where: float32 (N, C, 2), its row and column as shares of height and width, 0 to 1.
-        patch: Side, in pixels of the preprocessed picture, of the square that a position looks at:
-            the smallest one around it that holds 90 % of the squared gradient (the effective
-            receptive field), mean of a few pictures.
+        patch: Side of the effective receptive field, in pixels of the preprocessed picture: of the
+            smallest square around a position that holds 90 % of its squared gradient, measured on
+            a few pictures.
     """
 
     layer: str
@@ -42,18 +42,16 @@ class Excitation:
     def standing_out(self, values: np.ndarray) -> np.ndarray:
         """Channels in the order in which (C,) values stand out from a typical picture's."""
         spread = self.strongest.std(axis=0)
-        score = (values - np.median(self.strongest, axis=0)) / np.where(
-            spread > 1e-6, spread, np.inf
-        )
-        return np.argsort(-score, kind="stable")
+        above = values - np.median(self.strongest, axis=0)
+        return np.argsort(-above / np.where(spread > 1e-6, spread, np.inf), kind="stable")
 
     def box(self, index: int, channel: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
         """Rows and columns of the patch in a preprocessed picture (H, W), moved to lie inside it."""
-        starts = [
+        row, column = (
             int(np.clip(round(share * length - self.patch / 2), 0, max(length - self.patch, 0)))
             for share, length in zip(self.where[index, channel], shape[:2], strict=True)
-        ]
-        return slice(starts[0], starts[0] + self.patch), slice(starts[1], starts[1] + self.patch)
+        )
+        return slice(row, row + self.patch), slice(column, column + self.patch)
 
     def choosy(self, n: int) -> list[int]:
         """The `n` channels whose best pictures stand out most from a typical picture."""
@@ -63,69 +61,62 @@ class Excitation:
 def excitations(
     backbone: Backbone, pictures: Sequence[Any], layers: str | Sequence[str], *, batch: int = 8
 ) -> dict[str, Excitation]:
-    """Find the strongest value of every channel in every picture.
+    """Find out how strongly each picture excites each channel of some layers, and where.
 
     Maps are not kept: memory does not grow with the number of pictures.
 
     Args:
-        backbone: The network.
-        pictures: PIL images, or (PIL image, label) pairs such as a `Split`.
-        layers: Layers that give maps (N, C, H, W).
+        backbone: The network, used in evaluation mode.
+        pictures: N PIL images, or (PIL image, label) pairs such as a `Split`.
+        layers: One or several layers that give maps (N, C, H, W).
         batch: Pictures per forward pass.
 
     Returns:
-        Layer name -> `Excitation`.
+        Layer name -> `Excitation`: the maximum of each channel's map in each picture, `strongest`
+        (N, C); its row and column, `where` (N, C, 2), as shares of height and width; and the side
+        in pixels of what a position of the layer sees, `patch`. `top(channel, n)` gives the indices
+        of the pictures that excite a channel most.
 
     Raises:
         UnknownNameError: A layer does not exist; the nearest names are offered.
-        CourseError: There is no picture, or a layer gives no maps.
+        CourseError: There is no picture, a layer gives no maps, or the batch is no whole number
+            above 0.
 
     Reference: the effective receptive field, Luo et al. (2016), arXiv:1701.04128.
     """
+    check_whole("batch", batch)
     names = [layers] if isinstance(layers, str) else list(layers)
     if len(pictures) == 0:
         raise CourseError("There is no picture. Pass at least one.")
-    found: dict[str, tuple[list, list]] = {name: ([], []) for name in names}
+    strongest: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    where: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for start in range(0, len(pictures), batch):
-        several = [
-            only_picture(pictures[i]) for i in range(start, min(start + batch, len(pictures)))
-        ]
+        stop = min(start + batch, len(pictures))
+        several = [only_picture(pictures[i]) for i in range(start, stop)]
         for name, maps in activations(backbone, several, names).items():
             check_maps(backbone, name, maps)
-            values, at = maps.flatten(2).max(dim=2)
-            rows, columns = at // maps.shape[3], at % maps.shape[3]
-            where = torch.stack(
-                [(rows + 0.5) / maps.shape[2], (columns + 0.5) / maps.shape[3]], dim=2
-            )
-            found[name][0].append(values.float().cpu().numpy())
-            found[name][1].append(where.float().cpu().numpy())
+            height, width = maps.shape[2:]
+            values, places = maps.flatten(2).max(dim=2)
+            rows, columns = places // width, places % width
+            shares = torch.stack([(rows + 0.5) / height, (columns + 0.5) / width], dim=2)
+            strongest[name].append(values.float().cpu().numpy())
+            where[name].append(shares.float().cpu().numpy())
     some = [only_picture(pictures[i]) for i in range(min(3, len(pictures)))]
-    result = {
-        name: Excitation(
-            name,
-            np.concatenate(values),
-            np.concatenate(where),
-            effective_receptive_field(backbone, some, name),
-        )
-        for name, (values, where) in found.items()
-    }
+    sides = {name: effective_receptive_field(backbone, some, name) for name in names}
     give_memory_back()
-    return result
+    return {
+        name: Excitation(name, np.concatenate(strongest[name]), np.concatenate(where[name]), side)
+        for name, side in sides.items()
+    }
 
 
 def effective_receptive_field(
     backbone: Backbone, pictures: "Sequence[Image]", layer: str, *, share: float = 0.9
 ) -> int:
-    """Measure which square around a position matters for its value.
+    """Measure the side, in pixels, of the square that matters for a value of a layer's maps.
 
-    Args:
-        backbone: The network; its weights get no gradient.
-        pictures: The square's side is averaged over them.
-        layer: A layer that gives maps.
-        share: Share of the squared gradient that the square must hold.
-
-    Returns:
-        Side in pixels of the preprocessed picture, odd, at most the picture's.
+    It holds `share` of the squared gradient of the middle position, summed over the pictures. The
+    side is odd, or the whole preprocessed picture's.
     """
     batch = torch.stack([backbone.preprocess(picture) for picture in pictures])
     batch = batch.to(backbone.device).requires_grad_(True)
@@ -147,11 +138,7 @@ def effective_receptive_field(
 
 
 def check_maps(backbone: Backbone, name: str, maps: torch.Tensor) -> None:
-    """Refuse a layer that gives no maps.
-
-    Raises:
-        CourseError: It gives a vector or tokens.
-    """
+    """Refuse a layer that gives a vector or tokens instead of maps."""
     if not are_maps(tuple(maps.shape[1:])):
         raise CourseError(
             f"Layer {name!r} of {backbone.name} gives {tuple(maps.shape[1:])} per picture, "
@@ -160,11 +147,7 @@ def check_maps(backbone: Backbone, name: str, maps: torch.Tensor) -> None:
 
 
 def check_found(backbone: Backbone, reference: Sequence[Any], found: Any) -> None:
-    """Refuse what does not come from `excitations` for this network and these pictures.
-
-    Raises:
-        CourseError: It is something else.
-    """
+    """Refuse what does not come from `excitations` for this network and these pictures."""
     fits = isinstance(found, Mapping) and all(isinstance(e, Excitation) for e in found.values())
     if not fits or not found:
         raise CourseError(
@@ -173,7 +156,7 @@ def check_found(backbone: Backbone, reference: Sequence[Any], found: Any) -> Non
         )
     for layer, excitation in found.items():
         n, channels = excitation.strongest.shape
-        shape = backbone.trace[backbone.layer(layer).path].output_shape
+        shape = backbone.trace[backbone.layer(layer).path].output_shape or (0,)
         if n != len(reference) or shape[:1] != (channels,):
             raise CourseError(
                 f"found[{layer!r}] is of {n} pictures and {channels} channels, but there are "

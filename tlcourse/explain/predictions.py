@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tlcourse.errors import CourseError
+from tlcourse.errors import CourseError, check_whole
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.tap import activations
 
@@ -23,11 +23,13 @@ def top_k(backbone: Backbone, picture: "Image | torch.Tensor", k: int = 5) -> "p
 
     Returns:
         k rows with `class` (name) and `probability` (softmax of the logits), highest first.
+
+    Raises:
+        CourseError: There is more than one picture, or k is out of range.
     """
     import pandas as pd
 
-    if not 1 <= k <= len(backbone.classes):
-        raise CourseError(f"k is {k}. Choose a number from 1 to {len(backbone.classes)}.")
+    check_whole("k", k, most=len(backbone.classes))
     logits = activations(backbone, picture, "logits")["logits"]
     if len(logits) != 1:
         raise CourseError(f"top_k takes one picture, got {len(logits)}. Call it once per picture.")

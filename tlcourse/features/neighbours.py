@@ -70,14 +70,17 @@ def nearest(features: Any, queries: Sequence[int], n: int = 4) -> tuple[np.ndarr
     because its numbers are large. Then the angle between two vectors is compared.
 
     Args:
-        features: (N, C) array or tensor, one row per picture.
-        queries: Indices of the pictures to find neighbours of.
-        n: How many; a picture is not its own neighbour.
+        features: (N, C) array or tensor, one row per picture, such as
+            `extract_features(backbone, task, layer).x[layer]`.
+        queries: Indices of the Q pictures to find neighbours of, from 0 to N - 1.
+        n: How many, from 1 to N - 1; a picture is not its own neighbour.
 
     Returns:
-        Indices (Q, n), nearest first, and cosine similarities (Q, n), at most 1.
+        Two arrays (Q, n): the indices of the neighbours, nearest first (int64), and their cosine
+        similarities, from -1 to 1 (float64).
 
     Raises:
-        CourseError: The features are not (N, C) or not finite, a query is not one of the N, or n is too large.
+        CourseError: The features are not (N, C) or not finite, there is no query or one is not an
+            index of a picture, or n is out of range.
     """
     return Neighbours(features).nearest(queries, n)

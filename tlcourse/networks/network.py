@@ -16,7 +16,7 @@ from tlcourse.errors import CourseError
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.layers import Layer, pool_positions
 from tlcourse.networks.load import load_backbone
-from tlcourse.networks.trace import modules_up_to, tensors_in
+from tlcourse.networks.trace import is_inside, modules_up_to, tensors_in
 
 HeadPool = Literal["mean", "max"]
 
@@ -121,7 +121,7 @@ class Network(nn.Module):
         def stop_after(_: nn.Module, inputs: Any, output: Any) -> None:
             raise _ReachedError(tensors_in(output)[0])
 
-        # The hook is set for one pass only, as the last one: whoever listens too comes first.
+        # The hook is set for one pass only, as the last one: all other hooks come first.
         if self._where.side == "input":
             handle = module.register_forward_pre_hook(stop_before)
         else:
@@ -135,7 +135,7 @@ class Network(nn.Module):
         raise CourseError(f"The forward pass never came to layer {self.layer!r}; name another one.")
 
     def train(self, mode: bool = True) -> "Network":
-        """Switch the mode of all that is not frozen."""
+        """Switch the mode of everything that is not frozen."""
         super().train(mode)
         if mode:
             for path in self.frozen_paths:
@@ -147,9 +147,9 @@ class Network(nn.Module):
         return self
 
     def as_backbone(self, classes: tuple[str, ...]) -> Backbone:
-        """Look at the network as a backbone: tap it, explain it, let it predict.
+        """Return the network as a backbone, to tap it, to explain it, and to let it predict.
 
-        Its layers have the names of the backbone's, "logits" are the head's outputs.
+        Its layers have the same names as the backbone's; "logits" are the head's outputs.
         """
         kept = self.backbone.trace
         end = kept[self._where.path].position
@@ -181,29 +181,28 @@ class Network(nn.Module):
     def _check_head(self, width: int) -> None:
         try:
             with torch.no_grad():
-                found = self.head(torch.zeros(2, width, device=self.backbone.device)).shape
+                shape = self.head(torch.zeros(2, width, device=self.backbone.device)).shape
         except RuntimeError as error:
             raise CourseError(
                 f"The head does not take the {width} numbers of layer {self.layer!r} ({error})."
             ) from error
-        if tuple(found) != (2, self.n_classes):
+        if tuple(shape) != (2, self.n_classes):
             raise CourseError(
-                f"The head gives {tuple(found)[1:]} numbers per picture, but the task has "
+                f"The head gives {tuple(shape)[1:]} numbers per picture, but the task has "
                 f"{self.n_classes} classes. End it with nn.Linear(..., {self.n_classes})."
             )
 
 
 def _without_what_follows(model: nn.Module, backbone: Backbone, where: Layer) -> nn.Module:
-    """Put empty modules in the place of those behind the cut, which no pass comes to."""
+    """Replace the modules behind the cut, which no forward pass comes to, by empty ones."""
     records = backbone.trace
     if where.path not in records:
         return model
     reached = set(modules_up_to(records, where.path, inclusive=where.side == "output"))
     removed: list[str] = []
     for path, record in records.items():  # a module stands before its parts
-        holds_the_cut = not path or where.path.startswith(path + ".")
-        gone = any(path.startswith(other + ".") for other in removed)
-        if record.calls and path not in reached and not holds_the_cut and not gone:
+        gone = any(is_inside(path, other) for other in removed)
+        if record.calls and path not in reached and not is_inside(where.path, path) and not gone:
             parent, _, name = path.rpartition(".")
             setattr(model.get_submodule(parent), name, nn.Identity())
             removed.append(path)

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from tlcourse.errors import CourseError
+from tlcourse.tasks.pictures import to_rgb
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Preprocess:
         std: Likewise.
         interpolation: How pixels are interpolated when resizing.
         transform: The library's own transform, which does the work.
-        ratio: Resized side over cropped side, where this was made by `at_size`.
+        ratio: Resized side over cropped side of the first size, if this was made by `at_size`.
         make: Makes the same transform for (resize_size, crop_size); see `at_size`.
     """
 
@@ -38,15 +40,13 @@ class Preprocess:
 
     def __call__(self, picture: Any) -> torch.Tensor:
         """Turn a PIL image of any mode into a float32 tensor (3, H, W)."""
-        from tlcourse.tasks.pictures import to_rgb
-
         return self.transform(to_rgb(picture))
 
     def at_size(self, size: int) -> "Preprocess":
         """Return the same preprocessing with a smaller or larger square, `size` pixels a side."""
         if self.make is None:
             raise CourseError("This preprocessing has one size only; make another one yourself.")
-        ratio = self.ratio or self.resize_size / self.crop_size  # that of the first size
+        ratio = self.ratio or self.resize_size / self.crop_size
         resize_size = round(ratio * size)
         transform = self.make(resize_size, size)
         return replace(
@@ -58,6 +58,10 @@ class Preprocess:
         mean = torch.tensor(self.mean, device=tensor.device).view(3, 1, 1)
         std = torch.tensor(self.std, device=tensor.device).view(3, 1, 1)
         return (tensor * std + mean).clamp(0, 1)
+
+    def to_array(self, tensor: torch.Tensor) -> np.ndarray:
+        """Bring one preprocessed picture (3, H, W) back to an array (H, W, 3) from 0 to 1."""
+        return self.undo(tensor.detach()).permute(1, 2, 0).cpu().numpy()
 
     @classmethod
     def from_torchvision(cls, transform: Any) -> "Preprocess":
@@ -81,17 +85,15 @@ class Preprocess:
     @classmethod
     def from_timm(cls, model: Any) -> "Preprocess":
         """Read it off a timm model's data configuration."""
-        from timm.data import create_transform, resolve_model_data_config
+        from timm.data.config import resolve_model_data_config
+        from timm.data.transforms_factory import create_transform
 
         config = resolve_model_data_config(model)
         size = config["input_size"][-1]
 
         def make(resize_size: int, crop_size: int) -> Any:
-            other = config | {
-                "input_size": (3, crop_size, crop_size),
-                "crop_pct": crop_size / resize_size,
-            }
-            return create_transform(**other, is_training=False)
+            sizes = {"input_size": (3, crop_size, crop_size), "crop_pct": crop_size / resize_size}
+            return create_transform(**config | sizes, is_training=False)
 
         return cls(
             resize_size=int(size / config["crop_pct"]),
@@ -105,10 +107,8 @@ class Preprocess:
 
 
 def make_augment(preprocess: Preprocess) -> Callable[[Any], torch.Tensor]:
-    """Training counterpart: a random crop of 35-100 % of the area and a random mirror image."""
+    """Make the counterpart for training: a random crop of 35-100 % of the area, mirrored or not."""
     from torchvision.transforms import v2
-
-    from tlcourse.tasks.pictures import to_rgb
 
     return v2.Compose(
         [

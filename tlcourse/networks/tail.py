@@ -1,11 +1,12 @@
 """The part of a network behind a layer, as a network of its own.
 
-With it a frozen part need be computed only once per picture: its output is kept, and what follows
-is trained from there. Not every network can be taken apart like this; then the answer is None.
+With it, a frozen part has to run only once for each picture: its output is kept, and training
+starts from there. Not every network can be taken apart like this; then the answer is None.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import torch
@@ -13,9 +14,12 @@ from torch import nn
 
 from tlcourse.networks.network import Network
 from tlcourse.networks.tap import in_mode
+from tlcourse.networks.trace import is_inside
+
+_Step = Callable[[torch.Tensor], torch.Tensor]
 
 # What networks do between their modules, tried in this order.
-_BRIDGES: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (
+_BRIDGES: tuple[_Step, ...] = (
     lambda x: x,
     lambda x: x.flatten(1),
     lambda x: x[:, 0],
@@ -28,7 +32,7 @@ _BRIDGES: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (
 
 @dataclass
 class _Call:
-    """One module in one forward pass; `begin` and `end` count what happened before."""
+    """One call of a module; `begin` and `end` are times in the forward pass."""
 
     path: str
     module: nn.Module
@@ -82,14 +86,13 @@ def _record(network: Network, batch: torch.Tensor) -> tuple[list[_Call], torch.T
     """Run a batch and note what goes into and comes out of each module of the body."""
     calls: list[_Call] = []
     open_calls: list[_Call] = []
-    clock = iter(range(10**9))
+    clock = count()
 
     def before(path: str) -> Any:
         def hook(module: nn.Module, inputs: Any) -> None:
             taken = inputs[0].clone() if inputs and isinstance(inputs[0], torch.Tensor) else None
-            call = _Call(path, module, next(clock), taken)
-            calls.append(call)
-            open_calls.append(call)
+            calls.append(_Call(path, module, next(clock), taken))
+            open_calls.append(calls[-1])
 
         return hook
 
@@ -112,19 +115,19 @@ def _record(network: Network, batch: torch.Tensor) -> tuple[list[_Call], torch.T
 
 def _steps(
     network: Network, calls: list[_Call], layer: str, at_cut: torch.Tensor
-) -> tuple[list[Any], torch.Tensor] | None:
-    """Follow the value from the layer to the cut; the functions to apply, and the first value."""
+) -> tuple[list[_Step], torch.Tensor] | None:
+    """Follow the value from the layer to the cut; return what to apply, and the first value."""
     where, cut = network.backbone.layer(layer), network.backbone.layer(network.layer)
     first = [call for call in calls if call.path == where.path]
     if len(first) != 1 or where.side != "output" or first[0].given is None:
         return None
     start = value = first[0].given
     now = first[0].end
-    steps: list[Any] = []
+    steps: list[_Step] = []
     for call in calls:
-        holds_the_cut = not call.path or cut.path.startswith(call.path + ".")
-        if call.begin < now or holds_the_cut or call.given is None or call.taken is None:
-            continue  # inside a module that was taken as a whole, or around the cut
+        around_the_cut = is_inside(cut.path, call.path)
+        if call.begin < now or around_the_cut or call.given is None or call.taken is None:
+            continue  # a part of a module that was taken as a whole, or around the cut
         bridge = _bridge(value, call.taken)
         if bridge is None:
             return None
@@ -134,13 +137,13 @@ def _steps(
     return None if last is None else ([*steps, last], start)
 
 
-def _bridge(value: torch.Tensor, wanted: torch.Tensor) -> Any:
+def _bridge(value: torch.Tensor, wanted: torch.Tensor) -> _Step | None:
     """Find what turns one value into the next one's input."""
     for bridge in _BRIDGES:
         try:
-            found = bridge(value)
+            result = bridge(value)
         except (RuntimeError, IndexError):
             continue
-        if found.shape == wanted.shape and torch.allclose(found, wanted, rtol=1e-5, atol=1e-6):
+        if result.shape == wanted.shape and torch.allclose(result, wanted, rtol=1e-5, atol=1e-6):
             return bridge
     return None

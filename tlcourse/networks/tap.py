@@ -1,15 +1,16 @@
-"""Look at what named layers give, in one forward pass that goes no deeper than it must.
+"""What named layers give, in one forward pass that goes no deeper than it must.
 
 Lesson 01 shows how a forward hook does this; here it is done carefully: the network is left as it
 was, whatever happens.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from tlcourse.errors import CourseError
 from tlcourse.networks.backbone import Backbone
@@ -111,23 +112,20 @@ def layer_table(backbone: Backbone) -> "pd.DataFrame":
 
     rows = []
     for layer in backbone.named_layers:
-        record = backbone.trace[layer.path]
-        after = layer.side == "output"
+        record, after = backbone.trace[layer.path], layer.side == "output"
         n_parameters, operations = up_to(backbone.trace, layer.path, inclusive=after)
         shape = record.output_shape if after else record.input_shape
         if layer.name == "embedding" and shape:
             shape = shape[:1]  # averaged over positions where it is still a map
-        rows.append(
-            (layer.name, layer.path or "(all)", shape, n_parameters, round(operations / 1e6, 1))
-        )
-    columns = ["layer", "module", "output", "parameters", "million_operations"]
-    return pd.DataFrame(rows, columns=columns).set_index("layer")
+        rows.append((layer.path or "(all)", shape, n_parameters, round(operations / 1e6, 1)))
+    columns = ["module", "output", "parameters", "million_operations"]
+    return pd.DataFrame(rows, columns=columns, index=pd.Index(backbone.layers, name="layer"))
 
 
 def to_batch(
     backbone: Backbone, pictures: "Image | Sequence[Image] | torch.Tensor"
 ) -> torch.Tensor:
-    """Make a batch (N, 3, H, W) on the backbone's device, preprocessing what is not a tensor."""
+    """Make a batch (N, 3, H, W) on the backbone's device; what is no tensor is preprocessed."""
     if isinstance(pictures, torch.Tensor):
         batch = pictures[None] if pictures.ndim == 3 else pictures
         if batch.ndim != 4 or batch.shape[1] != 3:
@@ -144,7 +142,6 @@ def to_batch(
 
 
 def _tappable(backbone: Backbone, name: str) -> Layer:
-    """Find a layer, and refuse one that has no single value."""
     layer = backbone.layer(name)
     record = backbone.trace.get(layer.path)  # none where the learner has put a new module in
     if record is not None and record.calls > 1:
@@ -166,24 +163,24 @@ def in_mode(model: nn.Module, training: bool = False) -> Iterator[None]:
         for module in switched:
             module.training = not training
         for buffer, before in buffers:
-            buffer.data.copy_(before)  # `.data`: a later backward pass must not take offence
+            buffer.data.copy_(before)  # `.data` hides this from a backward pass that may follow
 
 
 def _in_other_mode(model: nn.Module, training: bool) -> list[nn.Module]:
-    """Modules whose mode is not `training`; quicker than `model.modules()`, and each tap needs it."""
-    found: list[nn.Module] = []
+    """Modules whose mode is not `training`; each tap needs them, and `modules()` is slower."""
+    switched: list[nn.Module] = []
     ahead: list[nn.Module | None] = [model]
     while ahead:
         module = ahead.pop()
         if module is None:  # a place that a network leaves empty
             continue
         if module.training != training:
-            found.append(module)
+            switched.append(module)
         ahead.extend(module._modules.values())
-    return found
+    return switched
 
 
-def _listen(model: nn.Module, layer: Layer, keep: Any) -> Any:
+def _listen(model: nn.Module, layer: Layer, keep: Callable[[Layer, Any], None]) -> RemovableHandle:
     module = model.get_submodule(layer.path)
     if layer.side == "input":
         return module.register_forward_pre_hook(lambda _, inputs: keep(layer, inputs))
@@ -191,5 +188,4 @@ def _listen(model: nn.Module, layer: Layer, keep: Any) -> Any:
 
 
 def _as_vector(value: torch.Tensor) -> torch.Tensor:
-    """Average a map (N, C, H, W) over its positions; leave a vector (N, C) as it is."""
     return value.mean(dim=(2, 3)) if value.ndim == 4 else value

@@ -1,10 +1,11 @@
-"""What happens in one forward pass, module by module, without computing any number.
+"""What happens in one forward pass, module by module, without computing any value.
 
 The network is copied to PyTorch's "meta" device, where tensors have shapes but no data. So the
-trace takes no memory to speak of, and cannot change the network it describes.
+trace takes almost no memory, and cannot change the network it describes.
 """
 
 import copy
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,16 +48,13 @@ def trace(model: nn.Module, picture_shape: tuple[int, ...]) -> dict[str, ModuleR
         model: Any network that takes a batch of pictures; its own modes are used.
         picture_shape: Shape of one picture, such as (3, 224, 224).
     """
-    twin = _meta_copy(model)
-    calls: dict[str, int] = {}
-    order: list[str] = []
+    twin = meta_copy(model)
+    calls: Counter[str] = Counter()  # in the order of the first calls
     shapes: dict[str, tuple[Any, Any]] = {}
 
     def recorder(path: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            calls[path] = calls.get(path, 0) + 1
-            if calls[path] == 1:
-                order.append(path)
+            calls[path] += 1
             shapes[path] = (_shape(inputs), _shape(output))
 
         return hook
@@ -73,11 +71,11 @@ def trace(model: nn.Module, picture_shape: tuple[int, ...]) -> dict[str, ModuleR
         for name, by_operator in counter.get_flop_counts().items()
         if name != "Global"
     }
-    ranks = {path: rank for rank, path in enumerate(order)}
+    ranks = {path: rank for rank, path in enumerate(calls)}
     return {
         path: ModuleRecord(
             kind=type(module).__name__,
-            calls=calls.get(path, 0),
+            calls=calls[path],
             position=ranks.get(path, -1),
             input_shape=shapes.get(path, (None, None))[0],
             output_shape=shapes.get(path, (None, None))[1],
@@ -88,19 +86,25 @@ def trace(model: nn.Module, picture_shape: tuple[int, ...]) -> dict[str, ModuleR
     }
 
 
+def is_inside(path: str, module: str) -> bool:
+    """Tell whether a module is a part, at any depth, of another; all are parts of the network ""."""
+    return path != module and (not module or path.startswith(f"{module}."))
+
+
 def modules_up_to(
     records: dict[str, ModuleRecord], path: str, *, inclusive: bool = True
 ) -> list[str]:
     """Return the modules that have given their output when a module has given its own."""
-    found = []
+    names = []
     for name in records:
         caller = name  # a module that is never called belongs to the one that uses its parameters
         while caller and records[caller].position < 0:
             caller = caller.rpartition(".")[0]
-        inside = not path or caller == path or caller.startswith(path + ".")
-        if records[caller].position <= records[path].position and (inclusive or not inside):
-            found.append(name)
-    return found
+        behind = records[caller].position > records[path].position
+        left_out = not inclusive and (caller == path or is_inside(caller, path))
+        if not behind and not left_out:
+            names.append(name)
+    return names
 
 
 def up_to(
@@ -110,14 +114,10 @@ def up_to(
     n_parameters = operations = 0
     for name in modules_up_to(records, path, inclusive=inclusive):
         record = records[name]
-        parts = [r for child, r in records.items() if _is_child(child, name)]
+        parts = [r for child, r in records.items() if child and child.rpartition(".")[0] == name]
         n_parameters += record.n_parameters - sum(r.n_parameters for r in parts)
         operations += record.operations - sum(r.operations for r in parts)
     return n_parameters, operations
-
-
-def _is_child(child: str, parent: str) -> bool:
-    return bool(child) and child.rpartition(".")[0] == parent
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:
@@ -125,8 +125,8 @@ def _shape(value: Any) -> tuple[int, ...] | None:
     return tuple(tensors[0].shape[1:]) if len(tensors) == 1 else None
 
 
-def _meta_copy(model: nn.Module) -> nn.Module:
-    """Copy a network to the meta device without copying its numbers, and without its hooks."""
+def meta_copy(model: nn.Module) -> nn.Module:
+    """Copy a network to the meta device, without its values and without its hooks."""
     memo: dict[int, Any] = {}
     for p in model.parameters():
         memo[id(p)] = nn.Parameter(torch.empty_like(p, device="meta"), requires_grad=True)
@@ -134,13 +134,10 @@ def _meta_copy(model: nn.Module) -> nn.Module:
         memo[id(b)] = torch.empty_like(b, device="meta")
     twin = copy.deepcopy(model, memo)
     for module in twin.modules():
-        for hooks in (
-            module._forward_hooks,
-            module._forward_pre_hooks,
-            module._backward_hooks,
-            module._backward_pre_hooks,
-        ):
-            hooks.clear()
+        module._forward_hooks.clear()
+        module._forward_pre_hooks.clear()
+        module._backward_hooks.clear()
+        module._backward_pre_hooks.clear()
     return twin
 
 

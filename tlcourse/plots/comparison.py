@@ -1,9 +1,16 @@
 """Figures of a comparison: what each pattern brings, against what it costs."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tlcourse.base.durations import in_words
-from tlcourse.plots.figure import COLOURS, MARKERS, Figure, drawing, new_figure, plain_numbers
+from tlcourse.plots.figure import (
+    Figure,
+    add_legend,
+    drawing,
+    new_figure,
+    plain_numbers,
+    style,
+)
 
 if TYPE_CHECKING:
     from tlcourse.comparison.compare import Comparison
@@ -18,8 +25,8 @@ def tradeoffs(
 ) -> Figure:
     """Show accuracy against time and against memory, one point for each pattern.
 
-    Lines are 95 % intervals of the accuracy, small points the lowest and the highest seed. A ring marks the pattern
-    that is recommended.
+    Lines are 95 % intervals of the accuracy, small points the lowest and the highest seed. A ring
+    marks the recommended pattern.
 
     Args:
         comparison: What `tlcourse.compare` returned.
@@ -31,20 +38,13 @@ def tradeoffs(
     table, chosen = comparison.table(), comparison.recommended
     for axes, column in ((left, "seconds"), (right, "MiB")):
         for i, (name, row) in enumerate(table.iterrows()):
-            look: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)]}
-            axes.plot([row[column]] * 2, [row.low, row.high], linewidth=1.6, **look)
-            axes.plot([row[column]] * 2, [row.lowest, row.highest], ".", **look)
-            axes.plot(
-                row[column],
-                row.accuracy,
-                MARKERS[i % len(MARKERS)],
-                markersize=9,
-                label=name,
-                **look,
-            )
+            cost, point = row[column], style(i)
+            axes.plot([cost] * 2, [row.low, row.high], color=point["color"], linewidth=1.6)
+            axes.plot([cost] * 2, [row.lowest, row.highest], ".", color=point["color"])
+            axes.plot(cost, row.accuracy, markersize=9, linestyle="none", label=name, **point)
             if name == chosen:
                 ring = {"markersize": 19, "markerfacecolor": "none", "markeredgecolor": "black"}
-                axes.plot(row[column], row.accuracy, "o", label="recommended", **ring)
+                axes.plot(cost, row.accuracy, "o", label="recommended", **ring)
         if table[column].max() > _WIDE * table[column].min():
             axes.set_xscale("log")
             plain_numbers(axes.xaxis)
@@ -52,12 +52,13 @@ def tradeoffs(
         axes.grid(axis="y", alpha=0.3)
     left.set(xlabel="seconds to the finished network", ylabel=f"accuracy ({comparison.split})")
     right.set(xlabel="memory of its largest step, MiB")
-    handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
-    told = "; ".join(
+    add_legend(figure, loc="outside lower center", ncols=3)
+    texts = (
         f"{name} {row.accuracy:.2f} ({row.low:.2f} to {row.high:.2f}) in {in_words(row.seconds)} "
         f"with {row.MiB:.0f} MiB"
         for name, row in table.iterrows()
     )
-    figure.alt = alt or f"Accuracy against time and against memory: {told}. Recommended: {chosen}."
+    figure.alt = alt or (
+        f"Accuracy against time and against memory: {'; '.join(texts)}. Recommended: {chosen}."
+    )
     return figure

@@ -9,8 +9,17 @@ from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.explain.excitation import Excitation, excitations, only_picture
 from tlcourse.features.neighbours import nearest
 from tlcourse.networks.backbone import Backbone
-from tlcourse.plots.figure import BLUE, Figure, draw_picture, drawing, new_figure, pixels
+from tlcourse.plots.figure import (
+    BLUE,
+    Figure,
+    draw_picture,
+    drawing,
+    new_figure,
+    pixels,
+    write_beside,
+)
 from tlcourse.tasks.split import SPLITS
+from tlcourse.tasks.task import Task
 
 
 @drawing
@@ -38,43 +47,41 @@ def top_pictures(
         channels: One or several; by default the three whose best pictures stand out most.
         n: Pictures per channel.
         patches: Whether to show the patches, too.
-        found: What `tlcourse.explain.excitation.excitations` gave for these pictures, to save time.
+        found: What `tl.excitations` gave for these pictures and this layer, to save time.
         alt: Replaces the alternative text.
 
     Raises:
         UnknownNameError: The layer does not exist; the nearest names are offered.
         CourseError: The layer gives no maps, or has no such channel.
     """
-    result = found or excitations(backbone, pictures, layer)[layer]
-    wanted = result.choosy(3) if channels is None else np.atleast_1d(channels).tolist()
-    count = result.strongest.shape[1]
-    if not all(0 <= channel < count for channel in wanted):
-        raise CourseError(f"Layer {layer!r} has channels 0 to {count - 1}, got {wanted}.")
-    n = min(n, len(result.strongest))
-    per_channel = 2 if patches else 1
-    title = f"The {n} pictures of {len(result.strongest)} that excite a channel of {layer} most"
+    excitation = found or excitations(backbone, pictures, layer)[layer]
+    total, n_channels = excitation.strongest.shape
+    wanted = excitation.choosy(3) if channels is None else np.atleast_1d(channels).tolist()
+    if not all(0 <= channel < n_channels for channel in wanted):
+        raise CourseError(f"Layer {layer!r} has channels 0 to {n_channels - 1}, got {wanted}.")
+    n, side = min(n, total), excitation.patch
+    title = f"The {n} pictures of {total} that excite a channel of {layer} most"
     if patches:
-        title += f",\nand the {result.patch} x {result.patch} pixels of them that matter most"
-    figure = new_figure(1.2 * per_channel * len(wanted) + 0.6, width=1.2 * n + 1.2, title=title)
-    grid = figure.add_gridspec(per_channel * len(wanted), n + 1, width_ratios=[0.9, *[1] * n])
-    for block, channel in enumerate(wanted):
-        label = figure.add_subplot(grid[per_channel * block, 0])
-        label.set_axis_off()
-        label.text(0.95, 0.5, f"channel\n{channel}", ha="right", va="center", weight="bold")
-        for column, index in enumerate(result.top(channel, n)):
-            seen = backbone.preprocess(only_picture(pictures[int(index)]))
-            whole = backbone.preprocess.undo(seen).permute(1, 2, 0).numpy()
-            box = result.box(index, channel, whole.shape)
-            axes = figure.add_subplot(grid[per_channel * block, column + 1])
+        title += f",\nand the {side} x {side} pixels of them that matter most"
+    per_channel = 2 if patches else 1
+    rows = per_channel * len(wanted)
+    figure = new_figure(1.2 * rows + 0.6, width=1.2 * n + 1.2, title=title)
+    grid = figure.add_gridspec(rows, n + 1, width_ratios=[0.9, *[1] * n])
+    for row, channel in zip(range(0, rows, per_channel), wanted, strict=True):
+        write_beside(figure.add_subplot(grid[row, 0]), f"channel\n{channel}", weight="bold")
+        for column, index in enumerate(excitation.top(channel, n), start=1):
+            batch = backbone.preprocess(only_picture(pictures[int(index)]))
+            whole = backbone.preprocess.to_array(batch)
+            axes = figure.add_subplot(grid[row, column])
             draw_picture(axes, whole, frame=True)
             if patches:
+                box = excitation.box(index, channel, whole.shape)
                 _outline(axes, box)
-                axes = figure.add_subplot(grid[per_channel * block + 1, column + 1])
-                draw_picture(axes, whole[box], frame=True)
+                draw_picture(figure.add_subplot(grid[row + 1, column]), whole[box], frame=True)
     figure.alt = alt or (
         f"For {len(wanted)} channels of {layer} ({', '.join(map(str, wanted))}): the {n} pictures "
-        f"of {len(result.strongest)} that excite the channel most"
-        + (f", and the {result.patch} pixels wide patches where they do." if patches else ".")
+        f"of {total} that excite the channel most"
+        + (f", and the {side} pixels wide patches where they do." if patches else ".")
     )
     return figure
 
@@ -90,7 +97,7 @@ def nearest_neighbours(
     classes: Sequence[str] | None = None,
     alt: str | None = None,
 ) -> Figure:
-    """Show the pictures most alike to some pictures, by the features of several layers.
+    """Show the pictures that are most like some pictures, by the features of several layers.
 
     Args:
         features: Layer name -> (N, C), from shallow to deep; two fit well.
@@ -113,40 +120,34 @@ def nearest_neighbours(
             )
     found = {name: nearest(values, queries, n)[0] for name, values in features.items()}
     columns = 1 + len(found) * (n + 1)
-    widths = [1.0] + [0.15, *[1.0] * n] * len(found)
-    figure = new_figure(
-        (1.35 if labels is not None else 1.1) * 10 / columns * len(queries) + 0.9,
-        title="Each row: a picture, and the pictures that are most like it",
-    )
+    height = (1.1 if labels is None else 1.35) * 10 / columns * len(queries) + 0.9
+    title = "Each row: a picture, and the pictures that are most like it"
+    figure = new_figure(height, title=title)
+    widths = [1.0, *[0.15, *[1.0] * n] * len(found)]
     grid = figure.add_gridspec(len(queries), columns, width_ratios=widths)
-
-    def draw(row: int, column: int, index: int, query: int) -> None:
-        axes = figure.add_subplot(grid[row, column])
-        draw_picture(axes, pixels(only_picture(pictures[int(index)]), 120))
-        if labels is not None:
+    places = [0, *(i for i in range(2, columns) if (i - 1) % (n + 1))]
+    for row, query in enumerate(queries):
+        neighbours = np.concatenate([indices[row] for indices in found.values()])
+        for column, index in zip(places, (query, *neighbours.tolist()), strict=True):
+            axes = figure.add_subplot(grid[row, column])
+            draw_picture(axes, pixels(only_picture(pictures[index]), 120))
+            if labels is None:
+                continue
             same = index != query and labels[index] == labels[query]
             name = str(labels[index]) if classes is None else classes[int(labels[index])]
             axes.set_xlabel(name, size=9, labelpad=3, weight="bold" if same else "normal")
-            if same:
-                for spine in axes.spines.values():
-                    spine.set(visible=True, color=BLUE, linewidth=2.5)
-        if row == 0 and column == 0:
-            axes.set_title("picture", weight="bold")
-
-    for row, query in enumerate(queries):
-        draw(row, 0, query, query)
-        for block, (name, indices) in enumerate(found.items()):
-            for rank, index in enumerate(indices[row]):
-                draw(row, 2 + block * (n + 1) + rank, index, query)
-                if row == 0 and rank == 0:
-                    figure.axes[-1].set_title(f"nearest by {name}", loc="left", weight="bold")
+            axes.spines[:].set(visible=same, color=BLUE, linewidth=2.5)
+    figure.axes[0].set_title("picture", weight="bold")
+    for block, name in enumerate(found):
+        axes = figure.axes[1 + block * n]
+        axes.set_title(f"nearest by {name}", loc="left", weight="bold")
     figure.alt = alt or _neighbours_text(found, queries, labels, n)
     return figure
 
 
 @drawing
 def examples(
-    task: Any, *, split: str = "train", n: int = 8, seed: int = 0, alt: str | None = None
+    task: Task, *, split: str = "train", n: int = 8, seed: int = 0, alt: str | None = None
 ) -> Figure:
     """Show some pictures of each class of a task, a row for each class.
 
@@ -171,11 +172,10 @@ def examples(
     grid = figure.subplots(len(task.classes), n, squeeze=False)
     for label, (name, row) in enumerate(zip(task.classes, grid, strict=True)):
         places = rng.permutation(np.flatnonzero(pictures.labels == label))[:n]
-        for column, axes in enumerate(row):
-            if column < len(places):
-                draw_picture(axes, pixels(pictures[places[column]][0], 96), frame=True)
-            else:
-                axes.set_axis_off()
+        for axes, index in zip(row, places, strict=False):
+            draw_picture(axes, pixels(pictures[index][0], 96), frame=True)
+        for axes in row[len(places) :]:
+            axes.set_axis_off()
         row[0].set_ylabel(name.replace(" and ", "\nand "), rotation=0, ha="right", va="center")
     figure.alt = alt or (
         f"Up to {n} pictures of each class of {task.title.lower()}: {', '.join(task.classes)}."
@@ -186,16 +186,18 @@ def examples(
 def _neighbours_text(
     found: Mapping[str, np.ndarray], queries: Sequence[int], labels: Any, n: int
 ) -> str:
-    text = f"{len(queries)} pictures, each beside its {n} nearest neighbours by the features of "
-    if labels is None:
-        return text + " and of ".join(found) + "."
-    labels = np.asarray(labels)
-    shares = [
-        f"{name} ({(labels[indices] == labels[list(queries)][:, None]).sum()} of {indices.size} "
-        "of the same class)"
-        for name, indices in found.items()
-    ]
-    return text + " and of ".join(shares) + "."
+    names = list(found)
+    if labels is not None:
+        labels = np.asarray(labels)
+        own = labels[list(queries)][:, None]
+        names = [
+            f"{name} ({(labels[indices] == own).sum()} of {indices.size} of the same class)"
+            for name, indices in found.items()
+        ]
+    return (
+        f"{len(queries)} pictures, each beside its {n} nearest neighbours by the features of "
+        f"{' and of '.join(names)}."
+    )
 
 
 def _outline(axes: Any, box: tuple[slice, slice]) -> None:

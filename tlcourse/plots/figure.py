@@ -1,12 +1,11 @@
 """A figure that brings its alternative text along, and what the figures have in common."""
 
 import base64
-import functools
 import html
 import io
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -14,11 +13,14 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from PIL import Image, features
 
 from tlcourse.errors import CourseError
+from tlcourse.tasks.pictures import to_rgb
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
-    from PIL.Image import Image
+    from matplotlib.container import BarContainer
+
+Interval = tuple[float, float]
 
 # Okabe and Ito's colours: they stay apart for colour-blind readers and in grey print.
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
@@ -28,15 +30,17 @@ MARKERS = "osD^vP*"
 WIDTH = 10.0  # inches; with DPI this is the width of a notebook's output area
 DPI = 90
 
-_STYLE = {
-    "font.size": 11,
-    "axes.titlesize": 11,
-    "figure.titlesize": 13,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": False,
-}
-_Drawing = TypeVar("_Drawing", bound=Callable[..., Any])
+# What is decorated with this draws in the course's style, and leaves the learner's own as it is.
+drawing = rc_context(
+    {
+        "font.size": 11,
+        "axes.titlesize": 11,
+        "figure.titlesize": 13,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": False,
+    }
+)
 
 
 class Figure(MatplotlibFigure):
@@ -51,9 +55,7 @@ class Figure(MatplotlibFigure):
     alt: str = ""
 
     def _ipython_display_(self) -> None:
-        from IPython.display import display
-
-        display(mime_bundle(self, self.alt), raw=True)
+        _display(self, self.alt)
 
     def __repr__(self) -> str:
         return f"Figure: {self.alt}"
@@ -67,9 +69,7 @@ class Described:
         self.alt = alt
 
     def _ipython_display_(self) -> None:
-        from IPython.display import display
-
-        display(mime_bundle(self.figure, self.alt), raw=True)
+        _display(self.figure, self.alt)
 
     def __repr__(self) -> str:
         return f"Figure: {self.alt}"
@@ -83,7 +83,7 @@ def show(figure: MatplotlibFigure, alt: str) -> Described:
 
     Args:
         figure: Any matplotlib figure.
-        alt: What it shows, in a sentence, for readers who do not see it.
+        alt: What one sees in it, in a sentence, for readers who cannot see it.
 
     Raises:
         CourseError: The text is empty, or the first argument is not a figure.
@@ -100,12 +100,18 @@ def show(figure: MatplotlibFigure, alt: str) -> Described:
     return Described(figure, alt.strip())
 
 
+def _display(figure: MatplotlibFigure, alt: str) -> None:
+    from IPython.display import display
+
+    display(mime_bundle(figure, alt), raw=True)
+
+
 def mime_bundle(figure: MatplotlibFigure, alt: str) -> dict[str, str]:
     """Return a notebook output: one image element with its alternative text, or the text alone.
 
-    JupyterLab drops the alternative text of an `image/png` output, but keeps the one of an image
-    element in HTML; nbconvert keeps both. So this is the one way that serves all, and the picture
-    is stored once.
+    JupyterLab drops the alternative text of an `image/png` output, but keeps that of an image
+    element in HTML; nbconvert keeps both. So this one way serves both, and the picture is stored
+    once.
     """
     kind, data, width = encode(figure)
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
@@ -114,16 +120,13 @@ def mime_bundle(figure: MatplotlibFigure, alt: str) -> dict[str, str]:
 
 
 def encode(figure: MatplotlibFigure) -> tuple[str, bytes, int]:
-    """Draw a figure on white into a small file; returns its kind, its bytes, its width in pixels.
+    """Draw a figure on white into a small file; return its kind, its bytes, its width in pixels.
 
     Curves and maps become a PNG of 256 colours, figures with photographs a WebP.
     """
-    from PIL import Image
-
-    raw = io.BytesIO()
+    raw, small = io.BytesIO(), io.BytesIO()
     figure.savefig(raw, format="png", dpi=DPI, facecolor="white", transparent=False)
     picture = Image.open(raw).convert("RGB")
-    small = io.BytesIO()
     if not _has_photograph(figure):
         kind = "png"
         picture.quantize(256, dither=Image.Dither.NONE).save(small, "png", optimize=True)
@@ -136,15 +139,9 @@ def encode(figure: MatplotlibFigure) -> tuple[str, bytes, int]:
     return kind, small.getvalue(), picture.width
 
 
-def drawing(function: _Drawing) -> _Drawing:
-    """Draw in the course's style, whatever the learner has set, and leave that as it is."""
-
-    @functools.wraps(function)
-    def styled(*args: Any, **options: Any) -> Any:
-        with rc_context(_STYLE):
-            return function(*args, **options)
-
-    return styled  # type: ignore[return-value]
+def _has_photograph(figure: MatplotlibFigure) -> bool:
+    arrays = (image.get_array() for axes in figure.axes for image in axes.images)
+    return any(array is not None and array.ndim == 3 for array in arrays)
 
 
 def new_figure(height: float, *, width: float = WIDTH, title: str | None = None) -> Figure:
@@ -155,13 +152,13 @@ def new_figure(height: float, *, width: float = WIDTH, title: str | None = None)
     return figure
 
 
-def pixels(picture: "Image", side: int | None = None) -> np.ndarray:
-    """Return the (H, W, 3) uint8 array of a picture, made smaller to `side` pixels if it is larger.
+def style(number: int) -> dict[str, Any]:
+    """Colour and marker of the curve with this number; after seven they begin again."""
+    return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
 
-    A copy is made smaller; the picture itself stays as it is.
-    """
-    from tlcourse.tasks.pictures import to_rgb
 
+def pixels(picture: Image.Image, side: int | None = None) -> np.ndarray:
+    """Return the (H, W, 3) uint8 array of a picture, shrunk to at most `side` pixels a side."""
     rgb = to_rgb(picture)
     if side is not None and max(rgb.size) > side:
         rgb = rgb.copy()
@@ -172,27 +169,74 @@ def pixels(picture: "Image", side: int | None = None) -> np.ndarray:
 def draw_picture(
     axes: "Axes", picture: Any, title: str = "", *, frame: bool = False, **options: Any
 ) -> None:
-    """Draw an array without ticks, and with a thin grey frame or none."""
+    """Draw an array without ticks, with a thin grey frame or none."""
     axes.imshow(picture, **options)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set(visible=frame, color="0.75", linewidth=0.8)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set(visible=frame, color="0.75", linewidth=0.8)
     if title:
         axes.set_title(title)
 
 
-def horizontal_bars(
-    axes: "Axes", labels: Sequence[str], values: Sequence[float], texts: Sequence[str] | None
-) -> None:
-    """Bars from top to bottom, names on the left, numbers at their ends."""
+def lay_over(axes: "Axes", values: np.ndarray, size: tuple[int, ...], *, faintest: float) -> None:
+    """Lay a map, scaled to its strongest hundredth, over a picture of `size` (H, W)."""
+    scaled = np.clip(values / (np.quantile(np.abs(values), 0.99) or 1.0), -1, 1)
+    axes.imshow(
+        scaled,
+        cmap="PuOr_r",
+        vmin=-1,
+        vmax=1,
+        alpha=faintest + 0.7 * np.abs(scaled),
+        extent=(-0.5, size[1] - 0.5, size[0] - 0.5, -0.5),
+    )
+
+
+def write_beside(axes: "Axes", text: str, **options: Any) -> None:
+    """Write a text at the right end of axes that show nothing else."""
+    axes.set_axis_off()
+    axes.text(0.95, 0.5, text, ha="right", va="center", **options)
+
+
+def horizontal_bars(axes: "Axes", labels: Sequence[str], values: Sequence[float]) -> "BarContainer":
+    """Draw bars from top to bottom, with their names on the left."""
     rows = np.arange(len(labels))
     drawn = axes.barh(rows, list(values), color=SKY, height=0.62)
     axes.set_yticks(rows, labels)
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()
-    if texts:
-        axes.bar_label(drawn, texts, padding=4)
+    return drawn
+
+
+def add_legend(figure: Figure, **options: Any) -> None:
+    """Explain each name once, whichever of the panels it stands in."""
+    handles = {
+        name: handle
+        for axes in figure.axes
+        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    options.setdefault("loc", "outside right upper")
+    figure.legend(handles.values(), handles.keys(), frameon=False, **options)
+
+
+def plain_numbers(axis: "Axis") -> None:
+    """Write the numbers of a logarithmic axis as 1, 2, 5, 10, ..., not as powers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def check_curves(caller: str, x: Sequence[Any], series: Mapping[str, Sequence[float]]) -> None:
+    """Refuse curves that do not have one number for each `x`, and no curve at all."""
+    if not series or any(len(y) != len(x) for y in series.values()):
+        raise CourseError(
+            f"{caller}() needs at least one curve, each with {len(x)} numbers, one for each x."
+        )
+
+
+def range_in_words(interval: Interval | None, write: Callable[[float], str]) -> str:
+    """Say an interval behind its number, such as " (0.6 to 0.8)"; nothing if there is none."""
+    return "" if interval is None else " ({} to {})".format(*map(write, interval))
 
 
 def place(values: np.ndarray) -> str:
@@ -209,30 +253,9 @@ def place(values: np.ndarray) -> str:
 
 
 def where(values: np.ndarray) -> str:
-    """The same with its preposition, such as "at the upper left"."""
-    found = place(values)
-    return found if found.startswith("nowhere") else f"at the {found}"
-
-
-def _has_photograph(figure: MatplotlibFigure) -> bool:
-    return any(image.get_array().ndim == 3 for axes in figure.axes for image in axes.images)
-
-
-def check_curves(caller: str, x: Sequence[Any], series: Mapping[str, Sequence[float]]) -> None:
-    """Refuse curves that have not one number for each `x`, or none at all."""
-    if not series or any(len(y) != len(x) for y in series.values()):
-        raise CourseError(
-            f"{caller}() needs at least one curve, each with {len(x)} numbers, one for each x."
-        )
-
-
-def plain_numbers(axis: "Axis") -> None:
-    """Write the numbers of a logarithmic axis as 1, 2, 5, 10, ..., not as powers."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
+    """Say the same with its preposition, such as "at the upper left"."""
+    words = place(values)
+    return words if words.startswith("nowhere") else f"at the {words}"
 
 
 def block_means(values: np.ndarray, side: int) -> np.ndarray:
@@ -240,3 +263,8 @@ def block_means(values: np.ndarray, side: int) -> np.ndarray:
     height, width = (length // side for length in values.shape)
     blocks = values[: height * side, : width * side].reshape(height, side, width, side)
     return blocks.mean(axis=(1, 3))
+
+
+def washed_out(array: np.ndarray) -> np.ndarray:
+    """Turn a picture (H, W, 3) from 0 to 1 into light grey, so that a map can lie over it."""
+    return 0.35 + 0.5 * array.mean(axis=2, keepdims=True).repeat(3, axis=2)

@@ -1,7 +1,7 @@
-"""Figures of what a network has learned: its first filters, and its maps of one picture."""
+"""Figures of a network's layers: first filters, maps of one picture, what a probe reads in each."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,9 +18,11 @@ from tlcourse.plots.figure import (
     ORANGE,
     VERMILION,
     Figure,
+    add_legend,
     draw_picture,
     drawing,
     new_figure,
+    write_beside,
 )
 
 if TYPE_CHECKING:
@@ -48,28 +50,25 @@ def filters(
         CourseError: The layer is no convolution of three channels.
     """
     path, weights = _first_convolution(backbone, layer)
-    grey = weights.mean(axis=1, keepdims=True)
     energy = np.square(weights).sum(axis=(1, 2, 3))
+    grey = weights.mean(axis=1, keepdims=True)
     colour = np.square(weights - grey).sum(axis=(1, 2, 3)) / np.where(energy > 0, energy, 1)
     order = np.argsort(colour, kind="stable")
     if len(order) > limit:
         order = order[np.linspace(0, len(order) - 1, limit).round().astype(int)]
-    columns = min(8, len(order))
+    columns, side = min(8, len(order)), weights.shape[-1]
     rows = -(-len(order) // columns)
-    side = weights.shape[-1]
-    figure = new_figure(
-        1.0 * rows + 0.9,
-        width=columns + 0.5,
-        title=f"First convolution: {len(order)} filters of {side}x{side} pixels,\n"
-        "from the least to the most colourful",
+    title = (
+        f"First convolution: {len(order)} filters of {side}x{side} pixels,\n"
+        "from the least to the most colourful"
     )
-    for axes in (all_axes := figure.subplots(rows, columns, squeeze=False).flat):
-        axes.set_axis_off()
-    all_axes = figure.axes
-    for axes, index in zip(all_axes, order, strict=False):
+    figure = new_figure(rows + 0.9, width=columns + 0.5, title=title)
+    grid = figure.subplots(rows, columns, squeeze=False).flat
+    for axes, index in zip(grid, order, strict=False):
         largest = np.abs(weights[index]).max() or 1.0
-        shown = 0.5 + 0.5 * weights[index].transpose(1, 2, 0) / largest
-        draw_picture(axes, shown)
+        draw_picture(axes, 0.5 + 0.5 * weights[index].transpose(1, 2, 0) / largest)
+    for axes in figure.axes:
+        axes.set_axis_off()
     n_colourful = int((colour > 0.5).sum())
     figure.alt = alt or (
         f"{len(order)} filters of {path}, the first convolution of {backbone.name}, each "
@@ -107,36 +106,25 @@ def activation_maps(
     """
     names = map_layers(backbone) if layers is None else list(layers)
     batch = to_batch(backbone, picture)
-    found = activations(backbone, batch, names)
+    values = activations(backbone, batch, names)
     figure = new_figure(1.15 * len(names) + 0.5, title="One picture, layer by layer")
     grid = figure.add_gridspec(len(names), channels + 2, width_ratios=[1.6, 1, *[1] * channels])
     seen = figure.add_subplot(grid[: min(2, len(names)), 0])
-    draw_picture(
-        seen,
-        backbone.preprocess.undo(batch)[0].permute(1, 2, 0).cpu().numpy(),
-        "the network's input",
-    )
+    draw_picture(seen, backbone.preprocess.to_array(batch[0]), "the network's input")
     if len(names) > 2:
         scale = figure.add_subplot(grid[2, 0])
         scale.set_axis_off()
-        scale.text(
-            0.5,
-            0.9,
-            "Each map: dark is its\nsmallest value, light\nits largest.",
-            ha="center",
-            va="top",
-            size=10,
-        )
+        text = "Each map: dark is its\nsmallest value, light\nits largest."
+        scale.text(0.5, 0.9, text, ha="center", va="top", size=10)
     sizes = []
     for row, name in enumerate(names):
-        check_maps(backbone, name, found[name])
-        maps = found[name][0].float().cpu().numpy()
+        check_maps(backbone, name, values[name])
+        maps = values[name][0].float().cpu().numpy()
         size = "{} x {} x {}".format(*maps.shape)
         sizes.append(f"{name} {size}")
         label = figure.add_subplot(grid[row, 1])
-        label.set_axis_off()
-        label.text(0.95, 0.5, f"{name}\n", ha="right", va="center", weight="bold")
-        label.text(0.95, 0.5, f"\n{size}", ha="right", va="center", size=10)
+        write_beside(label, f"{name}\n", weight="bold")
+        write_beside(label, f"\n{size}", size=10)
         strongest = np.argsort(-maps.std(axis=(1, 2)), kind="stable")[:channels]
         for column, channel in enumerate(strongest):
             axes = figure.add_subplot(grid[row, column + 2])
@@ -153,18 +141,15 @@ def activation_maps(
 def _first_convolution(backbone: Backbone, layer: str | None) -> tuple[str, np.ndarray]:
     from torch import nn
 
-    modules = dict(backbone.model.named_modules())
     path = None if layer is None else backbone.layer(layer).path
-    candidates = [path] if path else list(modules)
-    for name in candidates:
-        module = modules[name]
-        if isinstance(module, nn.Conv2d) and module.weight.shape[1] == 3:
+    for name, module in backbone.model.named_modules():
+        wanted = not path or name == path
+        if wanted and isinstance(module, nn.Conv2d) and module.weight.shape[1] == 3:
             return name, module.weight.detach().float().cpu().numpy()
+    if layer is None:
+        raise CourseError(f"{backbone.name} has no convolution that reads three channels.")
     raise CourseError(
-        f"{layer or 'No module'} of {backbone.name} is a convolution that reads three channels. "
-        "Leave layer out to get the first one."
-        if layer is None
-        else f"{layer!r} of {backbone.name} is no convolution that reads three channels, so its "
+        f"{layer!r} of {backbone.name} is no convolution that reads three channels, so its "
         "filters are no colour pictures. Leave layer out to get the first convolution."
     )
 
@@ -200,39 +185,29 @@ def layer_probes(
     Raises:
         CourseError: There is no task.
     """
-    if not probes:
-        raise CourseError("There is nothing to show. Pass at least one name with its probes.")
+    _check_probes(probes)
     figure = new_figure(4.5)
     panels = figure.subplots(1, len(probes), sharey=True, squeeze=False)[0]
     texts = []
-    for axes, (name, found) in zip(panels, probes.items(), strict=True):
-        text = _curve(axes, found)
+    for axes, (name, task) in zip(panels, probes.items(), strict=True):
+        text = _curve(axes, task)
         if random and random.get(name):
-            text += _random(axes, found.layers, random[name])
+            text += _random(axes, task.layers, random[name])
         if pixels and name in pixels:
             share = next(iter(pixels[name].accuracy.values()))
             axes.axhline(share, color=GREEN, linestyle="--", linewidth=1.6, label="raw pixels")
             text += f"; raw pixels {share:.2f}"
-        axes.axhline(
-            found.chance, color="black", linestyle=":", label="always the most frequent class"
-        )
-        texts.append(f"{name}: {text}; always the most frequent class {found.chance:.2f}")
-        axes.set_title(f"{name} ({len(found.y)} pictures)")
-        axes.set_xticks(
-            range(len(found.layers)), found.layers, rotation=50, ha="right", rotation_mode="anchor"
-        )
+        frequent = "always the most frequent class"
+        axes.axhline(task.chance, color="black", linestyle=":", label=frequent)
+        texts.append(f"{name}: {text}; {frequent} {task.chance:.2f}")
+        axes.set_title(f"{name} ({len(task.y)} pictures)")
+        places = range(len(task.layers))
+        axes.set_xticks(places, task.layers, rotation=50, ha="right", rotation_mode="anchor")
         axes.set_ylim(0, 1.02)
         axes.grid(axis="y", alpha=0.3)
     panels[0].set_ylabel("accuracy")
     figure.supxlabel("layer, from input to output", size=11)
-    labels = {
-        text: handle
-        for axes in panels
-        for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(
-        labels.values(), labels.keys(), loc="outside upper center", ncols=3, frameon=False
-    )
+    add_legend(figure, loc="outside upper center", ncols=3)
     figure.alt = alt or f"Accuracy of linear probes by layer. {'. '.join(texts)}."
     return figure
 
@@ -257,63 +232,55 @@ def layer_differences(
     Raises:
         CourseError: There is no task, or pixels of other pictures.
     """
-    if not probes:
-        raise CourseError("There is nothing to show. Pass at least one name with its probes.")
-    rows = max(len(found.layers) for found in probes.values()) + bool(pixels)
+    _check_probes(probes)
+    rows = max(len(task.layers) for task in probes.values()) + bool(pixels)
     figure = new_figure(0.36 * rows + 1.3)
     panels = figure.subplots(1, len(probes), sharex=True, squeeze=False)[0]
     texts = []
-    for axes, (name, found) in zip(panels, probes.items(), strict=True):
-        pairs = dict(found.paired_with_best)
+    for axes, (name, task) in zip(panels, probes.items(), strict=True):
+        pairs = dict(task.paired_with_best)
         if pixels and name in pixels:
             right = next(iter(pixels[name].right.values()))
-            pairs = {"raw pixels": compare_paired(right, found.right[found.best])} | pairs
+            pairs = {"raw pixels": compare_paired(right, task.right[task.best])} | pairs
         for row, (layer, pair) in enumerate(pairs.items()):
             colour = GREEN if layer == "raw pixels" else BLUE
             axes.plot(pair.interval, [row, row], color=colour, linewidth=2)
             filled = colour if pair.told_apart else "white"
             axes.plot(pair.difference, row, "o", color=colour, markerfacecolor=filled, markersize=7)
         axes.axvline(0, color="black", linewidth=1)
-        axes.set_yticks(range(len(pairs)), [f"{x} (best)" if x == found.best else x for x in pairs])
+        axes.set_yticks(range(len(pairs)), [f"{x} (best)" if x == task.best else x for x in pairs])
         axes.set_title(name)
         axes.grid(axis="x", alpha=0.3)
         axes.locator_params(axis="x", nbins=5)
-        near = [layer for layer, pair in pairs.items() if not pair.told_apart]
-        far = [
-            f"{layer} {pair.difference:+.2f}" for layer, pair in pairs.items() if pair.told_apart
-        ]
-        text = f"{name}: best is {found.best}; not told apart from it: {', '.join(near)}"
+        near = [x for x, pair in pairs.items() if not pair.told_apart]
+        far = [f"{x} {pair.difference:+.2f}" for x, pair in pairs.items() if pair.told_apart]
+        text = f"{name}: best is {task.best}; not told apart from it: {', '.join(near)}"
         texts.append(text + (f"; told apart: {', '.join(far)}" if far else ""))
     figure.supxlabel("accuracy minus that of the best layer, with its 95 % interval", size=11)
     figure.alt = alt or f"Difference of each layer to the best one. {'. '.join(texts)}."
     return figure
 
 
-def _curve(axes: "Axes", found: LayerProbes) -> str:
+def _check_probes(probes: Mapping[str, LayerProbes]) -> None:
+    if not probes:
+        raise CourseError("There is nothing to show. Pass at least one name with its probes.")
+
+
+def _curve(axes: "Axes", task: LayerProbes) -> str:
     """Draw accuracies with their intervals and the two marked layers; return them in words."""
-    x = range(len(found.layers))
-    y = list(found.accuracy.values())
-    low, high = zip(*found.intervals.values(), strict=True)
-    axes.fill_between(x, low, high, color=BLUE, alpha=0.18, linewidth=0)
-    axes.plot(x, y, color=BLUE, marker="o", markersize=4, label="trained weights")
-    best, first = (found.layers.index(layer) for layer in (found.best, found.shallowest))
-    axes.plot(
-        best, y[best], "*", color=VERMILION, markersize=13, linestyle="none", label="best layer"
-    )
-    axes.plot(
-        first,
-        y[first],
-        "o",
-        color=VERMILION,
-        markerfacecolor="none",
-        markeredgewidth=1.8,
-        markersize=17,
-        linestyle="none",
-        label="shallowest not told apart from it",
-    )
+    layers, best, first = task.layers, task.best, task.shallowest
+    y = list(task.accuracy.values())
+    low, high = zip(*task.intervals.values(), strict=True)
+    axes.fill_between(range(len(y)), low, high, color=BLUE, alpha=0.18, linewidth=0)
+    axes.plot(y, color=BLUE, marker="o", markersize=4, label="trained weights")
+    mark: dict[str, Any] = {"color": VERMILION, "linestyle": "none"}
+    ring = mark | {"markerfacecolor": "none", "markeredgewidth": 1.8, "markersize": 17}
+    here, there = layers.index(best), layers.index(first)
+    axes.plot(here, y[here], "*", label="best layer", markersize=13, **mark)
+    axes.plot(there, y[there], "o", label="shallowest not told apart from it", **ring)
     return (
-        f"{y[0]:.2f} at {found.layers[0]}, {y[-1]:.2f} at {found.layers[-1]}, best {y[best]:.2f} at "
-        f"{found.best}, shallowest not told apart from it {found.shallowest}"
+        f"{y[0]:.2f} at {layers[0]}, {y[-1]:.2f} at {layers[-1]}, best {y[here]:.2f} at "
+        f"{best}, shallowest not told apart from it {first}"
     )
 
 
@@ -321,13 +288,11 @@ def _random(axes: "Axes", layers: Sequence[str], starts: Sequence[LayerProbes]) 
     """Draw the range and the mean of random weights; return their highest mean in words."""
     names = [layer for layer in layers if layer in starts[0].right]
     x = [layers.index(layer) for layer in names]
-    values = [[start.accuracy[layer] for start in starts] for layer in names]
-    means = [sum(row) / len(row) for row in values]
-    axes.fill_between(
-        x, [min(v) for v in values], [max(v) for v in values], color=ORANGE, alpha=0.35, linewidth=0
-    )
+    values = np.array([[start.accuracy[layer] for layer in names] for start in starts])
+    low, means, high = values.min(axis=0), values.mean(axis=0), values.max(axis=0)
+    axes.fill_between(x, low, high, color=ORANGE, alpha=0.35, linewidth=0)
     axes.plot(x, means, color=ORANGE, marker="s", markersize=4, label="random weights")
     return (
         f"; random weights {means[0]:.2f} at {names[0]}, {means[-1]:.2f} at {names[-1]}, at most "
-        f"{max(means):.2f} (mean of {len(starts)} starts)"
+        f"{means.max():.2f} (mean of {len(starts)} starts)"
     )

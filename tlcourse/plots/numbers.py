@@ -1,4 +1,4 @@
-"""Figures of numbers: bars, curves, accuracy by layer."""
+"""Figures of numbers: bars, curves, accuracy by layer, mistakes."""
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -8,17 +8,19 @@ import numpy as np
 
 from tlcourse.errors import CourseError
 from tlcourse.plots.figure import (
-    COLOURS,
-    MARKERS,
     WIDTH,
     Figure,
+    Interval,
+    add_legend,
     check_curves,
+    draw_picture,
     drawing,
     horizontal_bars,
     new_figure,
+    range_in_words,
+    style,
 )
 
-Interval = tuple[float, float]
 _FEW = 10  # points of a curve that an alternative text tells one by one
 
 
@@ -45,54 +47,39 @@ def bars(
         form: How numbers are written: a format such as "{:.1%}", or a function that writes one.
         log: Whether the axis is logarithmic.
         alt: Replaces the alternative text.
+
+    Raises:
+        CourseError: There is no number.
     """
-    names = [str(name) for name in values.keys()]  # noqa: SIM118  a Series iterates over its values
-    numbers = [float(values[name]) for name in values.keys()]  # noqa: SIM118
-    if not names:
+    numbers = {str(name): float(value) for name, value in values.items()}
+    if not numbers:
         raise CourseError("There is nothing to compare. Pass at least one name and number.")
+    spans = {name: (intervals or {}).get(name) for name in numbers}
     write = form if callable(form) else form.format
-    figure = new_figure(0.42 * len(names) + 1.1 + (0.3 if title else 0), width=8)
+    figure = new_figure(0.42 * len(numbers) + 1.1 + (0.3 if title else 0), width=8)
     axes = figure.subplots()
-    horizontal_bars(axes, [textwrap.fill(n, 34) for n in names], numbers, None)
+    horizontal_bars(axes, [textwrap.fill(n, 34) for n in numbers], list(numbers.values()))
     if log:
         axes.set_xscale("log")
-    ends = list(numbers)
-    for row, name in enumerate(names):
-        if intervals and name in intervals:
-            low, high = intervals[name]
-            axes.plot([low, high], [row, row], color="black", marker="|", linewidth=1.6)
-            ends[row] = max(ends[row], high)
-        axes.annotate(
-            write(numbers[row]),
-            (ends[row], row),
-            (5, 0),
-            textcoords="offset points",
-            va="center",
-        )
+    beside: dict[str, Any] = {"xytext": (5, 0), "textcoords": "offset points", "va": "center"}
+    for row, (name, number) in enumerate(numbers.items()):
+        span = spans[name]
+        if span is not None:
+            axes.plot(span, [row, row], color="black", marker="|", linewidth=1.6)
+        axes.annotate(write(number), (max(number, span[1]) if span else number, row), **beside)
     axes.margins(x=0.12)
     axes.set_xlabel(xlabel)
-    if title:
-        axes.set_title(title, pad=20 if reference else 6)
+    axes.set_title(title or "", pad=20 if reference else 6)
     if reference:
         axes.axvline(reference[1], color="black", linestyle="--", linewidth=1.2)
-        axes.annotate(
-            reference[0],
-            (reference[1], 1),
-            (4, 0),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            va="bottom",
-            size=9.5,
-        )
-    said = [f"{n} {write(v)}" for n, v in zip(names, numbers, strict=True)]
-    for row, name in enumerate(names):
-        if intervals and name in intervals:
-            said[row] += " ({} to {})".format(*map(write, intervals[name]))
-    listed = ", ".join(said)
-    figure.alt = alt or (
-        f"Bars{f' of {xlabel}' if xlabel else ''}: {listed}"
-        + (f"; a line marks {reference[0]} at {write(reference[1])}." if reference else ".")
+        above = beside | {"xytext": (4, 0), "va": "bottom", "size": 9.5}
+        axes.annotate(reference[0], (reference[1], 1), xycoords=("data", "axes fraction"), **above)
+    listed = ", ".join(
+        f"{name} {write(number)}{range_in_words(spans[name], write)}"
+        for name, number in numbers.items()
     )
+    line = f"; a line marks {reference[0]} at {write(reference[1])}" if reference else ""
+    figure.alt = alt or f"Bars{f' of {xlabel}' if xlabel else ''}: {listed}{line}."
     return figure
 
 
@@ -130,14 +117,15 @@ def lines(
     axes = figure.subplots()
     texts = []
     for i, (name, y) in enumerate(series.items()):
-        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
-        axes.plot(x, y, color=colour, marker=marker, label=name)
-        if bands and name in bands:
-            low, high = np.asarray(bands[name], dtype=float).T
-            axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
-        texts.append(f"{name} {_in_words(x, y, (bands or {}).get(name))}")
+        band = (bands or {}).get(name)
+        axes.plot(x, y, label=name, **style(i))
+        if band is not None:
+            low, high = np.asarray(band, dtype=float).T
+            axes.fill_between(x, low, high, color=style(i)["color"], alpha=0.18, linewidth=0)
+        texts.append(f"{name} {_curve_in_words(x, y, band)}")
     if reference:
         axes.axhline(reference[1], color="black", linestyle="--", linewidth=1.2, label=reference[0])
+        texts.append(f"a broken line marks {reference[0]} at {reference[1]:.3g}")
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title or "")
     if sum(len(name) for name in x if isinstance(name, str)) > 50:  # they would run together
         axes.set_xticks(range(len(x)), x, rotation=30, ha="right", rotation_mode="anchor")
@@ -147,24 +135,20 @@ def lines(
         axes.set_yscale("log")
     axes.grid(axis="y", alpha=0.3)
     if len(series) > 1 or reference:
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
-    if reference:
-        texts.append(f"a broken line marks {reference[0]} at {reference[1]:.3g}")
+        add_legend(figure)
     what = f" of {ylabel}" if ylabel else ""
     points = f" ({', '.join(map(str, x))})" if len(x) <= _FEW else ""
     figure.alt = alt or f"Curves{what} by {xlabel or 'x'}{points}: {'; '.join(texts)}."
     return figure
 
 
-def _in_words(x: Sequence[Any], y: Sequence[float], band: Sequence[Interval] | None) -> str:
+def _curve_in_words(x: Sequence[Any], y: Sequence[float], band: Sequence[Interval] | None) -> str:
     """Say all numbers of a curve, with its band, if they are few, else its ends and its top."""
     if len(x) <= _FEW:
-        said = ["no value" if np.isnan(value) else f"{value:.3g}" for value in y]
-        if band is not None:
-            said = [
-                f"{s} ({low:.2g} to {high:.2g})" for s, (low, high) in zip(said, band, strict=True)
-            ]
-        return ", ".join(said)
+        values = ["no value" if np.isnan(value) else f"{value:.3g}" for value in y]
+        around = [None] * len(y) if band is None else band
+        pairs = zip(values, around, strict=True)
+        return ", ".join(value + range_in_words(ends, "{:.2g}".format) for value, ends in pairs)
     best = int(np.nanargmax(y))
     return f"from {y[0]:.3g} to {y[-1]:.3g}, largest {y[best]:.3g} at {x[best]}"
 
@@ -187,13 +171,10 @@ def accuracy_by_layer(
         alt: Replaces the alternative text.
     """
     layers = list(next(iter(accuracies.values()), {}))
-    bands = {
-        name: [by_layer[layer] for layer in layers] for name, by_layer in (intervals or {}).items()
-    }
     return lines(
         layers,
-        {name: [by_layer[layer] for layer in layers] for name, by_layer in accuracies.items()},
-        bands=bands,
+        {name: [values[layer] for layer in layers] for name, values in accuracies.items()},
+        bands={name: [ends[layer] for layer in layers] for name, ends in (intervals or {}).items()},
         xlabel="layer, from input to output",
         ylabel="accuracy",
         title=title,
@@ -216,45 +197,37 @@ def confusion(
         alt: Replaces the alternative text.
 
     Raises:
-        CourseError: The counts are not (n, n) for n classes.
+        CourseError: The counts are not (n, n) for n classes, or there is no class.
     """
     counts = np.asarray(counts)
     n = len(classes)
+    if n == 0:
+        raise CourseError("There is no class to show.")
     if counts.shape != (n, n):
         raise CourseError(f"{n} classes need counts of shape {(n, n)}, got {counts.shape}.")
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    if n == 0:
-        raise CourseError("There is no class to show.")
     figure = new_figure(min(0.5 * n, 8.0) + 1.6, width=min(0.62 * n + 3.2, WIDTH))
     axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for row, column in np.ndindex(n, n):
-        if counts[row, column]:
-            colour = "white" if shares[row, column] > 0.55 else "black"
-            axes.text(
-                column, row, counts[row, column], ha="center", va="center", color=colour, size=10
-            )
-    shown = [name.replace("$", r"\$") for name in classes]  # which is no mathematics
+    draw_picture(axes, shares, title or "", cmap="Blues", vmin=0, vmax=1)
+    for row, column in zip(*counts.nonzero(), strict=True):
+        colour = "white" if shares[row, column] > 0.55 else "black"
+        text = counts[row, column]
+        axes.text(column, row, text, ha="center", va="center", color=colour, size=10)
+    shown = [name.replace("$", r"\$") for name in classes]  # a dollar sign begins no formula
     axes.set_xticks(range(n), shown, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(n), shown)
     axes.set(xlabel="predicted", ylabel="true")
-    if title:
-        axes.set_title(title)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    off = counts * (1 - np.eye(n, dtype=counts.dtype))
-    row, column = np.unravel_index(off.argmax(), off.shape)
-    worst = (
-        f"; most often mistaken: {off[row, column]} of {classes[row]} taken for {classes[column]}"
-        if off.max()
-        else ""
-    )
-    each = ", ".join(
-        f"{name} {counts[i, i]} of {counts[i].sum()}" for i, name in enumerate(classes)
-    )
-    figure.alt = alt or (
-        f"Table of true and predicted classes: {np.trace(counts)} of {counts.sum()} right"
-        + (f" ({each})" if n <= _FEW else "")
-        + f"{worst}."
-    )
+    right = np.diag(counts)
+    text = f"Table of true and predicted classes: {right.sum()} of {counts.sum()} right"
+    if n <= _FEW:
+        each = zip(classes, right, counts.sum(axis=1), strict=True)
+        text += f" ({', '.join(f'{name} {some} of {all_}' for name, some, all_ in each)})"
+    wrong = counts - np.diag(right)
+    if wrong.max():
+        row, column = np.unravel_index(wrong.argmax(), wrong.shape)
+        text += (
+            f"; most often mistaken: {wrong[row, column]} of {classes[row]} taken for "
+            f"{classes[column]}"
+        )
+    figure.alt = alt or f"{text}."
     return figure

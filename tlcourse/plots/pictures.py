@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from tlcourse.errors import CourseError
 from tlcourse.explain.attributions import Method, attribute, class_index
@@ -17,22 +18,21 @@ from tlcourse.plots.figure import (
     draw_picture,
     drawing,
     horizontal_bars,
+    lay_over,
     new_figure,
     pixels,
     place,
+    washed_out,
 )
 
 if TYPE_CHECKING:
     import torch
-    from PIL.Image import Image
-
-_METHODS = {"grad_cam": "Grad-CAM"}
 
 
 @drawing
 def predictions(
     backbone: Backbone,
-    pictures: "Image | torch.Tensor | Mapping[str, Image | torch.Tensor]",
+    pictures: "Image.Image | torch.Tensor | Mapping[str, Image.Image | torch.Tensor]",
     *,
     k: int = 5,
     title: str | None = None,
@@ -47,37 +47,37 @@ def predictions(
         k: Classes per picture.
         title: Title of the figure.
         alt: Replaces the alternative text.
+
+    Raises:
+        CourseError: There is no picture.
     """
-    named = dict(pictures) if isinstance(pictures, Mapping) else {"": pictures}
+    named = pictures if isinstance(pictures, Mapping) else {"": pictures}
     if not named:
         raise CourseError("There is no picture. Pass at least one.")
     per_row = 1 if len(named) == 1 else 2
     rows = -(-len(named) // per_row)
     height = (0.34 * k + 0.75) * rows + (0.4 if title else 0.1)
     figure = new_figure(height, width=7.5 if per_row == 1 else 10.5, title=title)
-    grid = figure.add_gridspec(rows, 2 * per_row, width_ratios=[1.25, 1] * per_row)
+    grid = figure.subplots(rows, 2 * per_row, squeeze=False, width_ratios=[1.25, 1] * per_row)
+    places = grid.reshape(-1, 2)
     texts = []
     for number, (name, picture) in enumerate(named.items()):
-        row, column = divmod(number, per_row)
+        left, right = places[number]
+        draw_picture(left, _as_shown(backbone, picture), name.replace("_", " "))
         table = top_k(backbone, picture, k)
-        draw_picture(
-            figure.add_subplot(grid[row, 2 * column]),
-            pixels(_as_image(backbone, picture), 320),
-            name.replace("_", " "),
-        )
-        axes = figure.add_subplot(grid[row, 2 * column + 1])
+        shares = [_percent(probability) for probability in table["probability"]]
         labels = [textwrap.fill(text, 20) for text in table["class"]]
-        horizontal_bars(
-            axes, labels, table["probability"], [_percent(p) for p in table["probability"]]
-        )
-        axes.set_xlim(0, 1.25)
-        axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        drawn = horizontal_bars(right, labels, table["probability"])
+        right.bar_label(drawn, shares, padding=4)
+        right.set_xlim(0, 1.25)
+        right.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
         if number >= len(named) - per_row:
-            axes.set_xlabel("probability")
-        told = zip(table["class"], table["probability"], strict=True)
-        answers = [f"{answer} ({_percent(probability)})" for answer, probability in told]
-        told_here = answers if len(named) == 1 else answers[:1]
-        texts.append(f"{name or 'the picture'}: {', '.join(told_here)}")
+            right.set_xlabel("probability")
+        answers = [f"{x} ({share})" for x, share in zip(table["class"], shares, strict=True)]
+        told = answers if len(named) == 1 else answers[:1]
+        texts.append(f"{name or 'the picture'}: {', '.join(told)}")
+    for axes in places[len(named) :].flat:
+        axes.remove()
     figure.alt = alt or (
         f"Pictures beside bars of their {k} most probable classes. Most probable for "
         f"{'; '.join(texts)}."
@@ -88,7 +88,7 @@ def predictions(
 @drawing
 def attribution(
     backbone: Backbone,
-    picture: "Image | torch.Tensor",
+    picture: "Image.Image | torch.Tensor",
     maps: Mapping[str, np.ndarray],
     target: str | int,
     *,
@@ -112,42 +112,26 @@ def attribution(
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    seen = backbone.preprocess.undo(to_batch(backbone, picture))[0].permute(1, 2, 0).cpu().numpy()
+    seen = backbone.preprocess.to_array(to_batch(backbone, picture)[0])
     name = backbone.classes[class_index(backbone, target)]
     if not maps:
         raise CourseError("There is no map. Pass at least one, as tl.attribute() gives it.")
     figure = new_figure(3.4, width=min(2.5 * (len(maps) + 1), 10.5))
-    all_axes = figure.subplots(1, len(maps) + 1)
-    draw_picture(all_axes[0], seen, "the network's input")
-    light = 0.35 + 0.5 * seen.mean(axis=2, keepdims=True).repeat(3, axis=2)
+    panels = figure.subplots(1, len(maps) + 1)
+    draw_picture(panels[0], seen, "the network's input")
     texts = []
-    for axes, (method, values) in zip(all_axes[1:], maps.items(), strict=True):
+    for axes, (method, values) in zip(panels[1:], maps.items(), strict=True):
         if values.shape != seen.shape[:2]:
             raise CourseError(
                 f"The map of {method} has shape {values.shape}, the picture {seen.shape[:2]}. "
                 "Pass what tl.attribute(backbone, picture) gave."
             )
         coarse = block_means(values, 4)
-        scaled = np.clip(coarse / (np.quantile(np.abs(coarse), 0.99) or 1.0), -1, 1)
-        called = _METHODS.get(method, method.replace("_", " "))
-        draw_picture(axes, light, called)
-        height, width = values.shape
-        axes.imshow(
-            scaled,
-            cmap="PuOr_r",
-            vmin=-1,
-            vmax=1,
-            alpha=0.2 + 0.7 * np.abs(scaled),
-            extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-        )
-        texts.append(f"{called} points to the {place(coarse)}")
-    legend = figure.colorbar(
-        ScalarMappable(Normalize(-1, 1), "PuOr_r"),
-        ax=all_axes,
-        location="bottom",
-        aspect=50,
-        pad=0.04,
-    )
+        draw_picture(axes, washed_out(seen), _in_words(method))
+        lay_over(axes, coarse, values.shape, faintest=0.2)
+        texts.append(f"{_in_words(method)} points to the {place(coarse)}")
+    colours = ScalarMappable(Normalize(-1, 1), "PuOr_r")
+    legend = figure.colorbar(colours, ax=panels, location="bottom", aspect=50, pad=0.04)
     legend.set_ticks([-1, 0, 1], labels=["speaks against", "no effect", "speaks for"])
     legend.set_label(f"the class {name!r}")
     figure.alt = alt or (
@@ -159,7 +143,7 @@ def attribution(
 @drawing
 def explanations(
     networks: Mapping[str, Backbone],
-    pictures: Sequence[tuple["Image", int]],
+    pictures: Sequence[tuple[Image.Image, int]],
     *,
     method: Method = "grad_cam",
     layer: str | None = None,
@@ -187,33 +171,32 @@ def explanations(
     places: dict[str, list[str]] = {name: [] for name in networks}
     for column in range(n):
         picture, label = pictures[column]
-        seen = first.preprocess.undo(first.preprocess(picture)).permute(1, 2, 0).numpy()
-        light = 0.35 + 0.5 * seen.mean(axis=2, keepdims=True).repeat(3, axis=2)
+        seen = first.preprocess.to_array(first.preprocess(picture))
         draw_picture(grid[0, column], seen, first.classes[label])
-        for row, (name, network) in enumerate(networks.items(), start=1):
+        for axes, (name, network) in zip(grid[1:, column], networks.items(), strict=True):
             values = attribute(network, picture, label, method=method, layer=layer)
-            scaled = np.clip(values / (np.quantile(np.abs(values), 0.99) or 1.0), -1, 1)
-            draw_picture(grid[row, column], light)
-            weight = 0.15 + 0.7 * np.abs(scaled)
-            grid[row, column].imshow(scaled, cmap="PuOr_r", vmin=-1, vmax=1, alpha=weight)
+            draw_picture(axes, washed_out(seen))
+            lay_over(axes, values, values.shape, faintest=0.15)
             places[name].append(f"{first.classes[label]} {place(values)}")
-    for row, name in enumerate(("picture", *networks)):
-        grid[row, 0].set_ylabel(name, rotation=0, ha="right", va="center")
-    said = "; ".join(f"{name}: {', '.join(where)}" for name, where in places.items())
-    called = _METHODS.get(method, method.replace("_", " "))
-    figure.alt = (
-        alt or f"{n} pictures, and where {called} finds what speaks for their class. {said}."
+    for axes, name in zip(grid[:, 0], ("picture", *networks), strict=True):
+        axes.set_ylabel(name, rotation=0, ha="right", va="center")
+    texts = [f"{name}: {', '.join(words)}" for name, words in places.items()]
+    figure.alt = alt or (
+        f"{n} pictures, and where {_in_words(method)} finds what speaks for their class. "
+        f"{'; '.join(texts)}."
     )
     return figure
 
 
-def _as_image(backbone: Backbone, picture: "Image | torch.Tensor") -> "Image":
-    """Turn a preprocessed tensor back into a picture; leave a picture as it is."""
-    if not hasattr(picture, "ndim"):
-        return picture
-    from torchvision.transforms.functional import to_pil_image
+def _as_shown(backbone: Backbone, picture: "Image.Image | torch.Tensor") -> np.ndarray:
+    if not isinstance(picture, Image.Image):
+        seen = backbone.preprocess.to_array(to_batch(backbone, picture)[0])
+        picture = Image.fromarray(np.uint8(255 * seen))
+    return pixels(picture, 320)
 
-    return to_pil_image(backbone.preprocess.undo(to_batch(backbone, picture))[0].cpu())
+
+def _in_words(method: str) -> str:
+    return "Grad-CAM" if method == "grad_cam" else method.replace("_", " ")
 
 
 def _percent(probability: float) -> str:

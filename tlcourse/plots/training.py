@@ -1,5 +1,7 @@
 """Figures of trainings: what each epoch brought, and the search for a learning rate."""
 
+import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,12 +10,13 @@ import numpy as np
 from tlcourse.errors import CourseError
 from tlcourse.plots.figure import (
     BLUE,
-    COLOURS,
-    MARKERS,
     VERMILION,
     Figure,
+    add_legend,
     drawing,
+    mime_bundle,
     new_figure,
+    style,
 )
 
 if TYPE_CHECKING:
@@ -40,45 +43,52 @@ def history(
     Raises:
         CourseError: There is no finished epoch.
     """
-    named = dict(trained) if isinstance(trained, Mapping) else {"": trained}
+    named: Mapping[str, Any] = trained if isinstance(trained, Mapping) else {"": trained}
     runs = {name: list(getattr(run, "epochs", run)) for name, run in named.items()}
     if not any(runs.values()):
         raise CourseError("There is no finished epoch to show.")
+    one = len(runs) == 1
     figure = new_figure(3.4, title=title)
     left, right = figure.subplots(1, 2)
-    texts = []
     for i, (name, epochs) in enumerate(runs.items()):
         if not epochs:
             continue
         x = [epoch.epoch for epoch in epochs]
-        look = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
-        if len(runs) == 1:
-            left.plot(x, [e.train_loss for e in epochs], color=BLUE, marker="o", label="training")
-            look = {"color": VERMILION, "marker": "s"}
-        label = "validation" if len(runs) == 1 else name
-        left.plot(x, [e.val_loss for e in epochs], label=label, **look)
-        right.plot(x, [e.val_accuracy for e in epochs], label=label, **look)
-        first, last = epochs[0], epochs[-1]
-        what, ends = "validation accuracy", (first.val_accuracy, last.val_accuracy)
-        if ends[1] != ends[1]:  # there are no validation pictures
-            what, ends = "training loss", (first.train_loss, last.train_loss)
-        text = f"{what} from {ends[0]:.2f} to {ends[1]:.2f} in {len(epochs)} epochs"
-        if len(runs) == 1 and what != "training loss":
-            text += f", training loss from {first.train_loss:.2f} to {last.train_loss:.2f}"
-            text += f", validation loss from {first.val_loss:.2f} to {last.val_loss:.2f}"
-        texts.append(f"{name}: {text}" if name else text)
-    left.set(xlabel="epoch", ylabel="validation loss" if len(runs) > 1 else "loss")
+        if one:
+            left.plot(x, [e.train_loss for e in epochs], label="training", **style(0))
+        curve = style(1 if one else i) | {"label": "validation" if one else name}
+        left.plot(x, [e.val_loss for e in epochs], **curve)
+        right.plot(x, [e.val_accuracy for e in epochs], **curve)
+    left.set(xlabel="epoch", ylabel="loss" if one else "validation loss")
     right.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1.03))
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(axis="y", alpha=0.3)
     if chance is not None:
         right.axhline(chance, color="black", linestyle="--", linewidth=1.2, label="guessing")
-    handles = dict(zip(*reversed(left.get_legend_handles_labels()), strict=True))
-    handles |= dict(zip(*reversed(right.get_legend_handles_labels()), strict=True))
-    figure.legend(handles.values(), handles.keys(), loc="outside right upper", frameon=False)
+    add_legend(figure)
+    texts = [
+        (f"{name}: " if name else "") + _run_in_words(epochs, losses=one)
+        for name, epochs in runs.items()
+        if epochs
+    ]
     figure.alt = alt or f"Curves of loss and validation accuracy by epoch: {'; '.join(texts)}."
     return figure
+
+
+def _run_in_words(epochs: "Sequence[Epoch]", *, losses: bool) -> str:
+    """Say the first and the last value of what counts, and of both losses if asked to."""
+
+    def ends(name: str) -> str:
+        first, last = getattr(epochs[0], name), getattr(epochs[-1], name)
+        return f"from {first:.2f} to {last:.2f}"
+
+    if math.isnan(epochs[-1].val_accuracy):  # there are no validation pictures
+        return f"training loss {ends('train_loss')} in {len(epochs)} epochs"
+    text = f"validation accuracy {ends('val_accuracy')} in {len(epochs)} epochs"
+    if losses:
+        text += f", training loss {ends('train_loss')}, validation loss {ends('val_loss')}"
+    return text
 
 
 @drawing
@@ -89,22 +99,22 @@ def learning_rates(search: "RateSearch", *, alt: str | None = None) -> Figure:
         search: What `find_learning_rate` returned.
         alt: Replaces the alternative text.
     """
+    rates, losses, smooth = search.rates, search.losses, search.smooth
     figure = new_figure(3.6, width=8)
     axes = figure.subplots()
-    axes.plot(search.rates, search.losses, color="0.75", marker=".", label="each step")
-    axes.plot(search.rates, search.smooth, color=BLUE, linewidth=2, label="smoothed")
+    axes.plot(rates, losses, color="0.75", marker=".", label="each step")
+    axes.plot(rates, smooth, color=BLUE, linewidth=2, label="smoothed")
     axes.axvline(search.suggestion, color=VERMILION, linestyle="--", label="proposed")
     axes.set(xscale="log", xlabel="learning rate of the head", ylabel="training loss")
-    top = max(np.nanmax(search.smooth), search.losses[0])
-    axes.set_ylim(min(search.losses) * 0.9, top * 1.1)  # the last steps may be far above
+    # The last steps may be far above what is worth seeing.
+    axes.set_ylim(min(losses) * 0.9, max(np.nanmax(smooth), losses[0]) * 1.1)
     axes.grid(axis="y", alpha=0.3)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
-    low = int(np.nanargmin(search.smooth))
+    add_legend(figure)
+    low = int(np.nanargmin(smooth))
     figure.alt = alt or (
-        f"Training loss against learning rate: {search.smooth[0]:.2g} at the smallest rate, lowest "
-        f"with {search.smooth[low]:.2g} near {search.rates[low]:.1g}, {search.smooth[-1]:.2g} at the "
-        f"largest rate that was tried, {search.rates[-1]:.1g}; "
-        f"proposed is {search.suggestion:.1g}."
+        f"Training loss against learning rate: {smooth[0]:.2g} at the smallest rate, lowest with "
+        f"{smooth[low]:.2g} near {rates[low]:.1g}, {smooth[-1]:.2g} at the largest rate that was "
+        f"tried, {rates[-1]:.1g}; proposed is {search.suggestion:.1g}."
     )
     return figure
 
@@ -119,8 +129,6 @@ class LiveCurve:
         """Draw the epochs so far in the place of the last drawing."""
         from IPython.display import display
 
-        from tlcourse.plots.figure import mime_bundle
-
         figure = history(epochs)
         bundle = mime_bundle(figure, figure.alt)
         if self._handle is None:
@@ -131,8 +139,6 @@ class LiveCurve:
 
 def in_notebook() -> bool:
     """Tell whether a notebook's kernel runs this code."""
-    import sys
-
     if "IPython" not in sys.modules:
         return False
     from IPython import get_ipython

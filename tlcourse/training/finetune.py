@@ -8,7 +8,7 @@ from torch import nn
 from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.network import Network
-from tlcourse.networks.trace import modules_up_to
+from tlcourse.networks.trace import is_inside, modules_up_to
 
 HEAD = "head"
 
@@ -215,7 +215,7 @@ def _frozen_paths(network: Network, until: str) -> tuple[str, ...]:
 
 def _with_holders(trace: Any, path: str, *, inclusive: bool) -> list[str]:
     done = modules_up_to(trace, path, inclusive=inclusive)
-    holders = [p for p in trace if (not p or path.startswith(p + ".")) and p not in set(done)]
+    holders = [p for p in trace if is_inside(path, p) and p not in set(done)]
     return [*holders, *done]
 
 
