@@ -88,8 +88,8 @@ def forward(
     Raises:
         CourseError: An option that nothing can be measured with, or not enough memory.
     """
-    one = forward_pass(backbone, batch=batch, size=size, layer=layer, device=device)
-    return _measured({"": one}, repeats)[""]
+    options = StepOptions(batch=batch, size=size, layer=layer, device=device)
+    return _measured({"": forward_pass(backbone, options)}, repeats)[""]
 
 
 def training_step(backbone: Backbone, *, repeats: int = 5, **options: Any) -> Cost:
@@ -192,11 +192,10 @@ def _predicted(
     step = step_pass(backbone, options)
     (one,) = timed([step], repeats)
     operations, largest = round(one.operations * n_pictures / one.batch), one.bytes
-    opening, prepare = _opening_seconds(step.backbone) * (n_pictures + n_val), 0.0
+    extra, prepare = _opening_seconds(step.backbone) * (n_pictures + n_val), 0.0
     if options.cached and options.freeze_until is not None:
         start, each = _frozen_seconds(step.backbone, options.freeze_until, repeats)
-        opening, prepare = 0.0, start + each * (n_pictures + n_val) + opening
-    extra = opening
+        extra, prepare = 0.0, start + each * (n_pictures + n_val) + extra
     if n_val:
         (validation,) = timed([validation_pass(step)], repeats)
         extra += validation.seconds * n_val / validation.batch

@@ -123,16 +123,12 @@ def timed(passes: Sequence[TimedPass], repeats: int) -> list[Cost]:
     return [one.cost(t) for one, *t in zip(passes, *rounds[WARM_UP:], strict=True)]
 
 
-def forward_pass(
-    backbone: Backbone, *, batch: int, size: int | None, layer: str, device: str | None
-) -> TimedPass:
+def forward_pass(backbone: Backbone, options: StepOptions) -> TimedPass:
     """Prepare a forward pass up to a layer, in evaluation mode, without gradients."""
-    view = _placed(backbone, size, device)
-    network: nn.Module
-    if view.layer(layer).path == "":
-        network = copy.deepcopy(view.model)
-    else:
-        network = UpToCut(Network(view, 2, layer=layer))
+    view, batch = _placed(backbone, options), options.batch
+    to_the_end = view.layer(options.layer).path == ""
+    cut = None if to_the_end else Network(view, options.n_classes, layer=options.layer)
+    network = copy.deepcopy(view.model) if cut is None else UpToCut(cut)
     network.to(memory_format=torch.channels_last).eval()
     untimed = _untimed(view, forward_account(network, _picture(view), batch), batch)
     return TimedPass(untimed, network, _noise(view, batch, _picture(view)), view)
@@ -140,7 +136,7 @@ def forward_pass(
 
 def step_pass(backbone: Backbone, options: StepOptions) -> TimedPass:
     """Prepare a training step."""
-    view = _placed(backbone, options.size, options.device)
+    view = _placed(backbone, options)
     network = Network(view, options.n_classes, layer=options.layer, seed=SEED)
     network.to(memory_format=torch.channels_last)
     freeze(network, options.freeze_until)
@@ -198,10 +194,10 @@ class UpToCut(nn.Module):
         return self.network.value(batch)
 
 
-def _placed(backbone: Backbone, size: int | None, device: str | None) -> Backbone:
+def _placed(backbone: Backbone, options: StepOptions) -> Backbone:
     """Prepare a backbone for pictures of a size, on a device; a copy where that is another one."""
-    view = backbone if size is None else backbone.at_size(size)
-    where = view.device if device is None else resolve_device(device)
+    view = backbone if options.size is None else backbone.at_size(options.size)
+    where = view.device if options.device is None else resolve_device(options.device)
     if where == view.device:
         return view
     return view.with_model(copy.deepcopy(view.model).to(where))
