@@ -1,21 +1,39 @@
-"""What a forward pass, a training step and an epoch cost: seconds, operations, bytes by owner.
+"""Measure what a forward pass, a training step and an epoch cost.
 
-Notebook 07 shows where they go. `account` counts without running; the others measure, with a
-warm-up, and wait for the device before the clock is stopped. Bytes are always counted, never read
-off the process, which would show what came before as well.
+Notebook 07 shows where seconds and bytes go. `account` counts without running; the others measure,
+with a warm-up, and wait for the device before the clock is stopped. Bytes are always counted, never
+read off the process, which would show what came before as well.
 """
 
+import statistics
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import torch
 from torch import nn
 
-from tlcourse.base.machine import accelerators
-from tlcourse.cost.passes import check_options, forward_bench, measured, own_numbers, step_bench
+from tlcourse.base.machine import accelerators, give_memory_back
+from tlcourse.cost.passes import (
+    SEED,
+    WARM_UP,
+    StepOptions,
+    TimedPass,
+    forward_pass,
+    seconds_of,
+    step_pass,
+    timed,
+    validation_pass,
+)
 from tlcourse.cost.records import Cost, SideBySide
-from tlcourse.errors import CourseError
+from tlcourse.errors import CourseError, check_whole
 from tlcourse.networks.account import Account, forward_account, training_account
 from tlcourse.networks.backbone import Backbone
+from tlcourse.networks.fast import fast_batch_size, fast_copy
+from tlcourse.networks.tap import activations
+from tlcourse.training.data import shuffled
 
 
 def account(
@@ -70,23 +88,11 @@ def forward(
     Raises:
         CourseError: An option that nothing can be measured with, or not enough memory.
     """
-    with own_numbers():
-        benches = {"": forward_bench(backbone, batch=batch, size=size, layer=layer, device=device)}
-        return measured(benches, repeats)[""]
+    options = StepOptions(batch=batch, size=size, layer=layer, device=device)
+    return _measured({"": forward_pass(backbone, options)}, repeats)[""]
 
 
-def training_step(
-    backbone: Backbone,
-    *,
-    batch: int = 16,
-    size: int | None = 128,
-    layer: str = "embedding",
-    freeze_until: str | None = None,
-    cached: bool = False,
-    n_classes: int = 10,
-    device: str | None = None,
-    repeats: int = 5,
-) -> Cost:
+def training_step(backbone: Backbone, *, repeats: int = 5, **options: Any) -> Cost:
     """Measure the training step that `tlcourse.fit` makes, on random pictures.
 
     Frozen parts are in evaluation mode, and BatchNorm is as in `Network.train`. To open and prepare
@@ -94,32 +100,19 @@ def training_step(
 
     Args:
         backbone: The network; it stays as it is, since a copy is trained.
-        batch: Pictures at once.
-        size: Side of a picture in pixels; None for the backbone's own.
-        layer: Where the backbone is cut and the new head begins.
-        freeze_until: Last frozen layer; None trains everything.
-        cached: Begin from the stored output of the frozen part.
-        n_classes: Outputs of the new head.
-        device: By default the backbone's; another one gets a copy.
         repeats: Measurements after the warm-up.
+        options: `batch`, pictures at once (16); `size`, side of a picture in pixels (128), None for
+            the backbone's own; `layer`, where the backbone is cut and the new head begins
+            ("embedding"); `freeze_until`, last frozen layer (None: everything is trained); `cached`,
+            begin from the stored output of the frozen part (False); `n_classes`, outputs of the new
+            head (10); `device`, by default the backbone's, another one gets a copy.
 
     Raises:
         CourseError: An option that nothing can be measured with, or not enough memory.
     """
-    with own_numbers():
-        benches = {
-            "": step_bench(
-                backbone,
-                batch=batch,
-                size=size,
-                layer=layer,
-                freeze_until=freeze_until,
-                cached=cached,
-                n_classes=n_classes,
-                device=device,
-            )
-        }
-        return measured(benches, repeats)[""]
+    return side_by_side(backbone, {"training_step": options}, repeats=repeats).costs[
+        "training_step"
+    ]
 
 
 def side_by_side(
@@ -142,11 +135,9 @@ def side_by_side(
     """
     if not settings:
         raise CourseError("There is nothing to compare. Pass at least one name and its options.")
-    for name, options in settings.items():
-        check_options(name, options)
-    with own_numbers():
-        benches = {name: step_bench(backbone, **options) for name, options in settings.items()}
-        return SideBySide(measured(benches, repeats))
+    chosen = {name: StepOptions.of(name, options) for name, options in settings.items()}
+    passes = {name: step_pass(backbone, options) for name, options in chosen.items()}
+    return SideBySide(_measured(passes, repeats))
 
 
 def devices() -> tuple[str, ...]:
@@ -162,9 +153,97 @@ def on_every_device(backbone: Backbone, *, repeats: int = 5, **options: Any) -> 
         repeats: Rounds after the warm-up.
         options: Those of `training_step`, but `device`.
     """
-    check_options("on_every_device", options)
     if "device" in options:
         raise CourseError("on_every_device() chooses the devices itself; leave `device` out.")
-    return side_by_side(
-        backbone, {name: {**options, "device": name} for name in devices()}, repeats=repeats
+    settings = {name: {**options, "device": name} for name in devices()}
+    return side_by_side(backbone, settings, repeats=repeats)
+
+
+def epoch(
+    backbone: Backbone, *, n_pictures: int, n_val: int = 0, repeats: int = 5, **options: Any
+) -> Cost:
+    """Predict an epoch of `tlcourse.fit` from measured steps: their number times their median.
+
+    Added are, from measurements as well, preparing each picture (not where the frozen part's output
+    is stored) and the pass over the validation pictures. With `cached`, `prepare_seconds` is the one
+    pass through the frozen part before the first epoch. (`fit` stores only what is worth it, see
+    `tlcourse.training.data.WORTH_KEEPING`.)
+
+    Args:
+        backbone: The network; it stays as it is.
+        n_pictures: Training pictures.
+        n_val: Validation pictures.
+        repeats: Measurements after the warm-up.
+        options: Those of `tlcourse.cost.training_step`.
+
+    Raises:
+        CourseError: An option that nothing can be measured with, or not enough memory.
+    """
+    check_whole("n_pictures", n_pictures)
+    check_whole("n_val", n_val, least=0)
+    predicted = _predicted(backbone, n_pictures, n_val, repeats, StepOptions.of("epoch", options))
+    give_memory_back()
+    return predicted
+
+
+def _predicted(
+    backbone: Backbone, n_pictures: int, n_val: int, repeats: int, options: StepOptions
+) -> Cost:
+    step = step_pass(backbone, options)
+    (one,) = timed([step], repeats)
+    operations, largest = round(one.operations * n_pictures / one.batch), one.bytes
+    extra, prepare = _opening_seconds(step.backbone) * (n_pictures + n_val), 0.0
+    if options.cached and options.freeze_until is not None:
+        start, each = _frozen_seconds(step.backbone, options.freeze_until, repeats)
+        extra, prepare = 0.0, start + each * (n_pictures + n_val) + extra
+    if n_val:
+        (validation,) = timed([validation_pass(step)], repeats)
+        extra += validation.seconds * n_val / validation.batch
+        operations += round(validation.operations * n_val / validation.batch)
+        largest = max(largest, validation.bytes, key=lambda b: b.total)
+    n_steps = len(shuffled(n_pictures, one.batch, SEED, 1))
+    return replace(
+        one,
+        what="epoch",
+        times=tuple(n_steps * seconds + extra for seconds in one.times),
+        pictures=n_pictures,
+        steps=n_steps,
+        operations=operations,
+        bytes=largest,
+        prepare_seconds=prepare,
     )
+
+
+def _opening_seconds(backbone: Backbone) -> float:
+    """Seconds to prepare a picture that was opened already, as `fit` keeps them."""
+    from PIL import Image
+
+    side = backbone.preprocess.resize_size
+    values = np.random.default_rng(SEED).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    picture, cpu = Image.fromarray(values), torch.device("cpu")
+    return statistics.median(
+        seconds_of(lambda: backbone.preprocess(picture), cpu) for _ in range(8)
+    )
+
+
+def _frozen_seconds(backbone: Backbone, layer: str, repeats: int) -> tuple[float, float]:
+    """Seconds to get ready for the pass through the frozen part, and for each picture in it."""
+    began = time.perf_counter()
+    fast, n = fast_copy(backbone, [layer]), fast_batch_size(backbone)
+    start = time.perf_counter() - began
+    side = backbone.preprocess.crop_size
+    batch = torch.zeros(n, 3, side, side, device=backbone.device)
+    batch = batch.contiguous(memory_format=torch.channels_last)
+    times = [
+        seconds_of(lambda: activations(fast, batch, [layer]), backbone.device)
+        for _ in range(WARM_UP + repeats)
+    ]
+    return start, statistics.median(times[WARM_UP:]) / n
+
+
+def _measured(passes: dict[str, TimedPass], repeats: int) -> dict[str, Cost]:
+    """Time all of them in turn, then let go of them and of the memory that they took."""
+    costs = dict(zip(passes, timed(list(passes.values()), repeats), strict=True))
+    passes.clear()
+    give_memory_back()
+    return costs

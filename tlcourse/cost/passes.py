@@ -1,33 +1,59 @@
 """Passes that are ready to be timed: a network, a batch and, for a training step, an optimiser.
 
 A training step is the one that `tlcourse.fit` makes: its `Stepper`, its `Network`, what it freezes,
-and the same rest of the network where the frozen part's output is stored.
+and the same tail of the network where the frozen part's output is stored.
 """
 
 import copy
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from tlcourse.base.device import resolve_device, synchronize
-from tlcourse.base.machine import MIB, accelerators, give_memory_back, memory, usable_cores
+from tlcourse.base.device import fixed_seed, resolve_device, synchronize
+from tlcourse.base.machine import MIB, accelerators, memory, usable_cores
 from tlcourse.cost.records import Cost
-from tlcourse.errors import CourseError, UnknownNameError
+from tlcourse.errors import CourseError, check_choice, check_whole
 from tlcourse.networks.account import Account, forward_account, training_account
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.network import Network
-from tlcourse.networks.tail import Tail, tail_behind
+from tlcourse.networks.tail import tail_behind
 from tlcourse.training.finetune import freeze, parameter_groups, trainable
 from tlcourse.training.step import Stepper
 
 SEED = 0
 WARM_UP = 2  # passes before the first one that is timed
-OPTIONS = ("batch", "size", "layer", "freeze_until", "cached", "n_classes", "device")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepOptions:
+    """What a training step is like; `tlcourse.cost.training_step` explains each option."""
+
+    batch: int = 16
+    size: int | None = 128
+    layer: str = "embedding"
+    freeze_until: str | None = None
+    cached: bool = False
+    n_classes: int = 10
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        check_whole("batch", self.batch)
+        if self.cached and self.freeze_until is None:
+            raise CourseError(
+                "cached=True needs a frozen part whose output is stored: freeze_until."
+            )
+
+    @classmethod
+    def of(cls, name: str, options: Mapping[str, Any]) -> "StepOptions":
+        """Refuse a keyword that is no option; `name` says where it stands."""
+        known = [field.name for field in fields(cls)]
+        for option in options:
+            check_choice(f"option (in {name!r}) called", option, known)
+        return cls(**options)
 
 
 @dataclass(eq=False)
@@ -35,175 +61,127 @@ class TimedPass:
     """A pass that can be run again and again.
 
     Attributes:
-        about: The fields of the `Cost` to come that are known beforehand.
+        untimed: Its cost, without any times yet.
         network: Takes `inputs` and gives logits, or whatever a forward pass ends with.
         inputs: (B, ...), on the device.
-        backbone: What is measured, for the size of picture and on the device that it is measured on.
-        account: What one pass takes.
+        backbone: What is measured, for the size of picture and on the device of the measurement.
         stepper: Makes a training step; None for a forward pass.
         labels: (B,) for a training step.
     """
 
-    about: dict[str, Any]
+    untimed: Cost
     network: nn.Module
     inputs: torch.Tensor
     backbone: Backbone
-    account: Account
     stepper: Stepper | None = None
     labels: torch.Tensor | None = None
     allocator_bytes: int | None = None
 
-    @property
-    def device(self) -> torch.device:
-        """Where all is."""
-        return self.backbone.device
-
     def run(self) -> float:
-        """Run it once and return the seconds, from a device that is idle to one that is again."""
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
-        synchronize(self.device)
-        started = time.perf_counter()
-        if self.stepper is None:
-            with torch.no_grad():
-                self.network(self.inputs)
-        else:
-            self.stepper.step(self.network, self.inputs, self.labels, rate=1.0)
-        synchronize(self.device)
-        seconds = time.perf_counter() - started
-        if self.device.type == "cuda":
-            seen = torch.cuda.max_memory_allocated(self.device)
-            self.allocator_bytes = max(seen, self.allocator_bytes or 0)
-        elif self.device.type == "mps":
+        """Run it once and return the seconds."""
+        device = self.backbone.device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        with fixed_seed(SEED, device):
+            seconds = seconds_of(self._compute, device)
+        if device.type == "cuda":
+            self.allocator_bytes = torch.cuda.max_memory_allocated(device)
+        elif device.type == "mps":
             self.allocator_bytes = torch.mps.current_allocated_memory()
         return seconds
 
-    def cost(self, times: Sequence[float], **changes: Any) -> Cost:
+    def _compute(self) -> None:
+        if self.stepper is not None and self.labels is not None:
+            self.stepper.step(self.network, self.inputs, self.labels, rate=1.0)
+        else:
+            with torch.no_grad():
+                self.network(self.inputs)
+
+    def cost(self, times: Sequence[float]) -> Cost:
         """Make a cost from the seconds of some runs."""
         if self.stepper is not None and self.stepper.at_once is not None:
             raise CourseError(
-                f"A batch of {self.about['batch']} did not fit the memory of {self.device} and was "
-                "cut in parts, so its cost is not that of a step. Take a smaller batch."
+                f"A batch of {self.untimed.batch} did not fit the memory of {self.untimed.device} "
+                "and was cut in parts, so its cost is not that of a step. Take a smaller batch."
             )
-        values = self.about | {
-            "times": tuple(times),
-            "pictures": self.about["batch"],
-            "operations": self.account.operations,
-            "bytes": self.account.bytes,
-            "allocator_bytes": self.allocator_bytes,
-        }
-        return Cost(**values | changes)
+        return replace(self.untimed, times=tuple(times), allocator_bytes=self.allocator_bytes)
 
 
-def timed(benches: Sequence[TimedPass], repeats: int) -> list[list[float]]:
-    """Run all of them in turn, `repeats` times after a warm-up; the seconds of each bench."""
-    if not isinstance(repeats, int) or repeats < 1:
-        raise CourseError(f"repeats is {repeats!r}, but must be a whole number from 1 on.")
-    for _ in range(WARM_UP):
-        for bench in benches:
-            bench.run()
-        for bench in benches:
-            bench.allocator_bytes = None
-    rounds = [[bench.run() for bench in benches] for _ in range(repeats)]
-    return [list(times) for times in zip(*rounds, strict=True)]
+def seconds_of(run: Callable[[], object], device: torch.device) -> float:
+    """Time a function, from a device that is idle to one that is idle again."""
+    synchronize(device)
+    started = time.perf_counter()
+    run()
+    synchronize(device)
+    return time.perf_counter() - started
 
 
-def measured(benches: dict[str, TimedPass], repeats: int) -> dict[str, Cost]:
-    """Time all of them in turn, then let go of them and of the memory that they took.
-
-    Args:
-        benches: Name -> bench; it is empty afterwards.
-        repeats: Rounds after the warm-up.
-    """
-    times = timed(list(benches.values()), repeats)
-    costs = {name: benches[name].cost(t) for name, t in zip(list(benches), times, strict=True)}
-    benches.clear()
-    give_memory_back()
-    return costs
+def timed(passes: Sequence[TimedPass], repeats: int) -> list[Cost]:
+    """Run all of them in turn, `repeats` times after a warm-up."""
+    check_whole("repeats", repeats)
+    rounds = [[one.run() for one in passes] for _ in range(WARM_UP + repeats)]
+    return [one.cost(t) for one, *t in zip(passes, *rounds[WARM_UP:], strict=True)]
 
 
-@contextmanager
-def own_numbers() -> Iterator[None]:
-    """Leave everybody else's random numbers as they are, on the CPU and on each CUDA GPU."""
-    with torch.random.fork_rng(devices=list(range(torch.cuda.device_count()))):
-        torch.manual_seed(SEED)
-        yield
-
-
-def check_options(name: str, options: Mapping[str, Any]) -> None:
-    """Refuse an option that a training step does not have."""
-    for option in options:
-        if option not in OPTIONS:
-            raise UnknownNameError(f"option (in {name!r}) called", option, OPTIONS)
-
-
-def forward_bench(
-    backbone: Backbone, *, batch: int, size: int | None, layer: str, device: str | None
-) -> TimedPass:
+def forward_pass(backbone: Backbone, options: StepOptions) -> TimedPass:
     """Prepare a forward pass up to a layer, in evaluation mode, without gradients."""
-    view = _placed(backbone, size, device)
-    side = view.preprocess.crop_size
-    if view.layer(layer).path == "":
-        network: nn.Module = copy.deepcopy(view.model)
-    else:
-        network = UpTo(Network(view, 2, layer=layer))
+    view, batch = _placed(backbone, options), options.batch
+    to_the_end = view.layer(options.layer).path == ""
+    cut = None if to_the_end else Network(view, options.n_classes, layer=options.layer)
+    network = copy.deepcopy(view.model) if cut is None else UpToCut(cut)
     network.to(memory_format=torch.channels_last).eval()
-    account = forward_account(network, (3, side, side), batch)
-    _check_room(account, view.device)
-    about = _about("forward pass", view, batch) | {"trainable_parameters": 0, "steps": 0}
-    return TimedPass(about, network, _noise(view, batch, (3, side, side)), view, account)
+    untimed = _untimed(view, forward_account(network, _picture(view), batch), batch)
+    return TimedPass(untimed, network, _noise(view, batch, _picture(view)), view)
 
 
-def step_bench(
-    backbone: Backbone,
-    *,
-    batch: int = 16,
-    size: int | None = 128,
-    layer: str = "embedding",
-    freeze_until: str | None = None,
-    cached: bool = False,
-    n_classes: int = 10,
-    device: str | None = None,
-) -> TimedPass:
-    """Prepare a training step; see `tlcourse.cost.training_step`."""
-    view = _placed(backbone, size, device)
-    side = view.preprocess.crop_size
-    network = Network(view, n_classes, layer=layer, seed=SEED)
+def step_pass(backbone: Backbone, options: StepOptions) -> TimedPass:
+    """Prepare a training step."""
+    view = _placed(backbone, options)
+    network = Network(view, options.n_classes, layer=options.layer, seed=SEED)
     network.to(memory_format=torch.channels_last)
-    freeze(network, freeze_until)
-    trained, shape = _behind(network) if cached else (network, (3, side, side))
+    freeze(network, options.freeze_until)
+    trained: nn.Module = network
+    shape = _picture(view)
+    if options.cached and options.freeze_until is not None:
+        behind = tail_behind(network, options.freeze_until)
+        if behind is None:
+            raise CourseError(
+                f"{backbone.name} cannot be taken apart behind {options.freeze_until!r}, so nothing "
+                "can be cached there. Name another layer, or leave cached=True out."
+            )
+        trained, shape = behind[0], tuple(behind[1].shape[1:])
     network.train()
-    account = training_account(trained, shape, batch, n_classes=n_classes)
-    _check_room(account, view.device)
+    untimed = replace(
+        _untimed(view, training_account(trained, shape, options.batch), options.batch),
+        what="training step",
+        freeze_until=options.freeze_until,
+        cached=options.cached,
+        trainable_parameters=trainable(network),
+        steps=1,
+    )
     stepper = Stepper(
         parameter_groups(network, 1e-5),  # the labels are random: nothing is to be learned
         nn.CrossEntropyLoss(label_smoothing=0.1),
         view.device,
         n_steps=1,
     )
-    about = _about("training step", view, batch) | {
-        "freeze_until": freeze_until,
-        "cached": cached,
-        "trainable_parameters": trainable(network),
-    }
-    labels = torch.randint(n_classes, (batch,), generator=torch.Generator().manual_seed(SEED))
-    inputs = _noise(view, batch, shape)
-    return TimedPass(about, trained, inputs, view, account, stepper, labels.to(view.device))
+    inputs = _noise(view, options.batch, shape)
+    generator = torch.Generator().manual_seed(SEED)
+    labels = torch.randint(options.n_classes, (options.batch,), generator=generator)
+    return TimedPass(untimed, trained, inputs, view, stepper, labels.to(view.device))
 
 
-def look_bench(step: TimedPass) -> TimedPass:
-    """Prepare the look at validation pictures that follows a training: twice the batch."""
+def validation_pass(step: TimedPass) -> TimedPass:
+    """Prepare the pass over validation pictures that follows a training: twice the batch."""
     inputs = torch.cat([step.inputs, step.inputs])
-    twice = 2 * step.about["batch"]
-    held = step.network.network[0] if isinstance(step.network, Tail) else step.network
-    held.eval()
-    account = forward_account(step.network, tuple(inputs.shape[1:]), twice)
-    _check_room(account, step.device)
-    about = step.about | {"what": "forward pass", "batch": twice, "steps": 0}
-    return TimedPass(about, step.network, inputs, step.backbone, account)
+    step.network.eval()
+    account = forward_account(step.network, tuple(inputs.shape[1:]), len(inputs))
+    return TimedPass(
+        _untimed(step.backbone, account, len(inputs)), step.network, inputs, step.backbone
+    )
 
 
-class UpTo(nn.Module):
+class UpToCut(nn.Module):
     """A network up to the layer at which it is cut, without its new head."""
 
     def __init__(self, network: Network) -> None:
@@ -216,69 +194,49 @@ class UpTo(nn.Module):
         return self.network.value(batch)
 
 
-def device_name(device: torch.device) -> str:
-    """Say what a device is: "2 cores", or the name of a GPU."""
-    if device.type == "cpu":
-        return f"{usable_cores()} cores"
-    key = f"cuda:{device.index or 0}" if device.type == "cuda" else device.type
-    return accelerators().get(key, device.type)
-
-
-def _placed(backbone: Backbone, size: int | None, device: str | None) -> Backbone:
-    """Look at a backbone for pictures of a size, on a device; a copy where that is another one."""
-    view = backbone if size is None else backbone.at_size(size)
-    where = view.device if device is None else resolve_device(device)
+def _placed(backbone: Backbone, options: StepOptions) -> Backbone:
+    """Prepare a backbone for pictures of a size, on a device; a copy where that is another one."""
+    view = backbone if options.size is None else backbone.at_size(options.size)
+    where = view.device if options.device is None else resolve_device(options.device)
     if where == view.device:
         return view
     return view.with_model(copy.deepcopy(view.model).to(where))
 
 
-def _behind(network: Network) -> tuple[Tail, tuple[int, ...]]:
-    """Return what is trained behind the frozen layer, and the shape of one stored output."""
-    layer = network.frozen_until
-    if layer is None:
-        raise CourseError("cached=True needs a frozen part whose output is stored: freeze_until.")
-    trace, backbone = network.backbone.trace, network.backbone
-    if (
-        trace[backbone.layer(layer).path].position
-        >= trace[backbone.layer(network.layer).path].position
-    ):
-        vector = network.head.in_features  # the features themselves are stored
-        return Tail(network, []), (vector,)
-    found = tail_behind(network, layer)
-    if found is None:
-        raise CourseError(
-            f"{backbone.name} cannot be taken apart behind {layer!r}, so nothing can be cached "
-            "there. Name another layer, or leave cached=True out."
-        )
-    return found[0], tuple(found[1].shape[1:])
+def _picture(backbone: Backbone) -> tuple[int, ...]:
+    return (3, backbone.preprocess.crop_size, backbone.preprocess.crop_size)
 
 
 def _noise(backbone: Backbone, batch: int, shape: tuple[int, ...]) -> torch.Tensor:
     values = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(SEED))
-    if len(shape) == 3 and shape[0] == 3:
+    if shape == _picture(backbone):
         values = values.contiguous(memory_format=torch.channels_last)  # as `fit` gives pictures
     return values.to(backbone.device)
 
 
-def _about(what: str, view: Backbone, batch: int) -> dict[str, Any]:
-    return {
-        "what": what,
-        "device": str(view.device),
-        "device_name": device_name(view.device),
-        "batch": batch,
-        "size": view.preprocess.crop_size,
-        "freeze_until": None,
-        "cached": False,
-    }
-
-
-def _check_room(account: Account, device: torch.device) -> None:
-    """Refuse what would not fit, before it takes the machine down with it."""
-    needed = account.bytes.total
+def _untimed(view: Backbone, account: Account, batch: int) -> Cost:
+    """Refuse a pass that would not fit, before it takes the machine down; describe any other one."""
+    device, needed = view.device, account.bytes.total
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory()[1]
     if needed > free:
         raise CourseError(
             f"This pass needs {needed / MIB:.0f} MiB, but {device} has {free / MIB:.0f} MiB free. "
             "Take fewer or smaller pictures, or count without running: tl.cost.account(...)."
         )
+    gpu = f"cuda:{device.index or 0}" if device.type == "cuda" else device.type
+    cores = f"{usable_cores()} cores"
+    return Cost(
+        what="forward pass",
+        device=str(device),
+        device_name=cores if gpu == "cpu" else accelerators().get(gpu, gpu),
+        batch=batch,
+        size=view.preprocess.crop_size,
+        freeze_until=None,
+        cached=False,
+        trainable_parameters=0,
+        times=(),
+        pictures=batch,
+        operations=account.operations,
+        bytes=account.bytes,
+        steps=0,
+    )

@@ -1,16 +1,21 @@
 """What a pass costs: the records that `tlcourse.cost` returns, and how they are compared."""
 
+import json
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from tlcourse.base.machine import MIB
-from tlcourse.errors import UnknownNameError
+from tlcourse.errors import CourseError, check_choice
 from tlcourse.networks.account import OWNERS, Bytes
 
 if TYPE_CHECKING:
     import pandas as pd
+
+SHIPPED = Path(str(files("tlcourse"))) / "data" / "recorded_device.json"
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class Cost:
         size: Side of a picture in pixels.
         freeze_until: Last frozen layer, or None.
         cached: Whether it begins from the stored output of the frozen part.
-        trainable_parameters: How many numbers it moves.
+        trainable_parameters: How many parameters it moves.
         times: Each measurement in seconds; those of an epoch follow from the measured steps.
         pictures: Pictures in one measurement: a batch, or an epoch's training pictures.
         operations: Of matrix products and convolutions, two per multiply-add, backward included.
@@ -72,27 +77,13 @@ class Cost:
         """Sum of the bytes by owner: never this process's high-water mark."""
         return self.bytes.total
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values only, as a file keeps them; `Cost.from_dict` reads them."""
-        plain = {field.name: getattr(self, field.name) for field in fields(self)}
-        return plain | {"times": list(self.times), "bytes": self.bytes.as_dict()}
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> "Cost":
-        """Make a cost from what `as_dict` gave."""
-        values = dict(plain)
-        return cls(**values | {"times": tuple(values["times"]), "bytes": Bytes(**values["bytes"])})
-
     def __repr__(self) -> str:
         low, high = self.spread
         frozen = f", frozen up to {self.freeze_until}" if self.freeze_until else ""
-        owners = ", ".join(
-            f"{owner.replace('_', ' ')} {size / MIB:.1f}"
-            for owner, size in self.bytes.as_dict().items()
-            if size
-        )
+        sizes = {name.replace("_", " "): n / MIB for name, n in self.bytes.as_dict().items() if n}
+        owners = ", ".join(f"{name} {size:.1f}" for name, size in sizes.items())
         text = (
-            f"{self.what[0].upper()}{self.what[1:]}, batch {self.batch}, {self.size} px, on "
+            f"{self.what.capitalize()}, batch {self.batch}, {self.size} px, on "
             f"{self.device} ({self.device_name}){frozen}{', cached' if self.cached else ''}\n"
             f"  {self.seconds:.3g} s ({low:.3g} to {high:.3g} in {len(self.times)} measurements), "
             f"{_short(self.pictures_per_second)} pictures/s, {self.operations / 1e9:.3g} billion "
@@ -166,19 +157,13 @@ class SideBySide:
         Raises:
             UnknownNameError: There is no such setting or figure.
         """
-        for name in (first, second):
-            if name not in self.costs:
-                raise UnknownNameError("setting", name, self.costs)
-        a, b = self.costs[first], self.costs[second]
-        if of == "seconds":
+        a, b = (self.costs[check_choice("setting", n, self.costs)] for n in (first, second))
+        known = ("seconds", "peak_bytes", "operations", "trainable_parameters", *OWNERS)
+        if check_choice("figure to compare called", of, known) == "seconds":
             rounds = [x / y for x, y in zip(a.times, b.times, strict=True)]
-        elif of in OWNERS:
-            rounds = [_divide(getattr(a.bytes, of), getattr(b.bytes, of))]
-        elif of in ("peak_bytes", "operations", "trainable_parameters"):
-            rounds = [_divide(getattr(a, of), getattr(b, of))]
         else:
-            known = ("seconds", "peak_bytes", "operations", "trainable_parameters", *OWNERS)
-            raise UnknownNameError("figure to compare called", of, known)
+            x, y = (getattr(cost.bytes if of in OWNERS else cost, of) for cost in (a, b))
+            rounds = [x / y if y else float("inf") if x else float("nan")]
         return Ratio(statistics.median(rounds), min(rounds), max(rounds), len(rounds))
 
     def __repr__(self) -> str:
@@ -188,9 +173,46 @@ class SideBySide:
         return self.table.round(3).to_html()
 
 
-def _divide(a: int, b: int) -> float:
-    return a / b if b else float("inf") if a else float("nan")
-
-
 def _short(number: float) -> str:
     return f"{number:,.0f}" if number >= 99.5 else f"{number:.3g}"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A cost that was measured once, on another machine: with which card, driver, torch, and when."""
+
+    setting: str
+    cost: Cost
+    card: str
+    driver: str
+    torch: str
+    date: str
+
+    def __repr__(self) -> str:
+        return (
+            f"Recorded on {self.date}, {self.card}, driver {self.driver}, torch {self.torch}: "
+            f"{self.setting}\n  {self.cost!r}"
+        )
+
+
+def recorded(path: Path | None = None) -> tuple[Recorded, ...]:
+    """Return the measurements in a file that `benchmarks/device.py` wrote.
+
+    Args:
+        path: The file; by default the one that the package ships, if there is one.
+
+    Raises:
+        CourseError: The file is not there, or is not one of these.
+    """
+    if path is None and not SHIPPED.is_file():
+        return ()
+    where = Path(path or SHIPPED)
+    try:
+        content = json.loads(where.read_text(encoding="utf-8"))
+        about = [str(content[name]) for name in ("card", "driver", "torch", "date")]
+        rows = [(row["setting"], row["cost"]) for row in content["rows"]]
+        for _, cost in rows:
+            cost |= {"times": tuple(cost["times"]), "bytes": Bytes(**cost["bytes"])}
+        return tuple(Recorded(setting, Cost(**cost), *about) for setting, cost in rows)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CourseError(f"{where.name} holds no recorded measurement ({error}).") from error

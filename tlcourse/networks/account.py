@@ -1,21 +1,19 @@
 """Bytes and operations of one pass, counted on PyTorch's "meta" device (notebook 07).
 
-There, tensors have shapes but no numbers. So any batch and any size of picture can be accounted,
-also one that would not fit, within a moment and next to no memory; and nothing else that runs in
-the process can disturb the count.
+There, tensors have shapes but no numbers. So even a batch that would not fit is accounted within a
+moment and next to no memory, and nothing else that runs in the process can disturb the count.
 
-All tensors count in the type that they have, which is float32 unless the network was changed. In
-mixed precision the activations take about half. Operators count as on a CPU; only attention counts
-in its ordinary form, which saves its whole table, where a fused kernel saves less. Not counted is
-what PyTorch's kernels allocate inside (packed weights of oneDNN, workspaces of cuDNN), nor PyTorch
-and Python themselves.
+Each tensor counts in its own type, float32 unless the network was changed; in mixed precision the
+activations take about half. Operators count as on a CPU, attention in its ordinary form, which saves
+its whole table. Not counted is what PyTorch's kernels allocate inside, nor PyTorch and Python.
 """
 
 import math
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -24,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from tlcourse.errors import CourseError
+from tlcourse.errors import CourseError, check_whole
 from tlcourse.networks.trace import meta_copy
 
 
@@ -43,23 +41,19 @@ class Bytes:
 
     parameters: int
     buffers: int
-    gradients: int
-    optimiser_state: int
-    activations: int
-    working: int
+    gradients: int = 0
+    optimiser_state: int = 0
+    activations: int = 0
+    working: int = 0
 
     @property
     def total(self) -> int:
-        """The sum over the owners.
-
-        They reach their largest figures at different moments, so the peak of a step is at most
-        this; where activations dominate, it is close to it.
-        """
+        """The sum over the owners; the peak of a step is less, where they peak at other moments."""
         return sum(self.as_dict().values())
 
     def as_dict(self) -> dict[str, int]:
         """Owner -> bytes, in the order of the attributes."""
-        return {owner: getattr(self, owner) for owner in OWNERS}
+        return asdict(self)
 
 
 OWNERS = tuple(field.name for field in fields(Bytes))
@@ -67,12 +61,10 @@ OWNERS = tuple(field.name for field in fields(Bytes))
 
 @dataclass(frozen=True)
 class Account:
-    """What one pass over one batch takes.
+    """What one pass over one batch takes: bytes by owner, and operations.
 
-    Attributes:
-        bytes: By owner.
-        operations: Of its matrix products and convolutions, two per multiply-add; with the backward
-            pass where there is one.
+    Operations are those of matrix products and convolutions, two per multiply-add, with the
+    backward pass where there is one.
     """
 
     bytes: Bytes
@@ -80,176 +72,103 @@ class Account:
 
 
 def forward_account(network: nn.Module, shape: tuple[int, ...], batch: int) -> Account:
-    """Account a forward pass without gradients, as in predicting.
+    """Account a forward pass without gradients, each module in its present mode.
 
-    Args:
-        network: Any network that takes a batch as its only argument; it stays as it is. Its
-            modules' own modes are used.
-        shape: Of one input, without the batch axis, such as (3, 224, 224).
-        batch: Number of inputs.
-
-    Raises:
-        CourseError: The network cannot run without numbers, or not on this shape.
+    The network stays as it is. It takes a batch, (B, *shape), as its only argument.
     """
-    return _account(network, shape, batch, training=False)
+    twin, inputs, _ = _without_numbers(network, shape, batch)
+    with _explained(shape):
+        with _counted() as counter:
+            twin(inputs)
+        with torch.no_grad(), Storages() as storages:
+            parameters, buffers = storages.of(twin.parameters()), storages.of(twin.buffers())
+            storages.of([inputs])
+            twin(inputs)
+    owned = storages.owned_by(parameters=parameters, buffers=buffers)
+    return Account(owned, counter.get_total_flops())
 
 
-def training_account(
-    network: nn.Module, shape: tuple[int, ...], batch: int, *, n_classes: int | None = None
-) -> Account:
+def training_account(network: nn.Module, shape: tuple[int, ...], batch: int) -> Account:
     """Account one training step: forward, backward, and AdamW's step on what may move.
 
-    What may move is decided by `requires_grad`, and each module runs in its present mode, so call
+    `requires_grad` says what may move. Each module runs in its present mode, so call
     `network.train()` first if that is how it will be trained. The optimiser's temporaries are those
     of a CPU, where it goes parameter by parameter; on a GPU it takes more of them at once.
-
-    Args:
-        network: Gives logits (B, classes) for a batch, its only argument; it stays as it is. It may
-            hold other networks in plain lists, as `tlcourse.networks.tail.Tail` does.
-        shape: Of one input, without the batch axis.
-        batch: Number of inputs.
-        n_classes: If given, the network must have so many outputs.
-
-    Raises:
-        CourseError: Nothing may move, or the network cannot run without numbers, or not on this
-            shape, or it has another number of outputs.
     """
-    if not any(p.requires_grad for p in _held_together(network).parameters()):
+    if not any(parameter.requires_grad for parameter in network.parameters()):
         raise CourseError(
             "All parameters are frozen, so there is no training step. Unfreeze some, or ask for a "
             "forward pass."
         )
-    return _account(network, shape, batch, training=True, n_classes=n_classes)
+    twin, inputs, labels = _without_numbers(network, shape, batch)
+    optimiser = torch.optim.AdamW(twin.parameters())
+    loss_of = nn.CrossEntropyLoss(label_smoothing=0.1)  # as in `tlcourse.fit`
+    with _explained(shape), torch.enable_grad():
+        with _counted() as counter:  # its hooks could disturb the count of bytes
+            logits = twin(inputs)
+            given = tuple(getattr(logits, "shape", ()))
+            if len(given) != 2 or len(logits) != batch:
+                raise CourseError(
+                    f"The network gives {given or type(logits).__name__}, but a training step needs "
+                    "logits: (batch, classes)."
+                )
+            loss_of(logits, labels).backward()
+        del logits
+        optimiser.zero_grad()
+        with Storages() as storages:
+            parameters, buffers = storages.of(twin.parameters()), storages.of(twin.buffers())
+            storages.of([inputs, labels])
+            with torch.autograd.graph.saved_tensors_hooks(storages.save, lambda tensor: tensor):
+                loss = loss_of(twin(inputs), labels)
+            loss.backward()
+            optimiser.step()
+            gradients = storages.of(p.grad for p in twin.parameters() if p.grad is not None)
+            state = storages.of(tree_leaves(list(optimiser.state.values())))
+    activations = storages.saved - parameters - buffers - gradients - state
+    owned = storages.owned_by(
+        parameters=parameters,
+        buffers=buffers,
+        gradients=gradients,
+        optimiser_state=state,
+        activations=activations,
+    )
+    return Account(owned, counter.get_total_flops())
 
 
-def _account(
-    network: nn.Module,
-    shape: tuple[int, ...],
-    batch: int,
-    *,
-    training: bool,
-    n_classes: int | None = None,
-) -> Account:
-    if not isinstance(batch, int) or batch < 1:
-        raise CourseError(f"batch is {batch!r}, but must be a whole number from 1 on.")
-    holder = _twin(network)
-    twin = holder[0]
-    inputs = torch.empty(batch, *shape, device="meta")
+def _without_numbers(
+    network: nn.Module, shape: tuple[int, ...], batch: int
+) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
+    """Return a copy of a network on the meta device, a batch, and its labels."""
+    check_whole("batch", batch)
+    twin = meta_copy(network)
+    for copied, parameter in zip(twin.parameters(), network.parameters(), strict=True):
+        copied.requires_grad_(parameter.requires_grad)
     labels = torch.empty(batch, dtype=torch.int64, device="meta")
-    with _told_in_a_sentence(shape):
-        operations = _operations(twin, inputs, labels, n_classes, training)
-        found = (
-            _training_bytes(holder, inputs, labels) if training else _forward_bytes(holder, inputs)
-        )
-    return Account(found, operations)
+    return twin, torch.empty(batch, *shape, device="meta"), labels
 
 
-def _operations(
-    twin: nn.Module,
-    inputs: torch.Tensor,
-    labels: torch.Tensor,
-    n_classes: int | None,
-    training: bool,
-) -> int:
-    """Count in a pass of its own, since the counter's hooks could disturb the count of bytes."""
+@contextmanager
+def _counted() -> Iterator[FlopCounterMode]:
+    """Count operations; with gradients, since attention then runs in its ordinary form."""
     rule = {torch.ops.aten.convolution_backward: _convolution_backward}
     with torch.enable_grad(), FlopCounterMode(display=False, custom_mapping=rule) as counter:
-        given = twin(inputs)
-        if training:
-            _check_logits(given, len(labels), n_classes)
-            nn.functional.cross_entropy(given, labels).backward()
-    for parameter in twin.parameters():
-        parameter.grad = None
-    return int(counter.get_total_flops())
+        yield counter
 
 
-def _forward_bytes(holder: nn.ModuleList, inputs: torch.Tensor) -> Bytes:
-    with torch.no_grad(), Watch() as watch:
-        own = {watch.number(t) for t in (*holder.parameters(), *holder.buffers())}
-        watch.number(inputs)
-        holder[0](inputs)
-    return Bytes(*_own_bytes(holder), 0, 0, 0, watch.most_alive(but=own))
-
-
-def _training_bytes(holder: nn.ModuleList, inputs: torch.Tensor, labels: torch.Tensor) -> Bytes:
-    for parameter in holder.parameters():
-        parameter.grad = None
-    optimiser = torch.optim.AdamW(list(holder.parameters()))
-    loss_of = nn.CrossEntropyLoss(label_smoothing=0.1)  # as in `tlcourse.fit`
-    with torch.enable_grad(), Watch() as watch:
-        own = {watch.number(t) for t in (*holder.parameters(), *holder.buffers())}
-        watch.number(inputs)
-        watch.number(labels)
-        with torch.autograd.graph.saved_tensors_hooks(watch.pack, lambda tensor: tensor):
-            loss = loss_of(holder[0](inputs), labels)
-        loss.backward()
-        optimiser.step()
-        gradients = {watch.number(p.grad) for p in holder.parameters() if p.grad is not None}
-        state = {watch.number(t) for t in tree_leaves(list(optimiser.state.values()))}
-    activations = watch.saved - own - gradients - state
-    others = own | gradients | state | activations
-    return Bytes(
-        *_own_bytes(holder),
-        watch.bytes_of(gradients),
-        watch.bytes_of(state),
-        watch.bytes_of(activations),
-        watch.most_alive(but=others),
-    )
-
-
-def _own_bytes(holder: nn.ModuleList) -> tuple[int, int]:
-    """Bytes of parameters and of buffers."""
-    return (
-        sum(p.numel() * p.element_size() for p in holder.parameters()),
-        sum(b.numel() * b.element_size() for b in holder.buffers()),
-    )
-
-
-def _twin(network: nn.Module) -> nn.ModuleList:
-    """Copy a network, and those that it holds, to the meta device with flags and modes."""
-    real = _held_together(network)
-    twin = meta_copy(real)
-    for copied, parameter in zip(twin.parameters(), real.parameters(), strict=True):
-        copied.requires_grad_(parameter.requires_grad)
-    return twin
-
-
-def _held_together(network: nn.Module) -> nn.ModuleList:
-    """Return a network with those that it holds in plain lists, whose parameters are not its own."""
-    return nn.ModuleList([network, *_in_lists(network)])
-
-
-def _in_lists(network: nn.Module) -> Iterator[nn.Module]:
-    for module in network.modules():
-        for value in vars(module).values():
-            if isinstance(value, list):
-                yield from (part for part in value if isinstance(part, nn.Module))
-
-
-def _convolution_backward(
-    grad_out: Any, inputs: Any, weight: Any, *more: Any, out_shape: Any = None, **_: Any
-) -> int:
+def _convolution_backward(*arguments: Any, **_: Any) -> int:
     """Operations of a convolution's backward pass: as many as forward for each of its two results.
 
     PyTorch's own rule multiplies those of the weight's gradient by the number of groups.
     """
-    transposed, wanted = more[4], more[7]
-    places = math.prod((inputs if transposed else grad_out)[2:])
-    return 2 * grad_out[0] * places * math.prod(weight) * (bool(wanted[0]) + bool(wanted[1]))
-
-
-def _check_logits(given: Any, batch: int, n_classes: int | None) -> None:
-    shape = tuple(given.shape) if isinstance(given, torch.Tensor) else type(given).__name__
-    if not isinstance(given, torch.Tensor) or given.ndim != 2 or len(given) != batch:
-        raise CourseError(
-            f"The network gives {shape}, but a training step needs logits: (batch, classes)."
-        )
-    if n_classes is not None and given.shape[1] != n_classes:
-        raise CourseError(f"The network has {given.shape[1]} outputs, not {n_classes}.")
+    gradient, inputs, weight, *_between, transposed, _output_padding, _groups, output_mask = (
+        arguments
+    )
+    places = math.prod((inputs if transposed else gradient)[2:])
+    return 2 * gradient[0] * places * math.prod(weight) * sum(output_mask[:2])
 
 
 @contextmanager
-def _told_in_a_sentence(shape: tuple[int, ...]) -> Iterator[None]:
+def _explained(shape: tuple[int, ...]) -> Iterator[None]:
     """Turn what goes wrong on the meta device into a `CourseError`."""
     try:
         yield
@@ -263,7 +182,7 @@ def _told_in_a_sentence(shape: tuple[int, ...]) -> Iterator[None]:
         ) from error
 
 
-class Watch(TorchDispatchMode):
+class Storages(TorchDispatchMode):
     """Notes when each storage is made and when it is gone, and which ones autograd saves."""
 
     def __init__(self) -> None:
@@ -275,45 +194,38 @@ class Watch(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one operator and note its outputs."""
-        given = func(*args, **(kwargs or {}))
-        if func is torch.ops.aten.native_batch_norm.default and not args[5]:
-            # With stored statistics a CPU saves none of the batch; the meta device would.
-            given = (given[0], *(statistics.new_empty(0) for statistics in given[1:]))
-        for tensor in tree_leaves(given):
-            if isinstance(tensor, torch.Tensor):
-                self.number(tensor)
-        return given
+        output = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten.native_batch_norm.default:
+            *_, training, _momentum, _eps = args
+            if not training:  # with stored statistics a CPU saves none of the batch's
+                output = (output[0], *(statistics.new_empty(0) for statistics in output[1:]))
+        self.of(leaf for leaf in tree_leaves(output) if isinstance(leaf, torch.Tensor))
+        return output
 
-    def number(self, tensor: torch.Tensor) -> int:
-        """Number of the storage that a tensor lies in; a new one is noted."""
-        storage = tensor.untyped_storage()
+    def of(self, tensors: Iterable[torch.Tensor]) -> set[int]:
+        """Numbers of the storages that tensors lie in; a new one is noted."""
+        return {self._number(tensor.untyped_storage()) for tensor in tensors}
+
+    def _number(self, storage: torch.UntypedStorage) -> int:
         key = storage._cdata
         if key not in self.alive:
             number = self.alive[key] = len(self.sizes)
             self.sizes.append(storage.nbytes())
             self.events.append((number, 1))
-            weakref.finalize(storage, self._gone, key, number).atexit = False
+            weakref.finalize(storage, self._gone, key).atexit = False
         return self.alive[key]
 
-    def _gone(self, key: int, number: int) -> None:
-        self.events.append((number, -1))
-        if self.alive.get(key) == number:
-            del self.alive[key]
+    def _gone(self, key: int) -> None:
+        self.events.append((self.alive.pop(key), -1))
 
-    def pack(self, tensor: torch.Tensor) -> torch.Tensor:
+    def save(self, tensor: torch.Tensor) -> torch.Tensor:
         """Note what is saved for the backward pass, and save it."""
-        self.saved.add(self.number(tensor))
+        self.saved |= self.of([tensor])
         return tensor
 
-    def bytes_of(self, numbers: set[int]) -> int:
-        """Sum over storages."""
-        return sum(self.sizes[number] for number in numbers)
-
-    def most_alive(self, but: set[int]) -> int:
-        """Largest sum at one moment over all storages but these."""
-        now = most = 0
-        for number, sign in self.events:
-            if number not in but:
-                now += sign * self.sizes[number]
-                most = max(most, now)
-        return most
+    def owned_by(self, **owners: set[int]) -> Bytes:
+        """Sum the sizes of each owner's storages; all the others are working memory."""
+        sums = {owner: sum(self.sizes[n] for n in numbers) for owner, numbers in owners.items()}
+        owned = set().union(*owners.values())
+        changes = (sign * self.sizes[n] for n, sign in self.events if n not in owned)
+        return Bytes(**sums, working=max(accumulate(changes), default=0))

@@ -45,41 +45,45 @@ class _Call:
 class Tail(nn.Module):
     """The modules of a network behind a layer, one after the other, with its head.
 
-    The modules are the network's own, so training this trains the network.
+    The modules are the network's own, so training this trains the network, and its parameters are
+    all of the network's, since those before the layer stay in memory too.
     """
 
-    def __init__(self, network: Network, steps: list[Any]) -> None:
+    def __init__(
+        self, network: Network, steps: list[Callable[[torch.Tensor], torch.Tensor]]
+    ) -> None:
         super().__init__()
-        self.steps = steps  # a plain list: the parameters belong to the network
-        self.network = [network]
+        self.network, self.steps = network, steps
 
     def forward(self, value: torch.Tensor) -> torch.Tensor:
         """Turn what the layer gave, (B, ...), into logits."""
         for step in self.steps:
             value = step(value)
-        network = self.network[0]
-        return network.head(network.pooled(value))
+        return self.network.head(self.network.pooled(value))
 
 
 def tail_behind(network: Network, layer: str) -> tuple[Tail, torch.Tensor] | None:
     """Return what follows a layer, and the layer's value for a test picture; None if impossible.
 
-    The answer is proved: on two pictures of noise it gives the network's own logits.
+    Behind a layer at the cut only the head follows, and the value is the pooled one. The answer is
+    proved: on two pictures of noise it gives the network's own logits.
     """
-    size = network.backbone.preprocess.crop_size
+    backbone = network.backbone
+    size, trace = backbone.preprocess.crop_size, backbone.trace
+    where, cut = backbone.layer(layer), backbone.layer(network.layer)
     noise = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
-    noise = noise.to(network.backbone.device)
     with in_mode(network), torch.no_grad():
-        calls, at_cut = _record(network, noise)
-        expected = network.head(network.pooled(at_cut))
-        found = _steps(network, calls, layer, at_cut)
-        if found is None:
+        calls, at_cut = _record(network, noise.to(backbone.device))
+        features = network.pooled(at_cut)
+        at_the_cut = trace[where.path].position >= trace[cut.path].position
+        chain = ([], features) if at_the_cut else _steps(network, calls, layer, at_cut)
+        if chain is None:
             return None
-        steps, start = found
-        rest = Tail(network, steps)
-        if not torch.allclose(rest(start), expected, rtol=1e-4, atol=1e-5):
+        steps, start = chain
+        tail = Tail(network, steps)
+        if not torch.allclose(tail(start), network.head(features), rtol=1e-4, atol=1e-5):
             return None
-    return rest, start[:1]
+    return tail, start[:1]
 
 
 def _record(network: Network, batch: torch.Tensor) -> tuple[list[_Call], torch.Tensor]:

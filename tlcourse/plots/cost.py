@@ -8,8 +8,6 @@ from tlcourse.errors import CourseError
 from tlcourse.plots.figure import (
     BLACK,
     BLUE,
-    COLOURS,
-    MARKERS,
     ORANGE,
     PINK,
     SKY,
@@ -20,23 +18,25 @@ from tlcourse.plots.figure import (
     new_figure,
     plain_numbers,
 )
+from tlcourse.plots.numbers import bars, lines
 
 if TYPE_CHECKING:
     from tlcourse.cost.estimate import Estimate
-    from tlcourse.cost.recorded import Recorded
-    from tlcourse.cost.records import Cost, SideBySide
+    from tlcourse.cost.records import Cost, Recorded, SideBySide
     from tlcourse.networks.account import Account, Bytes
 
 _MIB = 2**20
-_COLOURS = {
-    "parameters": BLUE,
-    "buffers": BLACK,
-    "gradients": ORANGE,
-    "optimiser_state": VERMILION,
-    "activations": SKY,
-    "working": PINK,
+_OWNERS = {  # attribute of `Bytes` -> how it is called and coloured
+    "parameters": ("parameters", BLUE),
+    "buffers": ("buffers", BLACK),
+    "gradients": ("gradients", ORANGE),
+    "optimiser_state": ("optimiser state", VERMILION),
+    "activations": ("activations", SKY),
+    "working": ("working memory", PINK),
 }
-_NAMES = {"optimiser_state": "optimiser state", "working": "working memory"}
+_MEASURED: dict[str, Any] = {"color": BLUE}
+_RECORDED = {"facecolor": "white", "edgecolor": BLUE, "hatch": "///", "linewidth": 1.2}
+_ESTIMATED = {"facecolor": "none", "edgecolor": VERMILION, "linestyle": "--", "linewidth": 1.6}
 
 
 @drawing
@@ -56,35 +56,28 @@ def bytes_by_owner(
     Raises:
         CourseError: There is nothing to show.
     """
-    named = getattr(costs, "costs", costs)
+    named = costs if isinstance(costs, Mapping) else costs.costs
     if not named:
         raise CourseError("There is no cost to show. Pass at least one name and cost.")
-    owned = {name: getattr(cost, "bytes", cost) for name, cost in named.items()}
+    owned: dict[str, Bytes] = {
+        name: cost.bytes if hasattr(cost, "bytes") else cost for name, cost in named.items()
+    }
     figure = new_figure(0.5 * len(owned) + 1.5 + (0.3 if title else 0), width=9)
     axes = figure.subplots()
     rows, ends = range(len(owned)), [0.0] * len(owned)
-    for owner, colour in _COLOURS.items():
+    for owner, (label, colour) in _OWNERS.items():
         sizes = [getattr(b, owner) / _MIB for b in owned.values()]
-        axes.barh(
-            rows,
-            sizes,
-            left=ends,
-            color=colour,
-            height=0.62,
-            label=_NAMES.get(owner, owner),
-            edgecolor="white",
-            linewidth=0.6,
+        drawn = axes.barh(
+            rows, sizes, 0.62, ends, label=label, color=colour, edgecolor="white", linewidth=0.6
         )
         ends = [end + size for end, size in zip(ends, sizes, strict=True)]
-    for row, end in zip(rows, ends, strict=True):
-        axes.annotate(f"{end:,.0f}", (end, row), (5, 0), textcoords="offset points", va="center")
-    _name_rows(axes, list(owned))
+    axes.bar_label(drawn, [f"{end:,.0f}" for end in ends], padding=5)
+    axes.set_yticks(rows, [textwrap.fill(name, 34) for name in owned])
+    axes.tick_params(axis="y", length=0)
+    axes.invert_yaxis()
     axes.margins(x=0.1)
-    axes.set_xlabel("memory in MiB")
-    if title:
-        axes.set_title(title)
+    axes.set(xlabel="memory in MiB", title=title or "")
     figure.legend(
-        *axes.get_legend_handles_labels(),
         loc="outside upper center",
         ncols=6,
         frameon=False,
@@ -92,7 +85,8 @@ def bytes_by_owner(
         columnspacing=1.2,
         handlelength=1.2,
     )
-    figure.alt = alt or f"Stacked bars of memory in MiB: {'; '.join(_shares(owned))}."
+    shares = "; ".join(f"{name} {_largest_share(b)}" for name, b in owned.items())
+    figure.alt = alt or f"Stacked bars of memory in MiB: {shares}."
     return figure
 
 
@@ -127,27 +121,17 @@ def growth(
     check_curves("growth", x, series)
     from matplotlib.ticker import NullLocator
 
-    figure = new_figure(4.2, width=9)
-    axes = figure.subplots()
-    for i, (name, y) in enumerate(series.items()):
-        axes.plot(
-            x,
-            y,
-            color=COLOURS[i % len(COLOURS)],
-            marker=MARKERS[i % len(MARKERS)],
-            linewidth=max(5 - 1.2 * i, 1.4),
-            markersize=max(12 - 2.2 * i, 5),
-            label=name,
-        )
-    if reference:
-        axes.axhline(reference[1], color="black", linestyle="--", linewidth=1.2, label=reference[0])
-    axes.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel, title=title or "")
+    figure = lines(
+        x, series, xlabel=xlabel, ylabel=ylabel, title=title, reference=reference, log="xy"
+    )
+    (axes,) = figure.axes
+    for i, curve in enumerate(axes.lines[: len(series)]):
+        for line in (curve, *(legend.get_lines()[i] for legend in figure.legends)):
+            line.set(linewidth=max(5 - 1.2 * i, 1.4), markersize=max(12 - 2.2 * i, 5))
     axes.set_xticks(list(x), [f"{value:g}" for value in x])
-    axes.xaxis.set_minor_locator(NullLocator())
     plain_numbers(axes.yaxis)
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.grid(axis="y", alpha=0.3)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_locator(NullLocator())
     texts = [f"{name} from {y[0]:.3g} to {y[-1]:.3g}" for name, y in series.items()]
     if reference:
         where = [f"by {name} {_reaches(x, y, reference[1])}" for name, y in series.items()]
@@ -186,80 +170,37 @@ def seconds_by_device(
     Raises:
         CourseError: There is nothing to show.
     """
-    bars: list[tuple[str, float, tuple[float, float] | None, str]] = [
-        (f"{name}: measured here", cost.seconds, cost.spread, "measured here")
-        for name, cost in getattr(measured, "costs", measured).items()
-    ]
-    bars += [
-        (f"{r.setting}: recorded on {r.card}, {r.date}", r.cost.seconds, r.cost.spread, "recorded")
+    here = measured if isinstance(measured, Mapping) else measured.costs
+    costs = {f"{name}: measured here": cost for name, cost in here.items()}
+    costs |= {
+        f"{r.setting}, batch {r.cost.batch}: recorded on {r.card}, {r.date}": r.cost
         for r in recorded
-    ]
-    bars += [
-        (f"{name}: estimate for {e.card}, at least", e.seconds, None, "estimate")
-        for name, e in (estimates or {}).items()
-    ]
-    if not bars:
+    }
+    seconds = {name: cost.seconds for name, cost in costs.items()}
+    for name, estimate in (estimates or {}).items():
+        seconds[f"{name}: estimate for {estimate.card}, at least"] = estimate.seconds
+    if not seconds:
         raise CourseError("There is no time to show. Pass at least one name and cost.")
-    from matplotlib.ticker import FuncFormatter
-
-    figure = new_figure(0.55 * len(bars) + 1.4 + (0.3 if title else 0), width=9)
-    axes = figure.subplots()
-    for row, (_, seconds, spread, kind) in enumerate(bars):
-        axes.barh(row, seconds, height=0.62, **_LOOKS[kind])
-        if spread:
-            axes.plot(spread, [row, row], color="black", marker="|", linewidth=1.6)
-        axes.annotate(
-            _time(seconds),
-            (spread[1] if spread else seconds, row),
-            (6, 0),
-            textcoords="offset points",
-            va="center",
-        )
-    _name_rows(axes, [name for name, *_ in bars])
-    axes.set_xscale("log")
-    low, high = min(b[1] for b in bars), max((b[2] or (0, b[1]))[1] for b in bars)
-    axes.set_xlim(low / 3, high * 4)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _time(value)))
-    axes.set_xlabel("seconds (logarithmic axis)")
-    if title:
-        axes.set_title(title)
-    figure.alt = alt or (
-        "Bars of seconds on a logarithmic axis: "
-        + "; ".join(f"{name} {_time(seconds)}" for name, seconds, *_ in bars)
-        + "."
+    spreads = {name: cost.spread for name, cost in costs.items()}
+    label = "seconds (logarithmic axis)"
+    figure = bars(
+        seconds, intervals=spreads, xlabel=label, title=title, form=_time, log=True, alt=alt
     )
+    (axes,) = figure.axes
+    kinds = [_MEASURED] * len(here) + [_RECORDED] * (len(costs) - len(here))
+    for i, bar in enumerate(axes.patches):
+        bar.set(**(kinds[i] if i < len(kinds) else _ESTIMATED))
+    ends = [*seconds.values(), *(high for _, high in spreads.values())]
+    axes.set_xlim(min(ends) / 3, max(ends) * 4)
+    axes.xaxis.set_major_formatter(lambda value, _: _time(value))
     return figure
 
 
-_LOOKS: dict[str, dict[str, Any]] = {
-    "measured here": {"color": BLUE},
-    "recorded": {"facecolor": "white", "edgecolor": BLUE, "hatch": "///", "linewidth": 1.2},
-    "estimate": {
-        "facecolor": "none",
-        "edgecolor": VERMILION,
-        "linestyle": "--",
-        "linewidth": 1.6,
-    },
-}
-
-
-def _name_rows(axes: Any, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), [textwrap.fill(name, 34) for name in names])
-    axes.tick_params(axis="y", length=0)
-    axes.invert_yaxis()
-
-
-def _shares(owned: "Mapping[str, Bytes]") -> list[str]:
-    """Say of each bar how long it is and who owns most of it."""
-    texts = []
-    for name, owners in owned.items():
-        sizes = owners.as_dict()
-        most = max(sizes, key=lambda owner: sizes[owner])
-        share = sizes[most] / max(owners.total, 1)
-        texts.append(
-            f"{name} {owners.total / _MIB:,.0f}, of which {share:.0%} {_NAMES.get(most, most)}"
-        )
-    return texts
+def _largest_share(owners: "Bytes") -> str:
+    """Say how long a bar is and who owns most of it."""
+    sizes, total = owners.as_dict(), owners.total
+    most = max(sizes, key=lambda owner: sizes[owner])
+    return f"{total / _MIB:,.0f}, of which {sizes[most] / max(total, 1):.0%} {_OWNERS[most][0]}"
 
 
 def _time(seconds: float) -> str:
