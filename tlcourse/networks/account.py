@@ -25,7 +25,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from tlcourse.errors import CourseError
-from tlcourse.networks.trace import _meta_copy
+from tlcourse.networks.trace import meta_copy
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def _own_bytes(holder: nn.ModuleList) -> tuple[int, int]:
 def _twin(network: nn.Module) -> nn.ModuleList:
     """Copy a network, and those that it holds, to the meta device with flags and modes."""
     real = _held_together(network)
-    twin = _meta_copy(real)
+    twin = meta_copy(real)
     for copied, parameter in zip(twin.parameters(), real.parameters(), strict=True):
         copied.requires_grad_(parameter.requires_grad)
     return twin

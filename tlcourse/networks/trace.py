@@ -47,7 +47,7 @@ def trace(model: nn.Module, picture_shape: tuple[int, ...]) -> dict[str, ModuleR
         model: Any network that takes a batch of pictures; its own modes are used.
         picture_shape: Shape of one picture, such as (3, 224, 224).
     """
-    twin = _meta_copy(model)
+    twin = meta_copy(model)
     calls: dict[str, int] = {}
     order: list[str] = []
     shapes: dict[str, tuple[Any, Any]] = {}
@@ -125,7 +125,7 @@ def _shape(value: Any) -> tuple[int, ...] | None:
     return tuple(tensors[0].shape[1:]) if len(tensors) == 1 else None
 
 
-def _meta_copy(model: nn.Module) -> nn.Module:
+def meta_copy(model: nn.Module) -> nn.Module:
     """Copy a network to the meta device without copying its numbers, and without its hooks."""
     memo: dict[int, Any] = {}
     for p in model.parameters():

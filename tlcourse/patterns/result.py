@@ -1,19 +1,19 @@
 """What a pattern brought and cost, and the network that it made, to use and to keep."""
 
+import hashlib
 import json
 import math
-import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
 
+from tlcourse.base.files import sha256_of, whole_folder
 from tlcourse.errors import CourseError
 from tlcourse.explain.predictions import top_k
 from tlcourse.networks.backbone import Backbone
@@ -27,6 +27,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from tlcourse.training.history import History
+
+# What `model.json` holds: how the network is built again, and figures of the result.
+_DESCRIBED = ("tlcourse", "backbone", "layer", "pool", "groups", "preprocess")
+_FIGURES = (
+    *("pattern", "task", "classes", "layer", "val_accuracy", "test_accuracy", "interval"),
+    *("seconds", "trainable_parameters"),
+)
+_FORMAT = 1
+_ABOUT, _WEIGHTS = "model.json", "model.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,14 +57,13 @@ class Result:
         balanced_accuracy: Mean over the classes of the share that is right, on the same pictures.
         confusion: Counts (classes, classes) on the same pictures; a row for each true class.
         predicted: "val" and "test" -> label that it gives to each picture, (N,).
-        seconds: From the pictures to the finished network; looking at the test split not counted.
+        seconds: From the pictures to the finished network, without those of the test split.
             Features that were stored already count as if they had been computed. "classifier" has
-            nothing to finish: for it, the seconds to look at the validation pictures.
-        peak_bytes: Memory that its largest step needs, the sum over all owners (`tlcourse.cost`).
-            It does not depend on what else the process holds.
-        trainable_parameters: How many numbers were learned.
+            nothing to finish: for it, the seconds to predict the validation pictures.
+        memory: Counts the bytes that its largest step needs; see `peak_bytes`.
+        trainable_parameters: How many parameters were learned.
         history: The epochs, where there were any.
-        network: What was made: a `Network`, or the backbone's own for "classifier".
+        made: The finished network; see `backbone`.
         about: How it was made; `save` writes it down.
     """
 
@@ -72,11 +80,11 @@ class Result:
     confusion: np.ndarray | None = field(default=None, repr=False)
     predicted: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     seconds: float = 0.0
-    peak_bytes: int = 0
+    memory: Callable[[], int] | None = field(default=None, repr=False)
     trainable_parameters: int = 0
     history: "History | None" = field(default=None, repr=False)
-    network: Backbone | None = field(default=None, repr=False)
-    about: dict[str, Any] = field(default_factory=dict, repr=False)
+    made: Backbone | None = field(default=None, repr=False)
+    about: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def backbone(self) -> Backbone:
@@ -85,9 +93,20 @@ class Result:
         Raises:
             CourseError: The pattern was not applicable, so there is none.
         """
-        if self.network is None:
+        if self.made is None:
             raise CourseError(f"Pattern {self.pattern!r} made no network: {self.note}")
-        return self.network
+        return self.made
+
+    @cached_property
+    def peak_bytes(self) -> int:
+        """Memory that its largest step needs, the sum over all owners (`tlcourse.cost`).
+
+        It is counted when you ask for it, and does not depend on what else the process holds. It is
+        0 for a result that was loaded.
+        """
+        if self.memory is not None:
+            return self.memory()
+        return self.history.peak_bytes if self.history is not None else 0
 
     def predict(self, picture: "Image | str | Path | torch.Tensor") -> "pd.DataFrame":
         """Classify one picture.
@@ -110,20 +129,27 @@ class Result:
         Raises:
             CourseError: The folder holds something else, or cannot be written to.
         """
-        return write(Path(folder), self.backbone.model, self.about | self._figures())
+        from safetensors.torch import save
 
-    def _figures(self) -> dict[str, Any]:
-        return {
-            "pattern": self.pattern,
-            "task": self.task,
-            "classes": list(self.classes),
-            "layer": self.layer,
-            "val_accuracy": None if math.isnan(self.val_accuracy) else self.val_accuracy,
-            "test_accuracy": None if math.isnan(self.test_accuracy) else self.test_accuracy,
-            "interval": list(self.interval),
-            "seconds": self.seconds,
-            "trainable_parameters": self.trainable_parameters,
-        }
+        target = Path(folder).expanduser()
+        if target.exists() and not _may_replace(target):
+            raise CourseError(
+                f"{target} holds something else than a saved result. Name another folder."
+            )
+        state = self.backbone.model.state_dict()
+        weights = save({name: t.detach().cpu().contiguous() for name, t in state.items()})
+        figures = {name: getattr(self, name) for name in _FIGURES}
+        figures = {name: None if value != value else value for name, value in figures.items()}
+        about = {"format": _FORMAT, "sha256": hashlib.sha256(weights).hexdigest()}
+        text = json.dumps(about | dict(self.about) | figures, indent=2)
+        try:
+            with whole_folder(target) as part:
+                (part / _WEIGHTS).write_bytes(weights)
+                (part / _ABOUT).write_text(text + "\n", "utf-8")
+        except OSError as error:
+            reason = error.strerror or error
+            raise CourseError(f"The result cannot be saved in {target} ({reason}).") from error
+        return target
 
     def __repr__(self) -> str:
         if not self.applicable:
@@ -138,43 +164,6 @@ class Result:
             f"  {self.trainable_parameters:,} numbers learned, {self.seconds:.1f} s, "
             f"memory {self.peak_bytes / 2**20:.0f} MiB"
         )
-
-
-def load_result(folder: str | Path, device: str | torch.device | None = None) -> Result:
-    """Load what `Result.save` wrote; it predicts as before.
-
-    Args:
-        folder: The folder.
-        device: See `resolve_device`.
-
-    Raises:
-        CourseError: There is no saved result, it is damaged, or its weights are those of another
-            network than it says.
-    """
-    network, about = read(Path(folder), device)
-    nan = math.nan
-    return Result(
-        pattern=about["pattern"],
-        task=about["task"],
-        classes=tuple(about["classes"]),
-        layer=about["layer"],
-        val_accuracy=nan if about["val_accuracy"] is None else about["val_accuracy"],
-        test_accuracy=nan if about["test_accuracy"] is None else about["test_accuracy"],
-        interval=tuple(about["interval"]),
-        seconds=about["seconds"],
-        trainable_parameters=about["trainable_parameters"],
-        network=network,
-        about={key: about[key] for key in DESCRIBED},
-    )
-
-
-DESCRIBED = ("tlcourse", "backbone", "layer", "pool", "groups", "preprocess")
-FIGURES = (
-    *("pattern", "task", "classes", "val_accuracy", "test_accuracy", "interval", "seconds"),
-    "trainable_parameters",
-)
-_FORMAT = 1
-_ABOUT, _WEIGHTS = "model.json", "model.safetensors"
 
 
 def describe(
@@ -198,66 +187,22 @@ def describe(
     }
 
 
-def write(folder: Path, model: nn.Module, about: dict[str, Any]) -> Path:
-    """Write a network and what describes it, whole or not at all; see `Result.save`."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+def load_result(folder: str | Path, device: str | torch.device | None = None) -> Result:
+    """Load what `Result.save` wrote; it predicts as before.
 
-    target = folder.expanduser()
-    if target.exists() and not _may_replace(target):
-        raise CourseError(
-            f"{target} holds something else than a saved result. Name another folder."
-        )
-    state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    part: Path | None = None
+    Args:
+        folder: The folder.
+        device: See `resolve_device`.
+
+    Raises:
+        CourseError: There is no saved result, it is damaged, or its weights are those of another
+            network than it says.
+    """
+    place = Path(folder).expanduser()
+    about, state = _read(place)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
-        save_file(state, part / _WEIGHTS)
-        text = json.dumps({"format": _FORMAT} | about, indent=2)
-        (part / _ABOUT).write_text(text + "\n", "utf-8")
-        part.chmod(0o755)
-        if target.exists():
-            shutil.rmtree(target)
-        part.replace(target)
-    except (OSError, SafetensorError) as error:  # the latter where the disk is full
-        reason = getattr(error, "strerror", None) or error
-        raise CourseError(f"The result cannot be saved in {target} ({reason}).") from error
-    finally:
-        if part is not None:
-            shutil.rmtree(part, ignore_errors=True)
-    return target
-
-
-def read(folder: Path, device: str | torch.device | None) -> tuple[Backbone, dict[str, Any]]:
-    """Build a saved network again; see `results.load_result`."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    place = folder.expanduser()
-    try:
-        about = json.loads((place / _ABOUT).read_text("utf-8"))
-        state = load_file(place / _WEIGHTS)
-    except FileNotFoundError as error:
-        raise CourseError(
-            f"{place} holds no saved result: it needs {_ABOUT} and {_WEIGHTS}. "
-            "result.save(folder) writes them."
-        ) from error
-    except (OSError, ValueError, SafetensorError) as error:
-        raise CourseError(f"The saved result in {place} is damaged ({error}).") from error
-    try:
-        if not isinstance(about, dict):
-            raise TypeError("it is no table of names and values")
-        if about["format"] != _FORMAT:
-            raise CourseError(
-                f"{place} was saved by another version of tlcourse (format {about['format']}, "
-                f"this one reads {_FORMAT})."
-            )
-        for key in (*DESCRIBED, *FIGURES):
-            about[key]
-        return _build(about, state, device), about
-    except KeyError as error:
-        raise CourseError(f"{place / _ABOUT} is damaged: it does not say {error}.") from error
+        made = _build(about, device)
+        made.model.load_state_dict(state)
     except TypeError as error:
         raise CourseError(f"{place / _ABOUT} is damaged ({error}).") from error
     except RuntimeError as error:
@@ -266,28 +211,60 @@ def read(folder: Path, device: str | torch.device | None) -> tuple[Backbone, dic
             f"{about['layer']!r}, with {len(about['classes'])} classes, as {_ABOUT} says. "
             "They belong to another network."
         ) from error
+    figures = {name: about[name] for name in _FIGURES}
+    figures |= {name: math.nan for name, value in figures.items() if value is None}
+    figures |= {name: tuple(figures[name]) for name in ("classes", "interval")}
+    return Result(**figures, made=made, about={name: about[name] for name in _DESCRIBED})
 
 
-def _build(
-    about: dict[str, Any], state: dict[str, torch.Tensor], device: str | torch.device | None
-) -> Backbone:
-    said = about["preprocess"]
+def _read(place: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Read what describes a saved network, and its weights."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        about = json.loads((place / _ABOUT).read_text("utf-8"))
+        digest, state = sha256_of(place / _WEIGHTS), load_file(place / _WEIGHTS)
+    except FileNotFoundError as error:
+        raise CourseError(
+            f"{place} holds no saved result: it needs {_ABOUT} and {_WEIGHTS}. "
+            "result.save(folder) writes them."
+        ) from error
+    except (OSError, ValueError, SafetensorError) as error:
+        raise CourseError(f"The saved result in {place} is damaged ({error}).") from error
+    if not isinstance(about, dict):
+        raise CourseError(f"{place / _ABOUT} is damaged (it is no table of names and values).")
+    for key in ("format", *_DESCRIBED, *_FIGURES):
+        if key not in about:
+            raise CourseError(f"{place / _ABOUT} is damaged: it does not say {key!r}.")
+    if about["format"] != _FORMAT:
+        raise CourseError(
+            f"{place} was saved by another version of tlcourse (format {about['format']}, "
+            f"this one reads {_FORMAT})."
+        )
+    if about.get("sha256", digest) != digest:  # version 1.0 did not write it down
+        raise CourseError(
+            f"The saved result in {place} is damaged: {_WEIGHTS} is not the file that was saved "
+            "(its SHA-256 differs). Copy or save it again."
+        )
+    return about, state
+
+
+def _build(about: Mapping[str, Any], device: str | torch.device | None) -> Backbone:
+    """Build the network that is described, without its weights."""
+    said, classes = about["preprocess"], tuple(about["classes"])
     backbone = load_backbone(about["backbone"], pretrained=False, device=device)
     backbone = backbone.at_size(said["crop_size"])
-    found = describe(backbone, layer=about["layer"])["preprocess"]
-    if found != said:
+    here = describe(backbone, layer=about["layer"])["preprocess"]
+    if here != said:
         raise CourseError(
             f"The saved network was trained with another preprocessing than {backbone.name} has "
-            f"here: {said}, not {found}."
+            f"here: {said}, not {here}."
         )
-    classes = tuple(about["classes"])
     if about["groups"]:
-        view = grouped(backbone, classes, about["groups"])
-    else:
-        options = {"layer": about["layer"], "pool": about["pool"]}
-        view = Network(backbone, len(classes), **options).as_backbone(classes)
-    view.model.load_state_dict(state)
-    return view
+        return grouped(backbone, classes, about["groups"])
+    network = Network(backbone, len(classes), layer=about["layer"], pool=about["pool"])
+    return network.as_backbone(classes)
 
 
 def _may_replace(target: Path) -> bool:

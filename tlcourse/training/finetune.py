@@ -86,11 +86,8 @@ def parameter_groups(
     Raises:
         CourseError: A rate is not a positive finite number.
     """
-    check_rate("learning_rate", learning_rate)
+    check_rates(learning_rate, body_rate, layer_decay)
     body_rate = learning_rate / 10 if body_rate is None else body_rate
-    check_rate("body_rate", body_rate)
-    if not 0 < layer_decay <= 1:
-        raise CourseError(f"layer_decay is {layer_decay!r}, but must be above 0 and at most 1.")
     of = stages(network)
     order = [name for name in network.backbone.layers if name in set(of.values())]
     groups: dict[tuple[str, bool], dict[str, Any]] = {}
@@ -190,6 +187,14 @@ def check_rate(name: str, rate: float) -> None:
             f"{name} is {rate!r}, but must be a positive number such as 0.001. "
             "tl.find_learning_rate(network, task) proposes one."
         )
+
+
+def check_rates(learning_rate: float, body_rate: float | None, layer_decay: float) -> None:
+    """Refuse rates of head and body that train nothing."""
+    check_rate("learning_rate", learning_rate)
+    check_rate("body_rate", learning_rate if body_rate is None else body_rate)
+    if not 0 < layer_decay <= 1:
+        raise CourseError(f"layer_decay is {layer_decay!r}, but must be above 0 and at most 1.")
 
 
 def _frozen_paths(network: Network, until: str) -> tuple[str, ...]:

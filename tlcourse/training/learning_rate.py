@@ -9,7 +9,7 @@ from torch import nn
 
 from tlcourse.base.device import fixed_seed
 from tlcourse.base.machine import give_memory_back
-from tlcourse.errors import CourseError
+from tlcourse.errors import CourseError, check_whole
 from tlcourse.networks.network import Network
 from tlcourse.tasks.task import Task, check_task
 from tlcourse.training.data import default_batch_size, shuffled, training_data
@@ -67,8 +67,7 @@ def find_learning_rate(
     check_rate("highest", highest)
     if lowest >= highest:
         raise CourseError(f"lowest is {lowest!r}, but must be below highest, {highest!r}.")
-    if not isinstance(steps, int) or steps < 2:
-        raise CourseError(f"steps is {steps!r}, but must be a whole number from 2 on.")
+    check_whole("steps", steps, least=2)
     check_task(task, n_outputs=network.n_classes)
     twin = copy.deepcopy(network)
     batch_size = default_batch_size(network) if batch_size is None else batch_size
@@ -82,8 +81,10 @@ def find_learning_rate(
         batches: list[np.ndarray] = []
         twin.train()
         for i, rate in enumerate(tqdm(rates, desc="rates", leave=False, disable=not progress)):
-            batches = batches or shuffled(len(data.train_labels), batch_size, seed, i)
-            loss = stepper.step(data.train_network, *data.train_batch(batches.pop()), rate=rate)
+            batches = batches or shuffled(len(data.train.labels), batch_size, seed, i)
+            places = batches.pop()
+            inputs, labels = data.train.inputs(places), data.train.labels[places]
+            loss = stepper.step(data.train.network, inputs, labels, rate=rate)
             if not math.isfinite(loss) or (smooth and loss > 4 * min(smooth)):
                 break
             losses.append(loss)
