@@ -1,11 +1,12 @@
 """A training follows its plan, keeps its best, and ends well whatever comes in between."""
 
+import inspect
 import math
 import random
 import re
 import threading
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 
 import numpy as np
@@ -34,6 +35,7 @@ from tlcourse.tasks.task import Task
 from tlcourse.training import data
 from tlcourse.training.data import default_batch_size, shuffled
 from tlcourse.training.finetune import freeze
+from tlcourse.training.fit import Settings
 from tlcourse.training.step import Stepper
 
 N_TRAIN, N_VAL = 18, 6
@@ -744,13 +746,14 @@ def test_a_network_that_is_cut_early_needs_less_memory(monkeypatch):
         *(({"learning_rate": rate}, "learning_rate is") for rate in (0, -0.1, math.inf, math.nan)),
         ({"body_rate": 0}, "body_rate is 0"),
         ({"layer_decay": 2}, "layer_decay is 2"),
-        ({"epochs": 0}, "epochs is 0, but must be a whole number from 1 on"),
+        ({"epochs": 0}, "epochs is 0, but must be a whole number, 1 or larger"),
         ({"epochs": 1.5}, "epochs is 1.5"),
-        ({"batch_size": 0}, "batch_size is 0, but must be at least 1"),
+        ({"batch_size": 0}, "batch_size is 0, but must be a whole number, 1 or larger"),
         ({"batch_size": -2}, "batch_size is -2"),
-        ({"warmup": 1}, "warmup is 1, but must be a share"),
+        ({"warmup": 1}, "warmup is 1, but must be a number from 0 to below 1"),
         ({"label_smoothing": -0.1}, "label_smoothing is -0.1"),
         ({"patience": 0}, "patience is 0"),
+        ({"seed": -1}, "seed is -1"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(network, task, options, said):
@@ -758,6 +761,35 @@ def test_options_that_make_no_sense_are_refused(network, task, options, said):
     with pytest.raises(CourseError, match=said):
         tl.fit(network, task, **QUICK | options)
     assert not moved(start, network)
+
+
+def test_an_option_that_is_not_known_is_answered_with_the_nearest_ones(network, task):
+    with pytest.raises(TypeError, match=r"called 'learning_rat'\. Nearest: learning_rate"):
+        tl.fit(network, task, learning_rat=0.1)
+
+
+def test_settings_are_the_options_by_name(task):
+    settings = Settings(learning_rate=0.01, **QUICK)
+    together, apart = (tl.Network(tiny_backbone(), 3) for _ in range(2))
+    tl.fit(together, task, settings, weight_decay=0.2)
+    tl.fit(apart, task, learning_rate=0.01, weight_decay=0.2, **QUICK)
+    assert not moved(state(together), apart)
+    assert settings.weight_decay == 0.01  # it is still what it was
+
+
+def test_settings_check_themselves():
+    with pytest.raises(CourseError, match="warmup is 2"):
+        Settings(warmup=2)
+    with pytest.raises(CourseError, match="epochs is 0"):
+        Settings().changed(epochs=0)
+
+
+def test_the_signature_shows_each_option_and_its_default():
+    parameters = inspect.signature(tl.fit).parameters
+    for field in fields(Settings):
+        assert parameters[field.name].default == field.default
+        assert field.name in tl.fit.__doc__
+    assert list(parameters)[:3] == ["network", "task", "settings"]
 
 
 def chosen(task, *places):
