@@ -9,7 +9,6 @@ import tlcourse as tl
 from tlcourse.comparison.compare import Comparison
 from tlcourse.comparison.plan import Plan, PlannedRun
 from tlcourse.patterns.evaluate import score
-from tlcourse.patterns.result import describe
 from tlcourse.tasks.split import Skipped, Split
 from tlcourse.tasks.task import Task
 from tlcourse.training.history import Epoch, History
@@ -77,9 +76,9 @@ def result_of(task, pattern, wrong, *, network=None, note="", always=None):
     result = score(
         pattern,
         task,
+        layer,
         logits,
         made=network,
-        about=describe(tiny_backbone(), layer=layer),
         seconds=SECONDS[pattern],
         memory=lambda: MIB[pattern] * 2**20,
         trainable_parameters=0 if pattern == "classifier" else 771,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.fast import fast_batch_size
 from tlcourse.networks.network import Network
 from tlcourse.networks.trace import meta_copy
-from tlcourse.patterns.result import Result, describe
+from tlcourse.patterns.result import Result
 from tlcourse.tasks.split import Split
 from tlcourse.tasks.task import Task
 from tlcourse.training.finetune import trainable
@@ -25,28 +24,16 @@ from tlcourse.training.history import History
 def score(
     pattern: str,
     task: Task,
+    layer: str,
     logits: Mapping[str, np.ndarray],
     *,
     made: Backbone | None,
-    about: Mapping[str, Any],
     seconds: float,
     memory: Callable[[], int] | None = None,
     trainable_parameters: int = 0,
     history: History | None = None,
 ) -> Result:
-    """Count what was right.
-
-    Args:
-        pattern: Its name.
-        task: The pictures.
-        logits: "val" and "test" -> (N, classes).
-        made: The finished network; None if it is not kept.
-        about: From `describe`.
-        seconds: What it took to make the network.
-        memory: Counts the bytes of its largest step; not needed where there is a history.
-        trainable_parameters: How many parameters were learned.
-        history: Of the training, if there was one.
-    """
+    """Count what is right in the logits of the pictures, "val" and "test" -> (N, classes)."""
     predicted = {name: values.argmax(axis=1) for name, values in logits.items()}
     last = "test" if len(task.test) else "val"
     labels = getattr(task, last).labels
@@ -55,7 +42,7 @@ def score(
         pattern=pattern,
         task=task.name,
         classes=task.classes,
-        layer=about["layer"],
+        layer=layer,
         note=history.stopped if history else "",
         val_accuracy=metrics.accuracy(predicted["val"], task.val.labels),
         test_accuracy=metrics.accuracy(predicted["test"], task.test.labels),
@@ -68,7 +55,6 @@ def score(
         trainable_parameters=trainable_parameters,
         history=history,
         made=made,
-        about=about,
     )
 
 
@@ -81,9 +67,9 @@ def score_training(
     *,
     seconds: float = 0.0,
 ) -> Result:
-    """Score what a training made.
+    """Score what a training made of the features that it began from, if any.
 
-    `features` are those that it began from, if any; `seconds` is what came before the training.
+    `seconds` is what came before the training.
     """
     made = network.as_backbone(task.classes)
     if network.frozen_until == network.layer:  # only the head is new, and the features are stored
@@ -99,9 +85,9 @@ def score_training(
     return score(
         pattern,
         task,
+        network.layer,
         logits,
         made=made,
-        about=describe(network.backbone, layer=network.layer, pool=network.pool),
         seconds=history.seconds + seconds,
         trainable_parameters=trainable(network),
         history=history,

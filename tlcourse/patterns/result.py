@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tlcourse.training.history import History
 
 # What `model.json` holds: how the network is built again, and figures of the result.
-_DESCRIBED = ("tlcourse", "backbone", "layer", "pool", "groups", "preprocess")
+_BUILT = ("format", "tlcourse", "backbone", "pool", "groups", "preprocess")
 _FIGURES = (
     *("pattern", "task", "classes", "layer", "val_accuracy", "test_accuracy", "interval"),
     *("seconds", "trainable_parameters"),
@@ -43,15 +43,14 @@ class Result:
     """One pattern on one task.
 
     Attributes:
-        pattern: "classifier", "standalone_extractor", "frozen_extractor", "fine_tune" or
-            "from_scratch".
+        pattern: Its name, such as "fine_tune".
         task: Name of the task.
         classes: Its classes; label i means `classes[i]`.
         layer: Where the backbone was cut.
         applicable: False if the pattern cannot solve this task; then there is no accuracy.
         note: Why not; or what else there is to say.
-        val_accuracy: Top-1 accuracy on the validation split, which also chose (epoch, strength).
-        test_accuracy: Top-1 accuracy on the test split, which chose nothing.
+        val_accuracy: On the validation split, which also chose (epoch, strength).
+        test_accuracy: On the test split, which chose nothing.
         interval: Wilson's 95 % interval of the test accuracy (of the validation accuracy where
             there is no test picture).
         balanced_accuracy: Mean over the classes of the share that is right, on the same pictures.
@@ -63,8 +62,7 @@ class Result:
         memory: Counts the bytes that its largest step needs; see `peak_bytes`.
         trainable_parameters: How many parameters were learned.
         history: The epochs, where there were any.
-        made: The finished network; see `backbone`.
-        about: How it was made; `save` writes it down.
+        made: The finished network, where it is kept; ask for it as `backbone`.
     """
 
     pattern: str
@@ -84,7 +82,6 @@ class Result:
     trainable_parameters: int = 0
     history: "History | None" = field(default=None, repr=False)
     made: Backbone | None = field(default=None, repr=False)
-    about: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def backbone(self) -> Backbone:
@@ -138,10 +135,7 @@ class Result:
             )
         state = self.backbone.model.state_dict()
         weights = save({name: t.detach().cpu().contiguous() for name, t in state.items()})
-        figures = {name: getattr(self, name) for name in _FIGURES}
-        figures = {name: None if value != value else value for name, value in figures.items()}
-        about = {"format": _FORMAT, "sha256": hashlib.sha256(weights).hexdigest()}
-        text = json.dumps(about | dict(self.about) | figures, indent=2)
+        text = json.dumps(self._description(hashlib.sha256(weights).hexdigest()), indent=2)
         try:
             with whole_folder(target) as part:
                 (part / _WEIGHTS).write_bytes(weights)
@@ -150,6 +144,19 @@ class Result:
             reason = error.strerror or error
             raise CourseError(f"The result cannot be saved in {target} ({reason}).") from error
         return target
+
+    def _description(self, digest: str) -> dict[str, Any]:
+        """Write down what it takes, beside the weights, to build the network again."""
+        figures = {name: getattr(self, name) for name in _FIGURES}
+        return {
+            "format": _FORMAT,
+            "sha256": digest,
+            "tlcourse": version("tlcourse"),
+            "backbone": self.backbone.name,
+            "pool": getattr(self.backbone.model, "pool", "mean"),
+            "groups": getattr(self.backbone.model, "groups", []),
+            "preprocess": _preprocessing(self.backbone),
+        } | {name: None if value != value else value for name, value in figures.items()}
 
     def __repr__(self) -> str:
         if not self.applicable:
@@ -164,27 +171,6 @@ class Result:
             f"  {self.trainable_parameters:,} numbers learned, {self.seconds:.1f} s, "
             f"memory {self.peak_bytes / 2**20:.0f} MiB"
         )
-
-
-def describe(
-    backbone: Backbone, *, layer: str, pool: str = "mean", groups: Sequence[Sequence[int]] = ()
-) -> dict[str, Any]:
-    """Write down all that is needed, beside the weights, to build a network again."""
-    preprocess = backbone.preprocess
-    return {
-        "tlcourse": version("tlcourse"),
-        "backbone": backbone.name,
-        "layer": layer,
-        "pool": pool,
-        "groups": [list(group) for group in groups],
-        "preprocess": {
-            "resize_size": preprocess.resize_size,
-            "crop_size": preprocess.crop_size,
-            "mean": list(preprocess.mean),
-            "std": list(preprocess.std),
-            "interpolation": preprocess.interpolation,
-        },
-    }
 
 
 def load_result(folder: str | Path, device: str | torch.device | None = None) -> Result:
@@ -214,7 +200,7 @@ def load_result(folder: str | Path, device: str | torch.device | None = None) ->
     figures = {name: about[name] for name in _FIGURES}
     figures |= {name: math.nan for name, value in figures.items() if value is None}
     figures |= {name: tuple(figures[name]) for name in ("classes", "interval")}
-    return Result(**figures, made=made, about={name: about[name] for name in _DESCRIBED})
+    return Result(**figures, made=made)
 
 
 def _read(place: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -234,7 +220,7 @@ def _read(place: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         raise CourseError(f"The saved result in {place} is damaged ({error}).") from error
     if not isinstance(about, dict):
         raise CourseError(f"{place / _ABOUT} is damaged (it is no table of names and values).")
-    for key in ("format", *_DESCRIBED, *_FIGURES):
+    for key in (*_BUILT, *_FIGURES):
         if key not in about:
             raise CourseError(f"{place / _ABOUT} is damaged: it does not say {key!r}.")
     if about["format"] != _FORMAT:
@@ -255,8 +241,7 @@ def _build(about: Mapping[str, Any], device: str | torch.device | None) -> Backb
     said, classes = about["preprocess"], tuple(about["classes"])
     backbone = load_backbone(about["backbone"], pretrained=False, device=device)
     backbone = backbone.at_size(said["crop_size"])
-    here = describe(backbone, layer=about["layer"])["preprocess"]
-    if here != said:
+    if (here := _preprocessing(backbone)) != said:
         raise CourseError(
             f"The saved network was trained with another preprocessing than {backbone.name} has "
             f"here: {said}, not {here}."
@@ -265,6 +250,12 @@ def _build(about: Mapping[str, Any], device: str | torch.device | None) -> Backb
         return grouped(backbone, classes, about["groups"])
     network = Network(backbone, len(classes), layer=about["layer"], pool=about["pool"])
     return network.as_backbone(classes)
+
+
+def _preprocessing(backbone: Backbone) -> dict[str, Any]:
+    names = ("resize_size", "crop_size", "mean", "std", "interpolation")
+    values = {name: getattr(backbone.preprocess, name) for name in names}
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
 
 def _may_replace(target: Path) -> bool:

@@ -22,7 +22,7 @@ from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.grouped import grouped, matching_classes
 from tlcourse.networks.network import HeadPool, Network
 from tlcourse.patterns.evaluate import pass_memory, predict_split, rows_of, score, score_training
-from tlcourse.patterns.result import Result, describe
+from tlcourse.patterns.result import Result
 from tlcourse.tasks.task import Task, check_task
 from tlcourse.training.finetune import freeze
 from tlcourse.training.fit import Settings, lists, train
@@ -74,9 +74,9 @@ def classifier(
     return score(
         "classifier",
         task,
+        "logits",
         {"val": val, "test": test},
         made=made,
-        about=describe(backbone, layer="logits", groups=groups),
         seconds=seconds,
         memory=pass_memory(backbone, backbone.model),
     )
@@ -116,9 +116,9 @@ def standalone_extractor(
     return score(
         "standalone_extractor",
         task,
+        layer,
         {name: probe.logits(rows_of(features, name, layer)[0]) for name in ("val", "test")},
         made=network.as_backbone(task.classes),
-        about=describe(backbone, layer=layer, pool=pool),
         seconds=seconds,
         memory=pass_memory(backbone, network, least=weights + tables),
         trainable_parameters=probe.weight.size + probe.bias.size,

@@ -25,17 +25,11 @@ _MOST = {"cpu": 16, "mps": 32, "cuda": 64}  # pictures per step
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What a training reads for one split.
-
-    Attributes:
-        network: Gives logits for what `inputs` gives.
-        inputs: Places of pictures, (B,) -> inputs of the network, (B, ...).
-        labels: int64 (N,), on the device.
-    """
+    """What a training reads for one split, and the network that gives logits for it."""
 
     network: nn.Module
-    inputs: Callable[[np.ndarray], torch.Tensor]
-    labels: torch.Tensor
+    inputs: Callable[[np.ndarray], torch.Tensor]  # places of pictures (B,) -> (B, ...)
+    labels: torch.Tensor  # int64 (N,), on the device
 
     def logits(self, batch_size: int, on_batch: Callable[[], None] | None = None) -> torch.Tensor:
         """Logits of all pictures (N, classes); the caller sets the mode."""
@@ -54,8 +48,6 @@ class TrainingData:
     """What a training reads, and what it took to prepare it.
 
     Attributes:
-        train: Pictures to learn from.
-        val: Pictures to validate with.
         cached_until: Layer from whose stored output the training begins.
         features: Of the whole task, where all of the body is frozen and they are stored.
         prepare_seconds: What computing the stored output took.
@@ -82,15 +74,9 @@ def training_data(
 ) -> TrainingData:
     """Decide from where a training begins: from pictures, or from a frozen part's stored output.
 
-    Args:
-        network: What will be trained.
-        task: Train and val splits are used.
-        frozen: Every layer that will be the last frozen one in some epoch; None for nothing.
-        augment: New crops in each epoch, so the frozen part has to run every time for training;
-            the validation pictures stay the same, so for them its output is stored all the same.
-        cache_frozen: Whether to compute the output of a frozen part once per picture.
-        progress: Show a progress bar while the output of the frozen part is computed.
-        on_batch: Called after each batch of it.
+    `frozen` are the layers that will be the last frozen one in some epoch; None freezes nothing.
+    With augmentation there are new crops in each epoch, so only the validation pictures, which
+    stay the same, can be stored.
     """
     started = time.perf_counter()
     network.to(memory_format=torch.channels_last)
@@ -128,15 +114,10 @@ def training_data(
 
 
 def is_kept(backbone: Backbone, layer: str, cut: str, *, n_pictures: int = 0) -> bool:
-    """Tell whether the output of a frozen part is worth storing.
+    """Tell whether the output of the network up to a frozen layer is worth storing.
 
-    It is if nothing but the head comes after it; else if it is deep enough and takes little room.
-
-    Args:
-        backbone: The network.
-        layer: The last frozen layer.
-        cut: The layer in front of the head.
-        n_pictures: How many outputs there are to store.
+    It is if only the head comes after it, which begins at `cut`; else if the layer is deep enough
+    and so many outputs take little room.
     """
     trace = backbone.trace
     path, end = backbone.layer(layer).path, backbone.layer(cut).path
@@ -197,22 +178,18 @@ class KeptPictures:
         self._room = max_bytes
 
     def __getitem__(self, place: int) -> Image:
+        from torchvision.transforms.functional import InterpolationMode, resize
+
         if place in self._kept:
             return self._kept[place]
-        picture = self._smaller(self._split[place][0])
+        picture: Image = self._split[place][0]
+        if min(picture.size) > self._side:
+            picture = resize(picture, self._side, InterpolationMode(self._interpolation))
         size = picture.width * picture.height * 3
         if size <= self._room:
             self._kept[place] = picture
             self._room -= size
         return picture
-
-    def _smaller(self, picture: Image) -> Image:
-        from torchvision.transforms import functional as F
-        from torchvision.transforms.functional import InterpolationMode
-
-        if min(picture.size) <= self._side:
-            return picture
-        return F.resize(picture, self._side, InterpolationMode(self._interpolation))
 
 
 def _pictures(network: Network, split: Split, *, augment: bool) -> Source:

@@ -109,18 +109,10 @@ def lists(settings: Settings) -> Callable[[_Function], _Function]:
 
     def decorate(function: _Function) -> _Function:
         signature = inspect.signature(function)
-        own = {n: p for n, p in signature.parameters.items() if p.kind is not p.VAR_KEYWORD}
-        options = [
-            inspect.Parameter(
-                field.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                annotation=field.type,
-                default=getattr(settings, field.name),
-            )
-            for field in fields(settings)
-            if field.name not in own
-        ]
-        vars(function)["__signature__"] = signature.replace(parameters=[*own.values(), *options])
+        shown = {name: p for name, p in signature.parameters.items() if name != "options"}
+        for name, p in inspect.signature(Settings).parameters.items():
+            shown.setdefault(name, p.replace(default=getattr(settings, name)))
+        vars(function)["__signature__"] = signature.replace(parameters=list(shown.values()))
         return function
 
     return decorate
@@ -139,21 +131,16 @@ def fit(network: Network, task: Task, settings: Settings | None = None, **option
     once per picture and kept on disk, and the epochs begin from there. On a CUDA GPU it computes
     in mixed precision; if its memory is not enough, batches are cut in halves.
 
-    It may run in a thread of its own. PyTorch's random numbers are one for the whole process: those
-    that other threads draw meanwhile cannot be repeated, and at the end they are where they were at
-    the beginning.
+    It may run in a thread of its own. PyTorch's random numbers are those of the whole process: what
+    other threads draw meanwhile cannot be repeated. At the end they are as they were before.
 
     Args:
         network: What to train; it is changed. `tlcourse.training.finetune.freeze` says what may move.
         task: Its train split is learned, its val split chooses the epoch.
-        settings: Options that belong together; by default those of `tlcourse.training.fit.Settings`,
-            which explains each of them.
-        options: Single ones by name. How long: `epochs=8`, `patience=None`, `start_counts=False`.
-            How fast: `learning_rate=1e-3`, `body_rate=None` (a tenth of it), `layer_decay=1.0`,
-            `weight_decay=0.01`, `warmup=0.1`. On what: `batch_size=None` (what fits the memory),
-            `label_smoothing=0.1`, `augment=False`, `seed=0`. What moves: `unfreeze=None`,
-            `cache_frozen=True`. What you see and hear: `live=None` (curves in a notebook),
-            `progress=True`, `on_step=None`.
+        settings: All options in one; by default those of `tlcourse.training.fit.Settings`, which
+            explains each of them.
+        options: Single ones by name, such as `epochs=8`, `learning_rate=1e-3`, `batch_size=None`
+            (what fits the memory), `augment=False`, `seed=0`. The signature shows all of them.
 
     Raises:
         CourseError: A task or an option that nothing can be trained with; see the sentence.
@@ -206,15 +193,7 @@ def _largest_step(network: nn.Module, size: int, batch_size: int, at_once: int) 
 
 
 class TrainingRun:
-    """A training on its way.
-
-    Attributes:
-        data: What it reads.
-        batch_size: Pictures per step.
-        epochs: The finished ones.
-        best_epoch: The one whose weights are kept; 0 for those of the start.
-        stopped: Why it ended early; empty if it did not.
-    """
+    """A training on its way: what it reads, its epochs so far, and the best weights."""
 
     def __init__(self, network: Network, task: Task, settings: Settings) -> None:
         self.network, self.settings = network, settings
@@ -229,66 +208,57 @@ class TrainingRun:
             progress=settings.progress,
             on_batch=settings.on_step,
         )
-        self.n_steps = settings.epochs * len(self._batches(0))
-        self.stepper = Stepper(
-            parameter_groups(
-                network,
-                settings.learning_rate,
-                body_rate=settings.body_rate,
-                layer_decay=settings.layer_decay,
-                weight_decay=settings.weight_decay,
-            ),
-            nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing),
-            network.backbone.device,
-            n_steps=self.n_steps,
-            warmup=settings.warmup,
+        groups = parameter_groups(
+            network,
+            settings.learning_rate,
+            body_rate=settings.body_rate,
+            layer_decay=settings.layer_decay,
+            weight_decay=settings.weight_decay,
         )
+        loss = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
+        n_steps = settings.epochs * len(self._batches(0))
+        device = network.backbone.device
+        self.stepper = Stepper(groups, loss, device, n_steps=n_steps, warmup=settings.warmup)
         self.epochs: list[Epoch] = []
-        self.best_epoch, self.stopped = 0, ""
+        self.best_epoch, self.stopped = 0, ""  # the best one is 0 for the weights of the start
         self.best_score = (-math.inf, -math.inf)
         self.best: dict[str, torch.Tensor] = {}
 
     def go(self) -> None:
         """Run the epochs, and put the best weights back."""
-        mode, settings = self.network.training, self.settings
+        mode = self.network.training
         self._keep(0)
-        bar = tqdm(
-            total=self.n_steps,
-            desc="training",
-            unit="step",
-            leave=False,
-            disable=not settings.progress,
-        )
         try:
-            if settings.start_counts and len(self.data.val.labels):
-                val_loss, val_accuracy = self._validate()
-                self.best_score = (val_accuracy, -val_loss)
-            self._epochs(bar)
+            self._run_epochs()
         except KeyboardInterrupt:
             self.stopped = f"interrupted in epoch {len(self.epochs) + 1}"
             say(f"Training was {self.stopped}; the best weights so far are kept.")
         finally:
-            bar.close()
             nothing_yet = not self.best_epoch and self.best_score[0] == -math.inf
             if not (nothing_yet and self.stopped.startswith("interrupted")):
                 self.network.load_state_dict(self.best)
             self.network.train(mode)
 
-    def _epochs(self, bar: tqdm) -> None:
+    def _run_epochs(self) -> None:
         show, patience = _shown_by(self.settings.live), self.settings.patience
-        for epoch in range(1, self.settings.epochs + 1):
-            if epoch in self.plan:
-                freeze(self.network, self.plan[epoch])
-            self._one_epoch(epoch, bar)
-            if self.stopped:
-                return
-            if show:
-                show(tuple(self.epochs))
-            if patience is not None and epoch - self.best_epoch >= patience:
-                self.stopped = f"no better epoch in {patience}, so it ended after {epoch}"
-                return
+        if self.settings.start_counts and len(self.data.val.labels):
+            val_loss, val_accuracy = self._validate()
+            self.best_score = (val_accuracy, -val_loss)
+        n_steps, hidden = self.stepper.n_steps, not self.settings.progress
+        with tqdm(total=n_steps, desc="training", unit="step", leave=False, disable=hidden) as bar:
+            for epoch in range(1, self.settings.epochs + 1):
+                if epoch in self.plan:
+                    freeze(self.network, self.plan[epoch])
+                self._run_epoch(epoch, bar)
+                if self.stopped:
+                    return
+                if show:
+                    show(tuple(self.epochs))
+                if patience is not None and epoch - self.best_epoch >= patience:
+                    self.stopped = f"no better epoch in {patience}, so it ended after {epoch}"
+                    return
 
-    def _one_epoch(self, epoch: int, bar: tqdm) -> None:
+    def _run_epoch(self, epoch: int, bar: tqdm) -> None:
         started = time.perf_counter()
         self.network.train()
         total, seen = 0.0, 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from torch import nn
+from tqdm.auto import tqdm
 
 from tlcourse.base.device import fixed_seed
 from tlcourse.base.machine import give_memory_back
@@ -61,8 +62,6 @@ def find_learning_rate(
         seed: Decides the order of the pictures.
         progress: Show a progress bar.
     """
-    from tqdm.auto import tqdm
-
     check_rate("lowest", lowest)
     check_rate("highest", highest)
     if lowest >= highest:
@@ -76,22 +75,22 @@ def find_learning_rate(
     smooth: list[float] = []
     with fixed_seed(seed, network.backbone.device):
         data = training_data(twin, task, [twin.frozen_until], augment=augment, progress=progress)
+        source = data.train
         groups = parameter_groups(twin, 1.0, layer_decay=layer_decay)
         stepper = Stepper(groups, nn.CrossEntropyLoss(), network.backbone.device, n_steps=steps)
         batches: list[np.ndarray] = []
         twin.train()
         for i, rate in enumerate(tqdm(rates, desc="rates", leave=False, disable=not progress)):
-            batches = batches or shuffled(len(data.train.labels), batch_size, seed, i)
+            batches = batches or shuffled(len(source.labels), batch_size, seed, i)
             places = batches.pop()
-            inputs, labels = data.train.inputs(places), data.train.labels[places]
-            loss = stepper.step(data.train.network, inputs, labels, rate=rate)
+            inputs, labels = source.inputs(places), source.labels[places]
+            loss = stepper.step(source.network, inputs, labels, rate=rate)
             if not math.isfinite(loss) or (smooth and loss > 4 * min(smooth)):
                 break
             losses.append(loss)
             smooth.append(float(np.mean(losses[-5:])))
     give_memory_back()
-    n = len(losses)
-    if n < 2:
+    if len(losses) < 2:
         raise CourseError("The loss is not finite from the start; choose a smaller `lowest`.")
     best = float(rates[int(np.argmin(smooth))])
-    return RateSearch(rates[:n], np.array(losses), np.array(smooth), best / 10)
+    return RateSearch(rates[: len(losses)], np.array(losses), np.array(smooth), best / 10)
