@@ -242,7 +242,7 @@ def test_cut_weights_are_told(mine, length):
         tl.load_result(mine)
 
 
-@pytest.mark.parametrize("place", [-1, -400, 5000])
+@pytest.mark.parametrize("place", [-1, 5000, 40, 0])  # in the weights, or in what names them
 def test_one_bit_that_flipped_is_told(mine, place):
     path = mine / "model.safetensors"
     content = bytearray(path.read_bytes())
@@ -317,6 +317,7 @@ def test_a_description_that_says_too_little_is_told(mine, key):
         ({"pool": "median"}, CourseError, "pool is 'median'"),
         ({"classes": 3}, CourseError, "damaged"),
         ({"preprocess": None}, CourseError, "damaged"),
+        ({"preprocess": {"mean": [0, 0, 0]}}, CourseError, "damaged .*crop_size"),
         ({"preprocess": {"crop_size": "large"}}, CourseError, "size is 'large'"),
     ],
 )

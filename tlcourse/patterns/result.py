@@ -184,13 +184,16 @@ def load_result(folder: str | Path, device: str | torch.device | None = None) ->
         CourseError: There is no saved result, it is damaged, or its weights are those of another
             network than it says.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     place = Path(folder).expanduser()
-    about, state = _read(place)
+    about = _read_description(place)
     try:
         made = _build(about, device)
-        made.model.load_state_dict(state)
-    except TypeError as error:
-        raise CourseError(f"{place / _ABOUT} is damaged ({error}).") from error
+        made.model.load_state_dict(load_file(place / _WEIGHTS))
+    except (KeyError, TypeError, SafetensorError) as error:
+        raise CourseError(f"The saved result in {place} is damaged ({error}).") from error
     except RuntimeError as error:
         raise CourseError(
             f"The weights in {place} are not those of {about['backbone']}, cut at "
@@ -203,20 +206,17 @@ def load_result(folder: str | Path, device: str | torch.device | None = None) ->
     return Result(**figures, made=made)
 
 
-def _read(place: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Read what describes a saved network, and its weights."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+def _read_description(place: Path) -> dict[str, Any]:
+    """Read `model.json`, and see whether the weights are those that were saved with it."""
     try:
         about = json.loads((place / _ABOUT).read_text("utf-8"))
-        digest, state = sha256_of(place / _WEIGHTS), load_file(place / _WEIGHTS)
+        digest = sha256_of(place / _WEIGHTS)
     except FileNotFoundError as error:
         raise CourseError(
             f"{place} holds no saved result: it needs {_ABOUT} and {_WEIGHTS}. "
             "result.save(folder) writes them."
         ) from error
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError) as error:
         raise CourseError(f"The saved result in {place} is damaged ({error}).") from error
     if not isinstance(about, dict):
         raise CourseError(f"{place / _ABOUT} is damaged (it is no table of names and values).")
@@ -233,7 +233,7 @@ def _read(place: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             f"The saved result in {place} is damaged: {_WEIGHTS} is not the file that was saved "
             "(its SHA-256 differs). Copy or save it again."
         )
-    return about, state
+    return about
 
 
 def _build(about: Mapping[str, Any], device: str | torch.device | None) -> Backbone:

@@ -25,7 +25,7 @@ def freeze(network: Network, until: str | None) -> int:
         until: Name from `network.backbone.layers`, or a dotted module path. None freezes nothing.
 
     Returns:
-        How many numbers are frozen.
+        How many parameters are frozen.
 
     Raises:
         UnknownNameError: There is no such layer, so nothing would be frozen.
@@ -45,7 +45,7 @@ def freeze(network: Network, until: str | None) -> int:
 
 
 def trainable(network: nn.Module) -> int:
-    """Count the numbers that training may move."""
+    """Count the parameters that training may move."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
