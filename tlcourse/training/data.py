@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -86,23 +87,17 @@ def training_data(
     )
     layer = _shallowest(network.backbone, frozen) if cache_frozen else None
     tail = _tail(network, layer, len(task.train) + len(task.val)) if layer else None
+    extract = partial(extract_features, network.backbone, progress=progress, on_batch=on_batch)
     for name in ("val",) if augment else ("train", "val"):
         split: Split = getattr(task, name)
         if layer is None or tail is None or not len(split):
             continue
         if tail.steps:
-            features = extract_features(
-                network.backbone, split, layer, pool="none", progress=progress, on_batch=on_batch
-            )
+            features = extract(split, layer, pool="none")
             values, _ = features.of("all", layer)
         else:  # only the head is left, so these are the features of the task
-            features = data.features = data.features or extract_features(
-                network.backbone,
-                task,
-                network.layer,
-                pool=network.pool,
-                progress=progress,
-                on_batch=on_batch,
+            features = data.features = data.features or extract(
+                task, network.layer, pool=network.pool
             )
             values, _ = features.of(name, network.layer)
         data.prepare_seconds += features.seconds * (len(split) / len(features.y))

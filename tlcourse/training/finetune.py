@@ -1,14 +1,17 @@
 """What may move, and how fast: freezing, learning rates, unfreezing (notebook 05)."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.network import Network
-from tlcourse.networks.trace import modules_up_to
+from tlcourse.networks.trace import ModuleRecord, modules_up_to
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HEAD = "head"
 
@@ -148,7 +151,7 @@ def gradual_unfreezing(network: Network, epochs: int, *, stop: str) -> dict[int,
     return plan
 
 
-def weight_change(before: Backbone, after: nn.Module) -> Any:
+def weight_change(before: Backbone, after: nn.Module) -> "pd.Series":
     """Say how far each stage's weights moved: length of the difference over length before.
 
     Args:
@@ -218,7 +221,7 @@ def _frozen_paths(network: Network, until: str) -> tuple[str, ...]:
     )
 
 
-def _with_holders(trace: Any, path: str, *, inclusive: bool) -> list[str]:
+def _with_holders(trace: dict[str, ModuleRecord], path: str, *, inclusive: bool) -> list[str]:
     done = modules_up_to(trace, path, inclusive=inclusive)
     holders = [p for p in trace if (not p or path.startswith(p + ".")) and p not in set(done)]
     return [*holders, *done]
