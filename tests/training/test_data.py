@@ -4,13 +4,21 @@ import numpy as np
 import pytest
 import torch
 from tiny_features import noise, noise_split
-from tiny_tasks import tiny_backbone
+from tiny_tasks import made_backbone, make_task, tiny_backbone
 from torchvision.models import ResNet18_Weights
 
 import tlcourse as tl
 from tlcourse.networks.preprocess import Preprocess
 from tlcourse.networks.trace import up_to
-from tlcourse.training.data import WORTH_KEEPING, KeptPictures, is_kept, shuffled
+from tlcourse.training import data
+from tlcourse.training.data import (
+    WORTH_KEEPING,
+    KeptPictures,
+    default_batch_size,
+    is_kept,
+    shuffled,
+)
+from tlcourse.training.finetune import freeze
 
 # Pictures that are kept
 
@@ -115,3 +123,50 @@ def test_the_order_follows_from_seed_and_epoch():
     others = [order(1, 3), order(2, 2), order(2, 1), list(range(50))]
     assert all(other != first for other in others)
     assert order(2, 1) != order(1, 2)
+
+
+@pytest.mark.parametrize(("n", "size"), [(17, 16), (17, 4), (1, 4), (12, 4), (3, 2)])
+def test_every_picture_is_in_one_batch_and_no_batch_has_a_single_one(n, size):
+    batches = shuffled(n, size, seed=0, epoch=1)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(n))
+    assert n == 1 or all(1 < len(batch) <= size + 1 for batch in batches)
+    assert n < 4 or [*map(list, batches)] != [*map(list, shuffled(n, size, seed=0, epoch=2))]
+
+
+# How many pictures per step
+
+
+def test_the_batch_size_follows_from_the_memory(monkeypatch):
+    network = tl.Network(made_backbone(), 3)
+    # Values per picture: conv, norm and act 4 x 6 x 6 each, deep 5 x 4 x 4.
+    bytes_each = 4 * (3 * 144 + 80)
+
+    def room_for(pictures):
+        whole = int(8 * bytes_each * pictures)  # an eighth is used
+        monkeypatch.setattr(data, "memory", lambda: (whole, 0))
+        return default_batch_size(network)
+
+    assert [room_for(n) for n in (0.1, 2.5, 3.5, 4.5, 9.5, 15.9, 20, 1000)] == [
+        *(2, 2, 3, 4, 8, 12, 16, 16)
+    ]
+
+
+def test_it_grows_when_more_is_frozen_and_is_what_fit_uses(monkeypatch):
+    task = make_task()
+    network = tl.Network(tiny_backbone(), 3)
+    monkeypatch.setattr(data, "memory", lambda: (8 * 10_000_000, 0))
+    sizes = []
+    for until in (None, "stage1", "stage3", "embedding"):
+        freeze(network, until)
+        sizes.append(default_batch_size(network))
+    assert sizes == sorted(sizes)
+    assert 2 < sizes[0] < sizes[1] < sizes[-1]
+    freeze(network, None)
+    history = tl.fit(network, task, epochs=1, progress=False)
+    assert history.batch_size == sizes[0]
+
+
+def test_a_network_that_is_cut_early_needs_less_memory(monkeypatch):
+    monkeypatch.setattr(data, "memory", lambda: (8 * 10_000_000, 0))
+    whole, cut = (tl.Network(tiny_backbone(), 3, layer=layer) for layer in ("embedding", "stage1"))
+    assert default_batch_size(whole) < default_batch_size(cut)
