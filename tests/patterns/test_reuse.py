@@ -36,7 +36,7 @@ from tlcourse.features.features import extract_features
 from tlcourse.features.probe import STRENGTHS, fit_probe
 from tlcourse.networks.account import Account, Bytes, forward_account, training_account
 from tlcourse.networks.fast import fast_batch_size
-from tlcourse.patterns import evaluate, reuse
+from tlcourse.patterns import evaluate
 from tlcourse.patterns.evaluate import predict_split
 from tlcourse.training import data, fit
 from tlcourse.training.finetune import freeze
@@ -362,7 +362,7 @@ def test_options_are_passed_on_to_fit(backbone, task, name, monkeypatch):
     def train(network, task, settings):
         raise Seen(vars(settings))
 
-    monkeypatch.setattr(reuse, "train", train)
+    monkeypatch.setattr(fit, "train", train)
     given = {"epochs": 3, "learning_rate": 0.123, "augment": True, "seed": 7, "patience": 4}
     given |= {"batch_size": 5, "label_smoothing": 0.2, "warmup": 0.3, "progress": False}
     with pytest.raises(Seen) as raised:
@@ -392,7 +392,7 @@ def test_the_rates_of_fine_tuning_follow_from_the_bodys(
         passed.update(vars(settings))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(reuse, "train", train)
+    monkeypatch.setattr(fit, "train", train)
     with pytest.raises(KeyboardInterrupt):
         patterns.fine_tune(backbone, task, progress=False, **options)
     assert (passed["learning_rate"], passed["body_rate"]) == pytest.approx(rates)

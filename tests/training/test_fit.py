@@ -32,7 +32,7 @@ from tlcourse.networks.account import forward_account, training_account
 from tlcourse.networks.fast import fast_batch_size
 from tlcourse.tasks.task import Task
 from tlcourse.training.finetune import freeze
-from tlcourse.training.fit import Settings
+from tlcourse.training.settings import Settings
 
 N_TRAIN, N_VAL = 18, 6
 QUICK = {"progress": False, "epochs": 2, "batch_size": 6}  # three steps an epoch

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,7 +19,9 @@ from tlcourse.patterns.result import Result
 from tlcourse.tasks.split import Split
 from tlcourse.tasks.task import Task
 from tlcourse.training.finetune import trainable
-from tlcourse.training.history import History
+
+if TYPE_CHECKING:
+    from tlcourse.training.history import History
 
 
 def score(
@@ -31,7 +34,7 @@ def score(
     seconds: float,
     memory: Callable[[], int] | None = None,
     trainable_parameters: int = 0,
-    history: History | None = None,
+    history: "History | None" = None,
 ) -> Result:
     """Count what is right in the logits of the pictures, "val" and "test" -> (N, classes)."""
     predicted = {name: values.argmax(axis=1) for name, values in logits.items()}
@@ -62,7 +65,7 @@ def score_training(
     pattern: str,
     network: Network,
     task: Task,
-    history: History,
+    history: "History",
     features: Features | None,
     *,
     seconds: float = 0.0,
@@ -104,9 +107,8 @@ def predict_split(backbone: Backbone, split: Split, *, progress: bool) -> tuple[
 
 def rows_of(features: Features, split: str, layer: str) -> tuple[np.ndarray, np.ndarray]:
     """Features and labels of a split; none where the task has no such pictures."""
-    if split in features.split:
-        return features.of(split, layer)
-    return features.x[layer][:0], features.y[:0]
+    rows = features.split == split
+    return features.x[layer][rows], features.y[rows]
 
 
 def pass_memory(backbone: Backbone, model: nn.Module, *, least: int = 0) -> Callable[[], int]:
@@ -121,6 +123,6 @@ def _pass_bytes(model: nn.Module, size: int, batch: int, least: int) -> int:
 
 def _head_logits(network: Network, features: Features, split: str) -> np.ndarray:
     """Return a head's logits of a split's pictures, from the features of a frozen body."""
-    values = np.array(rows_of(features, split, network.layer)[0])
+    values, _ = rows_of(features, split, network.layer)
     with torch.no_grad():
         return network.head(torch.from_numpy(values).to(network.backbone.device)).cpu().numpy()

@@ -25,7 +25,7 @@ from tlcourse.patterns.evaluate import pass_memory, predict_split, rows_of, scor
 from tlcourse.patterns.result import Result
 from tlcourse.tasks.task import Task, check_task
 from tlcourse.training.finetune import freeze
-from tlcourse.training.fit import Settings, lists, train
+from tlcourse.training.settings import Settings, lists
 
 CHEAP = ("classifier", "standalone_extractor", "frozen_extractor")
 PATTERNS = (*CHEAP, "fine_tune", "from_scratch")
@@ -155,8 +155,7 @@ def frozen_extractor(
     settings = _FROZEN.changed(**options)
     network = Network(backbone, len(task.classes), layer=layer, pool=pool, seed=settings.seed)
     freeze(network, layer)
-    history, features = train(network, task, settings)
-    return score_training("frozen_extractor", network, task, history, features)
+    return _trained("frozen_extractor", network, task, settings)
 
 
 @lists(_FINE_TUNING)
@@ -205,8 +204,7 @@ def fine_tune(
         backbone, len(task.classes), layer=layer, pool=pool, head=head, seed=settings.seed
     )
     freeze(network, freeze_until)
-    history, features = train(network, task, settings)
-    return score_training("fine_tune", network, task, history, features, seconds=seconds)
+    return _trained("fine_tune", network, task, settings, seconds=seconds)
 
 
 @lists(_FROM_SCRATCH)
@@ -243,8 +241,17 @@ def from_scratch(
         seed=settings.seed,
         random_weights=True,
     )
+    return _trained("from_scratch", network, task, settings)
+
+
+def _trained(
+    pattern: str, network: Network, task: Task, settings: Settings, *, seconds: float = 0.0
+) -> Result:
+    """Train a network and score it; `seconds` is what came before."""
+    from tlcourse.training.fit import train  # which a pattern without training does not load
+
     history, features = train(network, task, settings)
-    return score_training("from_scratch", network, task, history, features)
+    return score_training(pattern, network, task, history, features, seconds=seconds)
 
 
 def _fitted(

@@ -1,12 +1,10 @@
 """One training, the same for every pattern: `fit` (notebooks 04 and 05)."""
 
-import inspect
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +14,6 @@ from tqdm.auto import tqdm
 from tlcourse.base.device import fixed_seed
 from tlcourse.base.machine import give_memory_back
 from tlcourse.base.messages import say
-from tlcourse.errors import UnknownNameError, check_share, check_whole
 from tlcourse.features.features import Features
 from tlcourse.networks.account import forward_account, training_account
 from tlcourse.networks.fast import fast_batch_size
@@ -24,98 +21,10 @@ from tlcourse.networks.network import Network
 from tlcourse.networks.trace import meta_copy
 from tlcourse.tasks.task import Task, check_task
 from tlcourse.training.data import default_batch_size, shuffled, training_data
-from tlcourse.training.finetune import check_rates, freeze, parameter_groups
+from tlcourse.training.finetune import freeze, parameter_groups
 from tlcourse.training.history import Epoch, History
+from tlcourse.training.settings import Settings, lists
 from tlcourse.training.step import Stepper
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How a training goes, and who sees and hears of it. Each field is an option of `fit`.
-
-    Attributes:
-        epochs: Passes over the training pictures.
-        learning_rate: Highest rate of the head.
-        body_rate: Of the backbone's deepest stage; by default a tenth of the head's.
-        layer_decay: See `parameter_groups`.
-        weight_decay: See `parameter_groups`.
-        batch_size: Pictures per step; by default what this machine's memory allows, at most 16 on a
-            CPU.
-        warmup: Share of all steps in which the rates rise.
-        label_smoothing: Share of the label that is spread over all classes; 0 for none.
-        patience: Stop after so many epochs without a better one. By default it never stops early.
-        augment: Show the pictures with random crops and mirror images (`backbone.augment`).
-        unfreeze: Epoch -> last frozen layer from then on; see `gradual_unfreezing`.
-        cache_frozen: Compute the output of the frozen part once per picture, where that is possible.
-        start_counts: Validate before the first epoch too, and keep the weights of the start if no
-            epoch is better: for a head that was fitted beforehand.
-        seed: Decides the order of the pictures and the augmentation.
-        live: Draw the curves while it runs; by default in a notebook. A function is called after
-            each epoch instead, with the finished ones.
-        progress: Show a progress bar.
-        on_step: Called after each step, and after each batch of the preparation and of the
-            validation: whoever waits is heard within one batch. If it raises, the training ends
-            with that error, and the best weights so far are put back.
-
-    Raises:
-        CourseError: An option that nothing can be trained with.
-    """
-
-    epochs: int = 8
-    learning_rate: float = 1e-3
-    body_rate: float | None = None
-    layer_decay: float = 1.0
-    weight_decay: float = 0.01
-    batch_size: int | None = None
-    warmup: float = 0.1
-    label_smoothing: float = 0.1
-    patience: int | None = None
-    augment: bool = False
-    unfreeze: Mapping[int, str | None] | None = None
-    cache_frozen: bool = True
-    start_counts: bool = False
-    seed: int = 0
-    live: bool | Callable[[Sequence[Epoch]], None] | None = None
-    progress: bool = True
-    on_step: Callable[[], None] | None = None
-
-    def __post_init__(self) -> None:
-        check_rates(self.learning_rate, self.body_rate, self.layer_decay)
-        check_whole("epochs", self.epochs)
-        check_whole("seed", self.seed, least=0)
-        check_share("warmup", self.warmup)
-        check_share("label_smoothing", self.label_smoothing)
-        for name in ("batch_size", "patience"):
-            if getattr(self, name) is not None:
-                check_whole(name, getattr(self, name))
-
-    def changed(self, **options: Any) -> "Settings":
-        """Return these settings with some options changed.
-
-        Raises:
-            TypeError: There is no such option; the nearest ones are named.
-        """
-        known = [field.name for field in fields(self)]
-        for name in options:
-            if name not in known:
-                raise TypeError(str(UnknownNameError("option of a training called", name, known)))
-        return replace(self, **options)
-
-
-def lists(settings: Settings) -> Callable[[_Function], _Function]:
-    """Let a function's signature list these settings in place of `**options`, for Tab and help."""
-
-    def decorate(function: _Function) -> _Function:
-        signature = inspect.signature(function)
-        shown = {name: p for name, p in signature.parameters.items() if name != "options"}
-        for name, p in inspect.signature(Settings).parameters.items():
-            shown.setdefault(name, p.replace(default=getattr(settings, name)))
-        vars(function)["__signature__"] = signature.replace(parameters=list(shown.values()))
-        return function
-
-    return decorate
 
 
 @lists(Settings())
@@ -137,7 +46,7 @@ def fit(network: Network, task: Task, settings: Settings | None = None, **option
     Args:
         network: What to train; it is changed. `tlcourse.training.finetune.freeze` says what may move.
         task: Its train split is learned, its val split chooses the epoch.
-        settings: All options in one; by default those of `tlcourse.training.fit.Settings`, which
+        settings: All options in one; by default those of `tlcourse.training.settings.Settings`, which
             explains each of them.
         options: Single ones by name, such as `epochs=8`, `learning_rate=1e-3`, `batch_size=None`
             (what fits the memory), `augment=False`, `seed=0`. The signature shows all of them.
