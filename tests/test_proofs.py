@@ -15,6 +15,7 @@ import tlcourse as tl
 from tlcourse import proofs
 from tlcourse.errors import CourseError
 from tlcourse.proofs import ProofError
+from tlcourse.tasks.split import Split
 from tlcourse.training.finetune import freeze
 
 
@@ -265,7 +266,7 @@ def test_a_task_whose_splits_share_nothing_passes(task):
 
 
 def test_a_picture_in_two_splits_is_found_by_its_content(task):
-    copied = tl.tasks.Split(
+    copied = Split(
         [task.train._items[4].copy()], [1], ["bees/renamed.png"], Image.fromarray
     )
     with pytest.raises(ProofError, match=r"1 pictures are in two splits: bees/renamed\.png \(test"):
