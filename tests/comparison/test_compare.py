@@ -18,6 +18,7 @@ from tlcourse.comparison.plan import Plan, PlannedRun
 from tlcourse.comparison.planner import Speeds
 from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.patterns.reuse import PATTERNS
+from tlcourse.training import fit as fit_module
 
 HOW = {"layer": "embedding", "batch_size": 6, "augment": False}
 TUNE = HOW | {"epochs": 1, "freeze_until": "stage2"}
@@ -340,17 +341,17 @@ def test_a_real_training_is_stopped_in_the_middle(backbone, task, monkeypatch):
     clock, steps = Clock(), count()
     monkeypatch.setattr(compare_module, "time", clock)
     monkeypatch.setattr(compare_module, "time", clock)
-    real_fit = patterns.fit
+    real_train = fit_module.train
 
-    def fit(*arguments, on_step, **options):
+    def train(network, task, settings):
         def slow():
             next(steps)
             clock.now += 40
-            on_step()
+            settings.on_step()
 
-        return real_fit(*arguments, on_step=slow, **options)
+        return real_train(network, task, replace(settings, on_step=slow))
 
-    monkeypatch.setattr(patterns, "fit", fit)
+    monkeypatch.setattr(fit_module, "train", train)
     before = state(backbone.model)
     plan = replace(PLAN, runs=(RUNS[1], replace(RUNS[5], options=TUNE | {"epochs": 5})))
     made = compare(backbone, task, plan=plan, budget=100)
