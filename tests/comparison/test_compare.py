@@ -18,6 +18,7 @@ from tlcourse.comparison.plan import Plan, PlannedRun
 from tlcourse.comparison.planner import Speeds
 from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.patterns.reuse import PATTERNS
+from tlcourse.training import fit as fit_module
 
 HOW = {"layer": "embedding", "batch_size": 6, "augment": False}
 TUNE = HOW | {"epochs": 1, "freeze_until": "stage2"}
@@ -86,14 +87,14 @@ def test_a_run_is_the_pattern_called_with_its_options_and_seed(real, backbone, t
         assert alone.predicted[split].tolist() == result.predicted[split].tolist()
     assert alone.val_accuracy == result.val_accuracy
     assert alone.trainable_parameters == result.trainable_parameters
-    if result.network is not None:
+    if result.made is not None:
         assert not moved(state(alone.backbone.model), result.backbone.model)
 
 
 def test_only_the_run_with_the_best_validation_of_each_pattern_keeps_its_network(real):
     for pattern in PATTERNS:
         found = [result for run, result in real.runs if run.pattern == pattern]
-        kept = [result for result in found if result.network is not None]
+        kept = [result for result in found if result.made is not None]
         assert kept == [real.results[pattern]]
         best = max(result.val_accuracy for result in found)
         assert kept[0].val_accuracy == best
@@ -113,8 +114,8 @@ def test_the_same_plan_gives_the_same_results_bit_for_bit(
             np.testing.assert_array_equal(first.predicted[split], second.predicted[split])
         assert first.interval == second.interval
         assert first.peak_bytes == second.peak_bytes
-        assert (first.network is None) == (second.network is None)
-        if first.network is not None:
+        assert (first.made is None) == (second.made is None)
+        if first.made is not None:
             assert not moved(state(first.backbone.model), second.backbone.model)
     assert again.recommended == real.recommended
     assert again.table().drop(columns="seconds").equals(real.table().drop(columns="seconds"))
@@ -340,17 +341,17 @@ def test_a_real_training_is_stopped_in_the_middle(backbone, task, monkeypatch):
     clock, steps = Clock(), count()
     monkeypatch.setattr(compare_module, "time", clock)
     monkeypatch.setattr(compare_module, "time", clock)
-    real_fit = patterns.fit
+    real_train = fit_module.train
 
-    def fit(*arguments, on_step, **options):
+    def train(network, task, settings):
         def slow():
             next(steps)
             clock.now += 40
-            on_step()
+            settings.on_step()
 
-        return real_fit(*arguments, on_step=slow, **options)
+        return real_train(network, task, replace(settings, on_step=slow))
 
-    monkeypatch.setattr(patterns, "fit", fit)
+    monkeypatch.setattr(fit_module, "train", train)
     before = state(backbone.model)
     plan = replace(PLAN, runs=(RUNS[1], replace(RUNS[5], options=TUNE | {"epochs": 5})))
     made = compare(backbone, task, plan=plan, budget=100)

@@ -1,13 +1,14 @@
 """Comparisons without a training: who is right on which picture is given."""
 
+from dataclasses import replace
+
 import numpy as np
 from tiny_tasks import tiny_backbone
 
 import tlcourse as tl
 from tlcourse.comparison.compare import Comparison
 from tlcourse.comparison.plan import Plan, PlannedRun
-from tlcourse.patterns.evaluate import counted
-from tlcourse.patterns.result import describe
+from tlcourse.patterns.evaluate import score
 from tlcourse.tasks.split import Skipped, Split
 from tlcourse.tasks.task import Task
 from tlcourse.training.history import Epoch, History
@@ -69,23 +70,21 @@ def result_of(task, pattern, wrong, *, network=None, note="", always=None):
         if always is not None:
             labels[:] = always
         logits[name] = np.eye(len(task.classes))[labels]
-    trains, about = pattern in TRAINED, {}
-    if network is not None:
-        about = describe(tiny_backbone(), layer="embedding", pool="mean")
+    layer = "logits" if pattern == "classifier" and network is None else "embedding"
     epochs = tuple(Epoch(i, 1 / i, 1.2 / i, 0.5 + i / 10, 0.5, None) for i in (1, 2))
-    return counted(
+    trains = pattern in TRAINED
+    result = score(
         pattern,
         task,
-        "logits" if pattern == "classifier" and network is None else "embedding",
+        layer,
         logits,
-        note=note,
+        made=network,
         seconds=SECONDS[pattern],
-        peak_bytes=MIB[pattern] * 2**20,
+        memory=lambda: MIB[pattern] * 2**20,
         trainable_parameters=0 if pattern == "classifier" else 771,
-        history=History(epochs, 2, "", 3.0, 0.0, 10**8, 8, None) if trains else None,
-        network=network,
-        about=about,
+        history=History(epochs, 2, "", 3.0, 0.0, lambda: 10**8, 8, None) if trains else None,
     )
+    return replace(result, note=note)
 
 
 def network_for(task, seed=0):

@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torchvision.models import ResNet18_Weights
 
@@ -231,3 +234,13 @@ def with_mean(backbone, mean):
     transform.mean = mean
     preprocess = Preprocess.from_torchvision(transform).at_size(16)
     return replace(backbone, preprocess=preprocess)
+
+
+def pipeline(x, strength):
+    """Scikit-learn's answer for features that are centred and divided by one number.
+
+    To divide the features by it is the same as to divide the strength by its square.
+    """
+    variance = x.var(axis=0).mean()
+    regression = LogisticRegression(C=strength / variance, max_iter=5000, tol=1e-6)
+    return make_pipeline(StandardScaler(with_std=False), regression)

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from tiny_tasks import CLASSES, make_task, moved, state, tiny_backbone
 
 import tlcourse as tl
 from tlcourse import patterns
+from tlcourse.base.files import sha256_of
 from tlcourse.errors import CourseError, UnknownNameError
 
 MADE = {
@@ -205,12 +207,10 @@ def test_an_interruption_leaves_nothing_and_the_earlier_result_whole(results, mi
 
 
 def test_a_folder_that_cannot_be_written_to_is_told(results, tmp_path, monkeypatch):
-    import tempfile
-
-    def refuse(**_):
+    def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(CourseError, match=r"cannot be saved in .* \(Permission denied\)"):
         results["fine_tune"].save(tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
@@ -240,6 +240,47 @@ def test_cut_weights_are_told(mine, length):
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(CourseError, match=r"The saved result in .*mine is damaged"):
         tl.load_result(mine)
+
+
+@pytest.mark.parametrize("place", [-1, 5000, 40, 0])  # in the weights, or in what names them
+def test_one_bit_that_flipped_is_told(mine, place):
+    path = mine / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(
+        CourseError,
+        match=r"in .*mine is damaged: model\.safetensors is not the file that was saved",
+    ):
+        tl.load_result(mine)
+
+
+def test_a_result_that_version_1_0_saved_is_still_read(saved, mine, task):
+    """It wrote down no digest of the weights, and its file of weights was for one user only."""
+    path = mine / "model.json"
+    about = json.loads(path.read_text("utf-8"))
+    del about["sha256"]
+    path.write_text(json.dumps(about | {"format": 1, "tlcourse": "1.0"}, indent=2) + "\n", "utf-8")
+    save_file(load_file(mine / "model.safetensors"), mine / "model.safetensors")
+    picture, _ = task.test[0]
+    old, new = tl.load_result(mine), tl.load_result(saved / "frozen_extractor")
+    assert probabilities(old, picture) == probabilities(new, picture)
+    assert (old.layer, old.test_accuracy) == (new.layer, new.test_accuracy)
+    again = tl.load_result(old.save(mine))  # which may be written over it
+    assert probabilities(again, picture) == probabilities(new, picture)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_modes_follow_the_umask(results, tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        folder = results["frozen_extractor"].save(tmp_path / "mine")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o777 & ~umask
+    for path in folder.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
 
 
 @pytest.mark.parametrize("text", ["", '{"format": 1,', "\udc80", "[]", "null", "7", '"text"'])
@@ -276,6 +317,7 @@ def test_a_description_that_says_too_little_is_told(mine, key):
         ({"pool": "median"}, CourseError, "pool is 'median'"),
         ({"classes": 3}, CourseError, "damaged"),
         ({"preprocess": None}, CourseError, "damaged"),
+        ({"preprocess": {"mean": [0, 0, 0]}}, CourseError, "damaged .*crop_size"),
         ({"preprocess": {"crop_size": "large"}}, CourseError, "size is 'large'"),
     ],
 )
@@ -319,6 +361,7 @@ def test_weights_with_a_tensor_too_few_or_too_many_are_told(mine, edit):
         name = "head.weight" if edit == "another shape" else "body.one_more"
         weights[name] = torch.zeros(3, 31)
     save_file(weights, path)
+    change(mine, sha256=sha256_of(path))
     with pytest.raises(CourseError, match="They belong to another network"):
         tl.load_result(mine)
 

@@ -1,18 +1,20 @@
 """Four ways to reuse a network: their figures are those that one counts, the backbone stays."""
 
 import copy
+import gc
 import inspect
 import math
+import pickle
+import weakref
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sklearn.linear_model import LogisticRegression
+from PIL.PngImagePlugin import PngImageFile
 from sklearn.metrics import balanced_accuracy_score, log_loss
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from tiny_features import pipeline
 from tiny_tasks import (
     CLASSES,
     COUNTS,
@@ -30,11 +32,13 @@ from torch import nn
 import tlcourse as tl
 from tlcourse import patterns
 from tlcourse.errors import CourseError, UnknownNameError
+from tlcourse.features.features import extract_features
 from tlcourse.features.probe import STRENGTHS, fit_probe
-from tlcourse.networks.account import forward_account, training_account
+from tlcourse.networks.account import Account, Bytes, forward_account, training_account
 from tlcourse.networks.fast import fast_batch_size
 from tlcourse.patterns import evaluate
-from tlcourse.patterns.evaluate import _head_on_features, look, standalone_bytes
+from tlcourse.patterns.evaluate import predict_split
+from tlcourse.training import data, fit
 from tlcourse.training.finetune import freeze
 
 FIT = {"epochs": 2, "batch_size": 6}
@@ -329,16 +333,6 @@ def embeddings(backbone, pictures, layer="stage4"):
     return value.double().numpy(), labels.numpy()
 
 
-def pipeline(x, strength):
-    """Scikit-learn's answer for features that are centred and divided by one number.
-
-    To divide the features by it is the same as to divide the strength by its square.
-    """
-    variance = x.var(axis=0).mean()
-    regression = LogisticRegression(C=strength / variance, max_iter=5000, tol=1e-6)
-    return make_pipeline(StandardScaler(with_std=False), regression)
-
-
 def test_the_head_is_scikit_learns_pipeline_with_the_strength_that_validates_best(results, task):
     backbone = tiny_backbone()
     x, y = embeddings(backbone, task.train)
@@ -357,80 +351,6 @@ def test_the_head_is_scikit_learns_pipeline_with_the_strength_that_validates_bes
     assert all(np.abs(found - other).max() > 0.05 for other in others)
 
 
-@pytest.mark.parametrize("n_classes", [2, 3])
-def test_a_probe_written_as_a_linear_layer_is_scikit_learns_pipeline(n_classes):
-    random = np.random.default_rng(0)
-    y = np.arange(40) % n_classes
-    x = random.normal(size=(40, 5)) * [1, 2, 0.5, 1, 1] + y[:, None] * [0.7, 0, 0.2, 0, 0] + 3
-    x[:, 4] = 2.0  # a feature that says nothing
-    probe = fit_probe(x, y)
-    assert probe.strength == 0.01
-    expected = pipeline(x, 0.01).fit(x, y).predict_proba(x)
-    logits = torch.from_numpy(probe.logits(x))
-    np.testing.assert_allclose(logits.softmax(1).numpy(), expected, atol=2e-3)  # solver's tolerance
-    assert expected.std() > 0.01
-    with torch.no_grad():
-        head = probe.as_head()(torch.from_numpy(x).float())
-    torch.testing.assert_close(head, logits.float(), rtol=1e-4, atol=1e-5)  # 32-bit weights
-    assert 0.4 < (head.argmax(1).numpy() == y).mean() < 1
-
-
-@pytest.mark.parametrize("n_classes", [2, 4])
-@pytest.mark.parametrize("strength", [1e-3, 1e-1])  # with a larger one, solvers end early
-def test_a_probe_of_more_features_than_rows_is_scikit_learns_on_all_of_them(n_classes, strength):
-    """There the rows are turned into a space of fewer dimensions, which must not show."""
-    random = np.random.default_rng(0)
-    y, y_new = np.arange(40) % n_classes, np.arange(60) % n_classes
-    centres = random.normal(size=(n_classes, 150))
-    x, x_new = (random.normal(size=(len(v), 150)) + 0.5 * centres[v] + 3 for v in (y, y_new))
-    x, x_new = (v * np.geomspace(0.5, 2, 150) for v in (x, x_new))
-    probe = fit_probe(x, y, x_new, y_new, strengths=(strength,))
-    assert probe.weight.shape == (n_classes, 150)
-    expected = pipeline(x, strength).fit(x, y)
-    for rows in (x, x_new):  # new rows lie outside the space of the training rows
-        found = torch.from_numpy(probe.logits(rows)).softmax(1).numpy()
-        # Both solvers stop at a gradient of 1e-3 or less; what is left is theirs.
-        np.testing.assert_allclose(found, expected.predict_proba(rows), atol=5e-3)
-    assert expected.predict_proba(x_new).std() > 0.01
-
-
-def test_the_unit_of_the_features_does_not_matter():
-    random = np.random.default_rng(2)
-    y = np.arange(30) % 3
-    x = random.normal(size=(30, 4)) + np.eye(3, 4)[y]
-    logits = fit_probe(x, y).logits(x)
-    np.testing.assert_allclose(fit_probe(1000 * x + 5, y).logits(1000 * x + 5), logits, atol=1e-6)
-    same = fit_probe(np.ones((30, 4)), y).logits(np.ones((1, 4)))[0]  # nothing to tell apart by
-    np.testing.assert_allclose(same, same[0])
-
-
-def test_the_strength_is_the_one_with_the_lowest_validation_loss():
-    random = np.random.default_rng(1)
-    y, y_val = np.arange(30) % 3, np.arange(60) % 3
-    x, x_val = (random.normal(size=(len(v), 20)) + np.eye(3, 20)[v] for v in (y, y_val))
-    strengths = (1e-4, 1e-1, 100.0)
-    losses = [
-        log_loss(y_val, pipeline(x, strength).fit(x, y).predict_proba(x_val))
-        for strength in strengths
-    ]
-    assert min(losses) == losses[1]
-    assert fit_probe(x, y, x_val, y_val, strengths=strengths).strength == 1e-1
-    assert fit_probe(x, y, x_val, y_val, strengths=strengths[:1]).strength == 1e-4
-
-
-@pytest.mark.parametrize(
-    ("x", "y", "said"),
-    [
-        (np.zeros((4, 3, 2, 2)), np.array([0, 1, 0, 1]), r"got \(4, 3, 2, 2\).*pool=\"mean\""),
-        (np.zeros((4, 3)), np.array([0, 0, 0, 0]), "at least two classes"),
-        (np.zeros((4, 3)), np.array([0, 2, 0, 2]), "pictures of every class"),
-    ],
-)
-def test_a_probe_refuses_what_it_cannot_be_fitted_to(x, y, said):
-    with pytest.raises(CourseError, match=said):
-        fit_probe(x, y)
-
-
 # --- the three that train ---
 
 
@@ -439,19 +359,18 @@ def test_options_are_passed_on_to_fit(backbone, task, name, monkeypatch):
     class Seen(Exception):  # noqa: N818
         pass
 
-    def fit(network, task, **options):
-        raise Seen(options)
+    def train(network, task, settings):
+        raise Seen(vars(settings))
 
-    monkeypatch.setattr(patterns, "fit", fit)
+    monkeypatch.setattr(fit, "train", train)
     given = {"epochs": 3, "learning_rate": 0.123, "augment": True, "seed": 7, "patience": 4}
     given |= {"batch_size": 5, "label_smoothing": 0.2, "warmup": 0.3, "progress": False}
     with pytest.raises(Seen) as raised:
         getattr(patterns, name)(backbone, task, **given)
     (passed,) = raised.value.args
     assert passed | given == passed
-    assert set(passed) <= set(inspect.signature(tl.fit).parameters)
-    assert passed.get("body_rate") == {"from_scratch": 0.123, "fine_tune": 1e-4}.get(name)
-    assert passed.get("layer_decay") == {"fine_tune": 0.8}.get(name)
+    assert passed["body_rate"] == {"from_scratch": 0.123, "fine_tune": 1e-4}.get(name)
+    assert passed["layer_decay"] == {"fine_tune": 0.8}.get(name, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -469,22 +388,35 @@ def test_the_rates_of_fine_tuning_follow_from_the_bodys(
 ):
     passed = {}
 
-    def fit(network, task, **options):
-        passed.update(options)
+    def train(network, task, settings):
+        passed.update(vars(settings))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(patterns, "fit", fit)
+    monkeypatch.setattr(fit, "train", train)
     with pytest.raises(KeyboardInterrupt):
         patterns.fine_tune(backbone, task, progress=False, **options)
     assert (passed["learning_rate"], passed["body_rate"]) == pytest.approx(rates)
-    # A fitted head may be better than all that comes after; a random one need not be looked at.
+    # A fitted head may be better than all that comes after; a random one need not be validated.
     assert passed["start_counts"] == options.get("head_first", True)
 
 
 @pytest.mark.parametrize("name", ["frozen_extractor", "fine_tune", "from_scratch"])
 def test_an_option_that_fit_does_not_know_is_an_error(backbone, task, name):
-    with pytest.raises(TypeError, match="momentum"):
+    with pytest.raises(TypeError, match="no option of a training called 'momentum'"):
         getattr(patterns, name)(backbone, task, progress=False, momentum=0.9)
+    with pytest.raises(TypeError, match=r"called 'epoch'\. Nearest: epochs"):
+        getattr(patterns, name)(backbone, task, epoch=3)
+
+
+@pytest.mark.parametrize("name", ["frozen_extractor", "fine_tune", "from_scratch"])
+def test_the_signature_shows_the_options_with_the_defaults_of_the_pattern(name):
+    shown = inspect.signature(getattr(patterns, name)).parameters
+    fits = inspect.signature(tl.fit).parameters
+    assert "options" not in shown
+    assert set(fits) - {"network", "settings"} <= set(shown)
+    epochs = {"frozen_extractor": 10, "fine_tune": 6, "from_scratch": 10}
+    assert shown["epochs"].default == epochs[name] != fits["epochs"].default == 8
+    assert shown["augment"].default == (name == "frozen_extractor")
 
 
 def test_a_frozen_body_is_the_backbones(results, backbone):
@@ -579,14 +511,47 @@ def test_the_memory_of_a_pattern_that_trains_nothing_is_that_of_its_pass(results
     assert results["standalone_extractor"].peak_bytes == part < whole
 
 
-def test_a_probe_of_many_features_counts_its_tables(backbone):
-    network = tl.Network(backbone, 3, layer="stage4")
-    n, width = 100_000, 48
-    x = {"stage4": np.zeros((n, width), np.float32)}
-    found = tl.Features(x, np.zeros(n, int), np.full(n, "train"), CLASSES, ("",) * n, None, "")
-    weights = sum(p.nbytes for p in network.parameters())
-    tables = n * width * (4 + 2 * 8)  # as read, and twice in double precision
-    assert standalone_bytes(backbone, network, found, "stage4") == weights + tables
+def test_a_probe_counts_its_tables_where_they_are_more(backbone, task, monkeypatch):
+    result = patterns.standalone_extractor(backbone, task, layer="stage4", progress=False)
+    monkeypatch.setattr(evaluate, "forward_account", lambda *_: Account(Bytes(*6 * [0]), 0))
+    weights = sum(p.nbytes for p in result.backbone.model.parameters())
+    n = sum(map(sum, COUNTS.values()))
+    tables = 48 * (n * 4 + 18 * 2 * 8)  # as read, and the training rows twice in double precision
+    assert result.peak_bytes == weights + tables
+
+
+def test_memory_is_counted_when_asked_for_and_stays_what_it_was(task, monkeypatch):
+    """However the network is changed after the training, and whether it is kept or not."""
+    counted = []
+
+    def count(*given):
+        counted.append(1)
+        return forward_account(*given)
+
+    monkeypatch.setattr(evaluate, "forward_account", count)
+    monkeypatch.setattr(fit, "forward_account", count)
+    for name, options in OPTIONS.items():
+        made = getattr(patterns, name)(tiny_backbone(), task, progress=False, **options)
+        dropped = replace(made, made=None)
+        assert counted == []
+        expected = dropped.peak_bytes
+        assert len(counted) == 1
+        if name == "fine_tune":
+            freeze(made.backbone.model, None)
+        assert made.peak_bytes == made.peak_bytes == expected > 0
+        counted.clear()
+
+
+def test_counting_memory_does_not_keep_a_network_alive(task):
+    result = patterns.fine_tune(tiny_backbone(), task, progress=False, **OPTIONS["fine_tune"])
+    network = weakref.ref(result.backbone.model)
+    dropped = replace(result, made=None)
+    del result
+    gc.collect()
+    assert network() is None
+    assert dropped.peak_bytes > 0
+    again = pickle.loads(pickle.dumps(dropped.history))
+    assert again.peak_bytes == dropped.peak_bytes
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -624,24 +589,74 @@ def test_a_head_on_stored_features_gives_the_logits_of_the_whole_network(
     freeze(network, layer)
     with torch.no_grad():
         network.head.weight.mul_(10)  # so that a mistake is larger than the tolerance
-    found = _head_on_features(network, task, backbone)
-    whole, _ = look(network.as_backbone(task.classes), task, progress=False)
+    features = tl.extract_features(backbone, task, layer, pool=pool, progress=False)
+    found = {part: evaluate._head_logits(network, features, part) for part in ("val", "test")}
+    view = network.as_backbone(task.classes)
     assert (len(found["val"]), len(found["test"])) == (6, 9)
     for part, logits in found.items():
+        whole, _ = predict_split(view, getattr(task, part), progress=False)
         assert np.ptp(logits, axis=0).min() > 0.1
         # The whole network is folded and computes in other batches; the rest is rounding.
-        np.testing.assert_allclose(logits, whole[part], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(logits, whole, rtol=1e-4, atol=1e-4)
 
 
 def test_a_frozen_body_is_not_run_again_to_count_what_is_right(backbone, task, monkeypatch):
     def never(*_, **__):
-        raise AssertionError("the pictures were looked at again")
+        raise AssertionError("the pictures were predicted again")
 
     expected = patterns.frozen_extractor(
         backbone, task, progress=False, **OPTIONS["frozen_extractor"]
     )
-    monkeypatch.setattr(evaluate, "look", never)
+    monkeypatch.setattr(evaluate, "predict_split", never)
     again = patterns.frozen_extractor(backbone, task, progress=False, **OPTIONS["frozen_extractor"])
     assert again.predicted["test"].tolist() == expected.predicted["test"].tolist()
-    with pytest.raises(AssertionError, match="looked at again"):  # where the body moved, it must be
+    with pytest.raises(AssertionError, match="predicted again"):  # where the body moved, it must be
         patterns.fine_tune(backbone, task, progress=False, **OPTIONS["fine_tune"])
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_the_features_of_a_task_are_asked_for_once_in_a_training(
+    backbone, task, augment, monkeypatch
+):
+    """Not once for each split, and once more for the pictures that are counted."""
+    asked = []
+
+    def extract(backbone, pictures, *layers, **options):
+        asked.append(pictures)
+        return extract_features(backbone, pictures, *layers, **options)
+
+    monkeypatch.setattr(data, "extract_features", extract)
+    monkeypatch.setattr(evaluate, "extract_features", extract)
+    options = OPTIONS["frozen_extractor"] | {"augment": augment}
+    for seed in range(3):
+        patterns.frozen_extractor(backbone, task, progress=False, seed=seed, **options)
+    assert asked == [task] * 3
+
+
+def test_a_folder_of_pictures_is_decoded_twice_and_no_more(tmp_path, monkeypatch):
+    """Once to see whether a file is whole, once for its features."""
+    monkeypatch.setenv("TLCOURSE_CACHE", str(tmp_path / "cache"))
+    for place, (picture, label) in enumerate(split((6, 6, 6), 0)):
+        path = tmp_path / "mine" / CLASSES[label] / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path)
+    opened = []
+    load = PngImageFile.load
+
+    def decode(picture):
+        if picture.tile:
+            opened.append(picture)
+        return load(picture)
+
+    monkeypatch.setattr(PngImageFile, "load", decode)
+    task = tl.load_task(tmp_path / "mine")
+    patterns.frozen_extractor(tiny_backbone(), task, progress=False, augment=False, epochs=2)
+    assert 18 <= len(opened) <= 2 * 18
+
+
+def test_a_body_that_moved_and_was_frozen_at_the_end_is_judged_as_it_is_now(task):
+    plan = {1: None, 2: "embedding"}
+    options = {"unfreeze": plan, "epochs": 2, "learning_rate": 0.01, "body_rate": 0.01}
+    result = patterns.fine_tune(tiny_backbone(), task, progress=False, batch_size=6, **options)
+    expected, _ = predict_split(result.backbone, task.test, progress=False)
+    assert result.predicted["test"].tolist() == expected.argmax(axis=1).tolist()

@@ -20,7 +20,7 @@ def history(accuracies, stopped=""):
         Epoch(i, 1 / i, 1.2 / i, accuracy, 0.5, None) for i, accuracy in enumerate(accuracies, 1)
     )
     best = 1 + int(np.argmax(accuracies)) if accuracies else 0
-    return History(epochs, best, stopped, 3.0, 0.0, 10**8, 8, None)
+    return History(epochs, best, stopped, 3.0, 0.0, lambda: 10**8, 8, None)
 
 
 @pytest.fixture

@@ -1,137 +1,24 @@
-"""Batches come in order, errors come through, no thread is left; every picture once an epoch."""
-
-import threading
-import time
+"""Every picture comes once an epoch, and is opened once in a training."""
 
 import numpy as np
 import pytest
 import torch
 from tiny_features import noise, noise_split
+from tiny_tasks import made_backbone, make_task, tiny_backbone
 from torchvision.models import ResNet18_Weights
 
 import tlcourse as tl
-from tlcourse.errors import PictureError
-from tlcourse.features.extract import read_ahead
 from tlcourse.networks.preprocess import Preprocess
+from tlcourse.networks.trace import up_to
 from tlcourse.training import data
-from tlcourse.training.data import KeptPictures, shuffled
-
-MIB = 2**20
-
-
-@pytest.fixture
-def many_threads(monkeypatch):
-    """Open pictures with as many threads as a large machine would."""
-    monkeypatch.setattr(data, "usable_cores", lambda: 16)
-
-
-def as_tensor(number):
-    return torch.full((3, 2, 2), float(number))
-
-
-class Numbers:
-    """ "Pictures" that are numbers, and what was opened so far, by which thread."""
-
-    def __init__(self, n, open_item=lambda number: None):
-        self.n, self.open_item = n, open_item
-        self.opened, self.threads = [], set()
-
-    def __len__(self):
-        return self.n
-
-    def __getitem__(self, number):
-        self.open_item(number)
-        self.opened.append(number)
-        self.threads.add(threading.current_thread())
-        return number, 0
-
-
-def wait_until(true, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    return true()
-
-
-# Reading ahead
-
-
-@pytest.mark.parametrize(
-    ("n", "batch_size", "sizes"),
-    [(7, 2, [2, 2, 2, 1]), (6, 3, [3, 3]), (2, 5, [2]), (40, 1, [1] * 40), (0, 4, [])],
+from tlcourse.training.data import (
+    WORTH_KEEPING,
+    KeptPictures,
+    default_batch_size,
+    is_kept,
+    shuffled,
 )
-def test_batches_come_in_order_whichever_picture_is_opened_first(
-    many_threads, n, batch_size, sizes
-):
-    earlier_take_longer = Numbers(n, lambda number: time.sleep(0.003 * (3 - number % 4)))
-    batches = list(read_ahead(earlier_take_longer, as_tensor, batch_size))
-    assert [len(batch) for batch in batches] == sizes
-    values = torch.cat([b[:, 0, 0, 0] for b in batches]) if batches else torch.empty(0)
-    assert values.tolist() == list(range(n))
-    if n == 40:
-        assert earlier_take_longer.opened != sorted(earlier_take_longer.opened)
-
-
-def test_the_next_two_batches_are_opened_in_the_background_and_no_more(many_threads):
-    pictures = Numbers(100)
-    batches = read_ahead(pictures, as_tensor, 4)
-    assert pictures.opened == []  # nothing happens before the first batch is asked for
-    next(batches)
-    assert wait_until(lambda: len(pictures.opened) >= 12)
-    time.sleep(0.05)
-    assert sorted(pictures.opened) == list(range(12))
-    next(batches)
-    assert wait_until(lambda: len(pictures.opened) >= 16)
-    batches.close()
-    assert threading.current_thread() not in pictures.threads
-
-
-def test_an_error_while_opening_comes_through_in_its_place(many_threads):
-    def open_item(number):
-        if number == 5:
-            raise PictureError("5.png cannot be read: it is cut off or damaged.")
-
-    before = set(threading.enumerate())
-    batches = read_ahead(Numbers(20, open_item), as_tensor, 2)
-    assert [next(batches)[0, 0, 0, 0].item() for _ in range(2)] == [0, 2]
-    with pytest.raises(PictureError, match=r"5\.png cannot be read"):
-        next(batches)
-    assert set(threading.enumerate()) == before
-
-
-@pytest.mark.parametrize("stop", ["close", "break", "transform fails"])
-def test_no_thread_survives_an_early_stop(many_threads, stop):
-    def transform(number):
-        if stop == "transform fails" and number == 9:
-            raise ValueError("no picture of mine")
-        return as_tensor(number)
-
-    before = set(threading.enumerate())
-    pictures = Numbers(1000)
-    batches = read_ahead(pictures, transform, 4)
-    next(batches)
-    assert set(threading.enumerate()) > before
-    if stop == "close":
-        batches.close()
-    elif stop == "break":
-        for _ in batches:
-            break
-        del batches
-    else:
-        with pytest.raises(ValueError, match="no picture of mine"):
-            list(batches)
-    assert set(threading.enumerate()) == before
-    assert len(pictures.opened) < 100
-
-
-def test_an_early_stop_does_not_wait_for_what_was_to_be_opened(monkeypatch):
-    monkeypatch.setattr(data, "usable_cores", lambda: 2)  # one thread
-    pictures = Numbers(100, lambda number: time.sleep(0.01))
-    batches = read_ahead(pictures, as_tensor, 20)
-    next(batches)
-    batches.close()
-    assert 20 <= len(pictures.opened) < 50  # 60 were asked for
-
+from tlcourse.training.finetune import freeze
 
 # Pictures that are kept
 
@@ -152,23 +39,19 @@ def test_a_kept_picture_gives_what_the_opened_one_gives(make, size):
     split = noise_split(range(len(sizes)), open_item=lambda i: noise(i, sizes[i]))
     kept = KeptPictures(split, preprocess.resize_size, preprocess.interpolation)
     for _ in range(2):
-        for i, (picture, label) in enumerate(split):
-            assert torch.equal(preprocess(kept[i][0]), preprocess(picture))
-            assert kept[i][1] == label
+        for i, (picture, _) in enumerate(split):
+            assert torch.equal(preprocess(kept[i]), preprocess(picture))
     for i, (width, height) in enumerate(sizes):  # made smaller, never larger
-        assert min(kept[i][0].size) == min(width, height, preprocess.resize_size)
+        assert min(kept[i].size) == min(width, height, preprocess.resize_size)
 
 
 def test_a_kept_picture_is_opened_once():
     opened = []
     kept = KeptPictures(noise_split(range(5), opened), 16, "bilinear")
-    assert len(kept) == 5
     assert opened == []
-    first = [(np.asarray(picture), label) for picture, label in kept]
-    again = [(np.asarray(picture), label) for picture, label in kept]
+    first, again = ([np.asarray(kept[i]) for i in range(5)] for _ in range(2))
     assert opened == [0, 1, 2, 3, 4]
-    assert [label for _, label in again] == [0, 1, 0, 1, 0]
-    for (a, _), (b, _) in zip(first, again, strict=True):
+    for a, b in zip(first, again, strict=True):
         assert np.array_equal(a, b)
 
 
@@ -179,9 +62,31 @@ def test_no_more_pictures_are_kept_than_fit(fit, spare):
     room = fit * size + spare
     kept = KeptPictures(noise_split(range(6), opened), 16, "bilinear", max_bytes=room)
     for _ in range(3):
-        assert [label for _, label in kept] == [0, 1] * 3
+        assert [min(kept[i].size) for i in range(6)] == [16] * 6
     n_kept = min(6, room // size)
     assert sorted(opened) == sorted([*range(n_kept), *(3 * list(range(n_kept, 6)))])
+
+
+# What is worth storing
+
+
+def test_a_deep_frozen_part_is_worth_storing_and_a_shallow_one_is_not():
+    backbone = tiny_backbone()
+    shares = {
+        layer: up_to(backbone.trace, backbone.layer(layer).path)[1] / backbone.operations
+        for layer in ("stem", "stage1", "stage2", "stage3")
+    }
+    assert min(shares.values()) < WORTH_KEEPING < max(shares.values())
+    for layer, share in shares.items():
+        assert is_kept(backbone, layer, "embedding") == (share >= WORTH_KEEPING), layer
+
+
+def test_what_would_fill_the_disk_is_not_stored_but_vectors_always_are():
+    backbone = tiny_backbone()
+    assert is_kept(backbone, "stage3", "embedding", n_pictures=10**4)
+    assert not is_kept(backbone, "stage3", "embedding", n_pictures=10**7)
+    assert is_kept(backbone, "embedding", "embedding", n_pictures=10**7)
+    assert is_kept(backbone, "stage2", "stage2", n_pictures=10**7)  # only the head comes after it
 
 
 # Shuffling
@@ -218,3 +123,50 @@ def test_the_order_follows_from_seed_and_epoch():
     others = [order(1, 3), order(2, 2), order(2, 1), list(range(50))]
     assert all(other != first for other in others)
     assert order(2, 1) != order(1, 2)
+
+
+@pytest.mark.parametrize(("n", "size"), [(17, 16), (17, 4), (1, 4), (12, 4), (3, 2)])
+def test_every_picture_is_in_one_batch_and_no_batch_has_a_single_one(n, size):
+    batches = shuffled(n, size, seed=0, epoch=1)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(n))
+    assert n == 1 or all(1 < len(batch) <= size + 1 for batch in batches)
+    assert n < 4 or [*map(list, batches)] != [*map(list, shuffled(n, size, seed=0, epoch=2))]
+
+
+# How many pictures per step
+
+
+def test_the_batch_size_follows_from_the_memory(monkeypatch):
+    network = tl.Network(made_backbone(), 3)
+    # Values per picture: conv, norm and act 4 x 6 x 6 each, deep 5 x 4 x 4.
+    bytes_each = 4 * (3 * 144 + 80)
+
+    def room_for(pictures):
+        whole = int(8 * bytes_each * pictures)  # an eighth is used
+        monkeypatch.setattr(data, "memory", lambda: (whole, 0))
+        return default_batch_size(network)
+
+    assert [room_for(n) for n in (0.1, 2.5, 3.5, 4.5, 9.5, 15.9, 20, 1000)] == [
+        *(2, 2, 3, 4, 8, 12, 16, 16)
+    ]
+
+
+def test_it_grows_when_more_is_frozen_and_is_what_fit_uses(monkeypatch):
+    task = make_task()
+    network = tl.Network(tiny_backbone(), 3)
+    monkeypatch.setattr(data, "memory", lambda: (8 * 10_000_000, 0))
+    sizes = []
+    for until in (None, "stage1", "stage3", "embedding"):
+        freeze(network, until)
+        sizes.append(default_batch_size(network))
+    assert sizes == sorted(sizes)
+    assert 2 < sizes[0] < sizes[1] < sizes[-1]
+    freeze(network, None)
+    history = tl.fit(network, task, epochs=1, progress=False)
+    assert history.batch_size == sizes[0]
+
+
+def test_a_network_that_is_cut_early_needs_less_memory(monkeypatch):
+    monkeypatch.setattr(data, "memory", lambda: (8 * 10_000_000, 0))
+    whole, cut = (tl.Network(tiny_backbone(), 3, layer=layer) for layer in ("embedding", "stage1"))
+    assert default_batch_size(whole) < default_batch_size(cut)

@@ -1,18 +1,18 @@
 """A training follows its plan, keeps its best, and ends well whatever comes in between."""
 
+import inspect
 import math
 import random
 import re
 import threading
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from tiny_tasks import (
-    made_backbone,
     make_task,
     moved,
     state,
@@ -31,10 +31,8 @@ from tlcourse.features.probe import fit_probe
 from tlcourse.networks.account import forward_account, training_account
 from tlcourse.networks.fast import fast_batch_size
 from tlcourse.tasks.task import Task
-from tlcourse.training import data
-from tlcourse.training.data import default_batch_size, shuffled
 from tlcourse.training.finetune import freeze
-from tlcourse.training.step import Stepper
+from tlcourse.training.settings import Settings
 
 N_TRAIN, N_VAL = 18, 6
 QUICK = {"progress": False, "epochs": 2, "batch_size": 6}  # three steps an epoch
@@ -153,14 +151,6 @@ def test_the_same_seed_gives_the_same_training_whatever_else_is_drawn(task):
     assert again == said
     assert not moved(state(first), second)
     assert train(1)[1] != said
-
-
-@pytest.mark.parametrize(("n", "size"), [(17, 16), (17, 4), (1, 4), (12, 4), (3, 2)])
-def test_every_picture_is_in_one_batch_and_no_batch_has_a_single_one(n, size):
-    batches = shuffled(n, size, seed=0, epoch=1)
-    assert sorted(np.concatenate(batches).tolist()) == list(range(n))
-    assert n == 1 or all(1 < len(batch) <= size + 1 for batch in batches)
-    assert n < 4 or [*map(list, batches)] != [*map(list, shuffled(n, size, seed=0, epoch=2))]
 
 
 # --- the best epoch ---
@@ -542,17 +532,6 @@ def test_a_loss_that_is_no_number_ends_it_with_the_best_weights(
         assert not moved(start, network)
 
 
-def test_a_step_whose_loss_is_no_number_moves_nothing():
-    layer, labels = nn.Linear(2, 3), torch.tensor([0, 1])
-    groups = [{"params": list(layer.parameters()), "lr": 0.1}]
-    stepper = Stepper(groups, nn.CrossEntropyLoss(), torch.device("cpu"), n_steps=5)
-    before = state(layer)
-    assert math.isnan(stepper.step(layer, torch.full((2, 2), math.nan), labels))
-    assert not moved(before, layer)
-    assert math.isfinite(stepper.step(layer, torch.ones(2, 2), labels))
-    assert moved(before, layer) == {"weight", "bias"}
-
-
 @pytest.mark.parametrize("batch_size", [6, N_TRAIN])  # three steps an epoch, and a single one
 def test_a_huge_learning_rate_leaves_weights_that_can_be_used(network, task, batch_size):
     history = tl.fit(
@@ -700,41 +679,6 @@ def test_a_single_picture_that_does_not_fit_is_an_error(network, task):
     assert not moved(start, network)
 
 
-def test_the_batch_size_follows_from_the_memory(monkeypatch):
-    network = tl.Network(made_backbone(), 3)
-    # Values per picture: conv, norm and act 4 x 6 x 6 each, deep 5 x 4 x 4.
-    bytes_each = 4 * (3 * 144 + 80)
-
-    def room_for(pictures):
-        whole = int(8 * bytes_each * pictures)  # an eighth is used
-        monkeypatch.setattr(data, "memory", lambda: (whole, 0))
-        return default_batch_size(network)
-
-    assert [room_for(n) for n in (0.1, 2.5, 3.5, 4.5, 9.5, 15.9, 20, 1000)] == [
-        *(2, 2, 3, 4, 8, 12, 16, 16)
-    ]
-
-
-def test_it_grows_when_more_is_frozen_and_is_what_fit_uses(monkeypatch, task):
-    network = tl.Network(tiny_backbone(), 3)
-    monkeypatch.setattr(data, "memory", lambda: (8 * 10_000_000, 0))
-    sizes = []
-    for until in (None, "stage1", "stage3", "embedding"):
-        freeze(network, until)
-        sizes.append(default_batch_size(network))
-    assert sizes == sorted(sizes)
-    assert 2 < sizes[0] < sizes[1] < sizes[-1]
-    freeze(network, None)
-    history = tl.fit(network, task, epochs=1, progress=False)
-    assert history.batch_size == sizes[0]
-
-
-def test_a_network_that_is_cut_early_needs_less_memory(monkeypatch):
-    monkeypatch.setattr(data, "memory", lambda: (8 * 10_000_000, 0))
-    whole, cut = (tl.Network(tiny_backbone(), 3, layer=layer) for layer in ("embedding", "stage1"))
-    assert default_batch_size(whole) < default_batch_size(cut)
-
-
 # --- what nothing can be trained with ---
 
 
@@ -744,13 +688,14 @@ def test_a_network_that_is_cut_early_needs_less_memory(monkeypatch):
         *(({"learning_rate": rate}, "learning_rate is") for rate in (0, -0.1, math.inf, math.nan)),
         ({"body_rate": 0}, "body_rate is 0"),
         ({"layer_decay": 2}, "layer_decay is 2"),
-        ({"epochs": 0}, "epochs is 0, but must be a whole number from 1 on"),
+        ({"epochs": 0}, "epochs is 0, but must be a whole number, 1 or larger"),
         ({"epochs": 1.5}, "epochs is 1.5"),
-        ({"batch_size": 0}, "batch_size is 0, but must be at least 1"),
+        ({"batch_size": 0}, "batch_size is 0, but must be a whole number, 1 or larger"),
         ({"batch_size": -2}, "batch_size is -2"),
-        ({"warmup": 1}, "warmup is 1, but must be a share"),
+        ({"warmup": 1}, "warmup is 1, but must be a number from 0 to below 1"),
         ({"label_smoothing": -0.1}, "label_smoothing is -0.1"),
         ({"patience": 0}, "patience is 0"),
+        ({"seed": -1}, "seed is -1"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(network, task, options, said):
@@ -758,6 +703,34 @@ def test_options_that_make_no_sense_are_refused(network, task, options, said):
     with pytest.raises(CourseError, match=said):
         tl.fit(network, task, **QUICK | options)
     assert not moved(start, network)
+
+
+def test_an_option_that_is_not_known_is_answered_with_the_nearest_ones(network, task):
+    with pytest.raises(TypeError, match=r"called 'learning_rat'\. Nearest: learning_rate"):
+        tl.fit(network, task, learning_rat=0.1)
+
+
+def test_settings_are_the_options_by_name(task):
+    settings = Settings(learning_rate=0.01, **QUICK)
+    together, apart = (tl.Network(tiny_backbone(), 3) for _ in range(2))
+    tl.fit(together, task, settings, weight_decay=0.2)
+    tl.fit(apart, task, learning_rate=0.01, weight_decay=0.2, **QUICK)
+    assert not moved(state(together), apart)
+    assert settings.weight_decay == 0.01  # it is still what it was
+
+
+def test_settings_check_themselves():
+    with pytest.raises(CourseError, match="warmup is 2"):
+        Settings(warmup=2)
+    with pytest.raises(CourseError, match="epochs is 0"):
+        Settings().changed(epochs=0)
+
+
+def test_the_signature_shows_each_option_and_its_default():
+    parameters = inspect.signature(tl.fit).parameters
+    for field in fields(Settings):
+        assert parameters[field.name].default == field.default
+    assert list(parameters)[:3] == ["network", "task", "settings"]
 
 
 def chosen(task, *places):

@@ -539,7 +539,7 @@ def test_state_and_error_stand_right_below_the_buttons(explorer):
 def histories():
     epochs = tuple(Epoch(i, 1.0, 1.0, a, 0.5, "stem") for i, a in enumerate((0.3, 0.6, 0.5), 1))
     return {
-        "low <rate>": History(epochs, 2, "", 12.0, 0.0, 0, 8, None),
+        "low <rate>": History(epochs, 2, "", 12.0, 0.0, lambda: 0, 8, None),
         "by hand": [0.25, np.float64(0.75)],
     }
 

@@ -343,7 +343,7 @@ class Runner:
         self.done.append((run, result))
         best = self.chosen()[run.pattern]
         self.done = [
-            (r, x if r.pattern != run.pattern or x is best else replace(x, network=None))
+            (r, x if r.pattern != run.pattern or x is best else replace(x, made=None))
             for r, x in self.done
         ]
         give_memory_back()

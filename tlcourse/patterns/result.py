@@ -1,19 +1,19 @@
 """What a pattern brought and cost, and the network that it made, to use and to keep."""
 
+import hashlib
 import json
 import math
-import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
 
+from tlcourse.base.files import sha256_of, whole_folder
 from tlcourse.errors import CourseError
 from tlcourse.explain.predictions import top_k
 from tlcourse.networks.backbone import Backbone
@@ -28,35 +28,41 @@ if TYPE_CHECKING:
 
     from tlcourse.training.history import History
 
+# What `model.json` holds: how the network is built again, and figures of the result.
+_BUILT = ("format", "tlcourse", "backbone", "pool", "groups", "preprocess")
+_FIGURES = (
+    *("pattern", "task", "classes", "layer", "val_accuracy", "test_accuracy", "interval"),
+    *("seconds", "trainable_parameters"),
+)
+_FORMAT = 1
+_ABOUT, _WEIGHTS = "model.json", "model.safetensors"
+
 
 @dataclass(frozen=True, eq=False)
 class Result:
     """One pattern on one task.
 
     Attributes:
-        pattern: "classifier", "standalone_extractor", "frozen_extractor", "fine_tune" or
-            "from_scratch".
+        pattern: Its name, such as "fine_tune".
         task: Name of the task.
         classes: Its classes; label i means `classes[i]`.
         layer: Where the backbone was cut.
         applicable: False if the pattern cannot solve this task; then there is no accuracy.
         note: Why not; or what else there is to say.
-        val_accuracy: Top-1 accuracy on the validation split, which also chose (epoch, strength).
-        test_accuracy: Top-1 accuracy on the test split, which chose nothing.
+        val_accuracy: On the validation split, which also chose (epoch, strength).
+        test_accuracy: On the test split, which chose nothing.
         interval: Wilson's 95 % interval of the test accuracy (of the validation accuracy where
             there is no test picture).
         balanced_accuracy: Mean over the classes of the share that is right, on the same pictures.
         confusion: Counts (classes, classes) on the same pictures; a row for each true class.
         predicted: "val" and "test" -> label that it gives to each picture, (N,).
-        seconds: From the pictures to the finished network; looking at the test split not counted.
+        seconds: From the pictures to the finished network, without those of the test split.
             Features that were stored already count as if they had been computed. "classifier" has
-            nothing to finish: for it, the seconds to look at the validation pictures.
-        peak_bytes: Memory that its largest step needs, the sum over all owners (`tlcourse.cost`).
-            It does not depend on what else the process holds.
-        trainable_parameters: How many numbers were learned.
+            nothing to finish: for it, the seconds to predict the validation pictures.
+        memory: Counts the bytes that its largest step needs; see `peak_bytes`.
+        trainable_parameters: How many parameters were learned.
         history: The epochs, where there were any.
-        network: What was made: a `Network`, or the backbone's own for "classifier".
-        about: How it was made; `save` writes it down.
+        made: The finished network, where it is kept; ask for it as `backbone`.
     """
 
     pattern: str
@@ -72,11 +78,10 @@ class Result:
     confusion: np.ndarray | None = field(default=None, repr=False)
     predicted: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     seconds: float = 0.0
-    peak_bytes: int = 0
+    memory: Callable[[], int] | None = field(default=None, repr=False)
     trainable_parameters: int = 0
     history: "History | None" = field(default=None, repr=False)
-    network: Backbone | None = field(default=None, repr=False)
-    about: dict[str, Any] = field(default_factory=dict, repr=False)
+    made: Backbone | None = field(default=None, repr=False)
 
     @property
     def backbone(self) -> Backbone:
@@ -85,9 +90,20 @@ class Result:
         Raises:
             CourseError: The pattern was not applicable, so there is none.
         """
-        if self.network is None:
+        if self.made is None:
             raise CourseError(f"Pattern {self.pattern!r} made no network: {self.note}")
-        return self.network
+        return self.made
+
+    @cached_property
+    def peak_bytes(self) -> int:
+        """Memory that its largest step needs, the sum over all owners (`tlcourse.cost`).
+
+        It is counted when you ask for it, and does not depend on what else the process holds. It is
+        0 for a result that was loaded.
+        """
+        if self.memory is not None:
+            return self.memory()
+        return self.history.peak_bytes if self.history is not None else 0
 
     def predict(self, picture: "Image | str | Path | torch.Tensor") -> "pd.DataFrame":
         """Classify one picture.
@@ -110,20 +126,37 @@ class Result:
         Raises:
             CourseError: The folder holds something else, or cannot be written to.
         """
-        return write(Path(folder), self.backbone.model, self.about | self._figures())
+        from safetensors.torch import save
 
-    def _figures(self) -> dict[str, Any]:
+        target = Path(folder).expanduser()
+        if target.exists() and not _may_replace(target):
+            raise CourseError(
+                f"{target} holds something else than a saved result. Name another folder."
+            )
+        state = self.backbone.model.state_dict()
+        weights = save({name: t.detach().cpu().contiguous() for name, t in state.items()})
+        text = json.dumps(self._description(hashlib.sha256(weights).hexdigest()), indent=2)
+        try:
+            with whole_folder(target) as part:
+                (part / _WEIGHTS).write_bytes(weights)
+                (part / _ABOUT).write_text(text + "\n", "utf-8")
+        except OSError as error:
+            reason = error.strerror or error
+            raise CourseError(f"The result cannot be saved in {target} ({reason}).") from error
+        return target
+
+    def _description(self, digest: str) -> dict[str, Any]:
+        """Write down what it takes, beside the weights, to build the network again."""
+        figures = {name: getattr(self, name) for name in _FIGURES}
         return {
-            "pattern": self.pattern,
-            "task": self.task,
-            "classes": list(self.classes),
-            "layer": self.layer,
-            "val_accuracy": None if math.isnan(self.val_accuracy) else self.val_accuracy,
-            "test_accuracy": None if math.isnan(self.test_accuracy) else self.test_accuracy,
-            "interval": list(self.interval),
-            "seconds": self.seconds,
-            "trainable_parameters": self.trainable_parameters,
-        }
+            "format": _FORMAT,
+            "sha256": digest,
+            "tlcourse": version("tlcourse"),
+            "backbone": self.backbone.name,
+            "pool": getattr(self.backbone.model, "pool", "mean"),
+            "groups": getattr(self.backbone.model, "groups", []),
+            "preprocess": _preprocessing(self.backbone),
+        } | {name: None if value != value else value for name, value in figures.items()}
 
     def __repr__(self) -> str:
         if not self.applicable:
@@ -151,143 +184,78 @@ def load_result(folder: str | Path, device: str | torch.device | None = None) ->
         CourseError: There is no saved result, it is damaged, or its weights are those of another
             network than it says.
     """
-    network, about = read(Path(folder), device)
-    nan = math.nan
-    return Result(
-        pattern=about["pattern"],
-        task=about["task"],
-        classes=tuple(about["classes"]),
-        layer=about["layer"],
-        val_accuracy=nan if about["val_accuracy"] is None else about["val_accuracy"],
-        test_accuracy=nan if about["test_accuracy"] is None else about["test_accuracy"],
-        interval=tuple(about["interval"]),
-        seconds=about["seconds"],
-        trainable_parameters=about["trainable_parameters"],
-        network=network,
-        about={key: about[key] for key in DESCRIBED},
-    )
-
-
-DESCRIBED = ("tlcourse", "backbone", "layer", "pool", "groups", "preprocess")
-FIGURES = (
-    *("pattern", "task", "classes", "val_accuracy", "test_accuracy", "interval", "seconds"),
-    "trainable_parameters",
-)
-_FORMAT = 1
-_ABOUT, _WEIGHTS = "model.json", "model.safetensors"
-
-
-def describe(
-    backbone: Backbone, *, layer: str, pool: str = "mean", groups: Sequence[Sequence[int]] = ()
-) -> dict[str, Any]:
-    """Write down all that is needed, beside the weights, to build a network again."""
-    preprocess = backbone.preprocess
-    return {
-        "tlcourse": version("tlcourse"),
-        "backbone": backbone.name,
-        "layer": layer,
-        "pool": pool,
-        "groups": [list(group) for group in groups],
-        "preprocess": {
-            "resize_size": preprocess.resize_size,
-            "crop_size": preprocess.crop_size,
-            "mean": list(preprocess.mean),
-            "std": list(preprocess.std),
-            "interpolation": preprocess.interpolation,
-        },
-    }
-
-
-def write(folder: Path, model: nn.Module, about: dict[str, Any]) -> Path:
-    """Write a network and what describes it, whole or not at all; see `Result.save`."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    target = folder.expanduser()
-    if target.exists() and not _may_replace(target):
-        raise CourseError(
-            f"{target} holds something else than a saved result. Name another folder."
-        )
-    state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    part: Path | None = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
-        save_file(state, part / _WEIGHTS)
-        text = json.dumps({"format": _FORMAT} | about, indent=2)
-        (part / _ABOUT).write_text(text + "\n", "utf-8")
-        part.chmod(0o755)
-        if target.exists():
-            shutil.rmtree(target)
-        part.replace(target)
-    except (OSError, SafetensorError) as error:  # the latter where the disk is full
-        reason = getattr(error, "strerror", None) or error
-        raise CourseError(f"The result cannot be saved in {target} ({reason}).") from error
-    finally:
-        if part is not None:
-            shutil.rmtree(part, ignore_errors=True)
-    return target
-
-
-def read(folder: Path, device: str | torch.device | None) -> tuple[Backbone, dict[str, Any]]:
-    """Build a saved network again; see `results.load_result`."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    place = folder.expanduser()
+    place = Path(folder).expanduser()
+    about = _read_description(place)
     try:
-        about = json.loads((place / _ABOUT).read_text("utf-8"))
-        state = load_file(place / _WEIGHTS)
-    except FileNotFoundError as error:
-        raise CourseError(
-            f"{place} holds no saved result: it needs {_ABOUT} and {_WEIGHTS}. "
-            "result.save(folder) writes them."
-        ) from error
-    except (OSError, ValueError, SafetensorError) as error:
+        made = _build(about, device)
+        made.model.load_state_dict(load_file(place / _WEIGHTS))
+    except (KeyError, TypeError, SafetensorError) as error:
         raise CourseError(f"The saved result in {place} is damaged ({error}).") from error
-    try:
-        if not isinstance(about, dict):
-            raise TypeError("it is no table of names and values")
-        if about["format"] != _FORMAT:
-            raise CourseError(
-                f"{place} was saved by another version of tlcourse (format {about['format']}, "
-                f"this one reads {_FORMAT})."
-            )
-        for key in (*DESCRIBED, *FIGURES):
-            about[key]
-        return _build(about, state, device), about
-    except KeyError as error:
-        raise CourseError(f"{place / _ABOUT} is damaged: it does not say {error}.") from error
-    except TypeError as error:
-        raise CourseError(f"{place / _ABOUT} is damaged ({error}).") from error
     except RuntimeError as error:
         raise CourseError(
             f"The weights in {place} are not those of {about['backbone']}, cut at "
             f"{about['layer']!r}, with {len(about['classes'])} classes, as {_ABOUT} says. "
             "They belong to another network."
         ) from error
+    figures = {name: about[name] for name in _FIGURES}
+    figures |= {name: math.nan for name, value in figures.items() if value is None}
+    figures |= {name: tuple(figures[name]) for name in ("classes", "interval")}
+    return Result(**figures, made=made)
 
 
-def _build(
-    about: dict[str, Any], state: dict[str, torch.Tensor], device: str | torch.device | None
-) -> Backbone:
-    said = about["preprocess"]
+def _read_description(place: Path) -> dict[str, Any]:
+    """Read `model.json`, and see whether the weights are those that were saved with it."""
+    try:
+        about = json.loads((place / _ABOUT).read_text("utf-8"))
+        digest = sha256_of(place / _WEIGHTS)
+    except FileNotFoundError as error:
+        raise CourseError(
+            f"{place} holds no saved result: it needs {_ABOUT} and {_WEIGHTS}. "
+            "result.save(folder) writes them."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise CourseError(f"The saved result in {place} is damaged ({error}).") from error
+    if not isinstance(about, dict):
+        raise CourseError(f"{place / _ABOUT} is damaged (it is no table of names and values).")
+    for key in (*_BUILT, *_FIGURES):
+        if key not in about:
+            raise CourseError(f"{place / _ABOUT} is damaged: it does not say {key!r}.")
+    if about["format"] != _FORMAT:
+        raise CourseError(
+            f"{place} was saved by another version of tlcourse (format {about['format']}, "
+            f"this one reads {_FORMAT})."
+        )
+    if about.get("sha256", digest) != digest:  # version 1.0 did not write it down
+        raise CourseError(
+            f"The saved result in {place} is damaged: {_WEIGHTS} is not the file that was saved "
+            "(its SHA-256 differs). Copy or save it again."
+        )
+    return about
+
+
+def _build(about: Mapping[str, Any], device: str | torch.device | None) -> Backbone:
+    """Build the network that is described, without its weights."""
+    said, classes = about["preprocess"], tuple(about["classes"])
     backbone = load_backbone(about["backbone"], pretrained=False, device=device)
     backbone = backbone.at_size(said["crop_size"])
-    found = describe(backbone, layer=about["layer"])["preprocess"]
-    if found != said:
+    if (here := _preprocessing(backbone)) != said:
         raise CourseError(
             f"The saved network was trained with another preprocessing than {backbone.name} has "
-            f"here: {said}, not {found}."
+            f"here: {said}, not {here}."
         )
-    classes = tuple(about["classes"])
     if about["groups"]:
-        view = grouped(backbone, classes, about["groups"])
-    else:
-        options = {"layer": about["layer"], "pool": about["pool"]}
-        view = Network(backbone, len(classes), **options).as_backbone(classes)
-    view.model.load_state_dict(state)
-    return view
+        return grouped(backbone, classes, about["groups"])
+    network = Network(backbone, len(classes), layer=about["layer"], pool=about["pool"])
+    return network.as_backbone(classes)
+
+
+def _preprocessing(backbone: Backbone) -> dict[str, Any]:
+    names = ("resize_size", "crop_size", "mean", "std", "interpolation")
+    values = {name: getattr(backbone.preprocess, name) for name in names}
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
 
 def _may_replace(target: Path) -> bool:

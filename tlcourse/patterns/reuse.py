@@ -7,6 +7,8 @@ All take a backbone and a task, leave the backbone as it is, and return a `Resul
     frozen_extractor        a new head on a frozen body (notebook 04)
     fine_tune               the weights as a starting point (notebook 05)
     from_scratch            the same architecture with random weights
+
+The last three train, so they take all options of `tlcourse.fit`, each with defaults of its own.
 """
 
 import time
@@ -19,18 +21,18 @@ from tlcourse.features.probe import Probe, fit_probe
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.grouped import grouped, matching_classes
 from tlcourse.networks.network import HeadPool, Network
-from tlcourse.patterns.evaluate import (
-    counted,
-    forward_bytes,
-    look,
-    rows_of,
-    standalone_bytes,
-    trained,
-)
-from tlcourse.patterns.result import Result, describe
+from tlcourse.patterns.evaluate import pass_memory, predict_split, rows_of, score, score_training
+from tlcourse.patterns.result import Result
 from tlcourse.tasks.task import Task, check_task
 from tlcourse.training.finetune import freeze
-from tlcourse.training.fit import fit
+from tlcourse.training.settings import Settings, lists
+
+CHEAP = ("classifier", "standalone_extractor", "frozen_extractor")
+PATTERNS = (*CHEAP, "fine_tune", "from_scratch")
+
+_FROZEN = Settings(epochs=10, learning_rate=3e-3, augment=True)
+_FINE_TUNING = Settings(epochs=6, body_rate=1e-4, layer_decay=0.8)
+_FROM_SCRATCH = Settings(epochs=10, learning_rate=3e-3)
 
 
 def classifier(
@@ -66,18 +68,17 @@ def classifier(
             note=f"The network has no class called {', '.join(missing)}. "
             "Pass mapping={...} if some of its classes mean the same.",
         )
-    network = grouped(backbone, task.classes, groups)
-    about = describe(backbone, layer="logits", groups=groups)
-    logits, seconds = look(network, task, progress=progress)
-    return counted(
+    made = grouped(backbone, task.classes, groups)
+    val, seconds = predict_split(made, task.val, progress=progress)
+    test, _ = predict_split(made, task.test, progress=progress)
+    return score(
         "classifier",
         task,
         "logits",
-        logits,
-        seconds=seconds["val"],
-        peak_bytes=forward_bytes(backbone, backbone.model),
-        network=network,
-        about=about,
+        {"val": val, "test": test},
+        made=made,
+        seconds=seconds,
+        memory=pass_memory(backbone, backbone.model),
     )
 
 
@@ -105,33 +106,32 @@ def standalone_extractor(
         CourseError: A task that nothing can be learned from.
     """
     check_task(task)
-    found, probe, seconds = _fitted(backbone, task, layer, pool, progress)
+    features, probe, seconds = _fitted(backbone, task, layer, pool, progress)
     network = Network(backbone, len(task.classes), layer=layer, pool=pool, head=probe.as_head())
     freeze(network, layer)
-    logits = {name: probe.logits(rows_of(found, name, layer)[0]) for name in ("val", "test")}
-    return counted(
+    x = features.x[layer]
+    # The table as read, and the training pictures' share of it in double precision, twice.
+    tables = x.nbytes + 2 * 8 * len(task.train) * x.shape[1]
+    weights = sum(p.nbytes for p in network.parameters())
+    return score(
         "standalone_extractor",
         task,
         layer,
-        logits,
+        {name: probe.logits(rows_of(features, name, layer)[0]) for name in ("val", "test")},
+        made=network.as_backbone(task.classes),
         seconds=seconds,
-        peak_bytes=standalone_bytes(backbone, network, found, layer),
+        memory=pass_memory(backbone, network, least=weights + tables),
         trainable_parameters=probe.weight.size + probe.bias.size,
-        network=network.as_backbone(task.classes),
-        about=describe(backbone, layer=layer, pool=pool),
     )
 
 
+@lists(_FROZEN)
 def frozen_extractor(
     backbone: Backbone,
     task: Task,
     *,
     layer: str = "embedding",
     pool: HeadPool = "mean",
-    epochs: int = 10,
-    learning_rate: float = 3e-3,
-    augment: bool = True,
-    seed: int = 0,
     **options: Any,
 ) -> Result:
     """Pattern 3: a new head on a frozen body, trained as one network.
@@ -144,31 +144,21 @@ def frozen_extractor(
         task: Labelled pictures.
         layer: Where the backbone is cut; all of it is frozen.
         pool: How a map becomes a vector.
-        epochs: Passes over the training pictures.
-        learning_rate: Highest rate of the head.
-        augment: Show random crops and mirror images.
-        seed: Decides the head's first weights, the order of the pictures, the augmentation.
-        options: Passed to `tlcourse.fit`.
+        options: Those of `tlcourse.fit`, here with `epochs=10`, `learning_rate=3e-3` and
+            `augment=True`. `seed` decides the head's first weights too.
 
     Raises:
         UnknownNameError: There is no such layer.
         CourseError: A task or an option that nothing can be trained with.
     """
     check_task(task)
-    network = Network(backbone, len(task.classes), layer=layer, pool=pool, seed=seed)
+    settings = _FROZEN.changed(**options)
+    network = Network(backbone, len(task.classes), layer=layer, pool=pool, seed=settings.seed)
     freeze(network, layer)
-    history = fit(
-        network,
-        task,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        augment=augment,
-        seed=seed,
-        **options,
-    )
-    return trained("frozen_extractor", network, task, backbone, history)
+    return _trained("frozen_extractor", network, task, settings)
 
 
+@lists(_FINE_TUNING)
 def fine_tune(
     backbone: Backbone,
     task: Task,
@@ -177,13 +167,7 @@ def fine_tune(
     pool: HeadPool = "mean",
     freeze_until: str | None = None,
     head_first: bool = True,
-    epochs: int = 6,
     learning_rate: float | None = None,
-    body_rate: float = 1e-4,
-    layer_decay: float = 0.8,
-    augment: bool = False,
-    seed: int = 0,
-    progress: bool = True,
     **options: Any,
 ) -> Result:
     """Pattern 4: begin with the pre-trained weights and train them further, at a low rate.
@@ -197,56 +181,39 @@ def fine_tune(
         head_first: Begin with a head that was fitted to the features ("linear probing, then
             fine-tuning", Kumar et al. 2022, arXiv:2202.10054), instead of a random one whose first
             large errors would disturb the body.
-        epochs: Passes over the training pictures.
         learning_rate: Highest rate of the head; by default the body's for a fitted head, ten times
             that for a random one.
-        body_rate: Highest rate of the body's deepest stage. For pictures very unlike those of the
-            pre-training, three to ten times as much may be better.
-        layer_decay: Rate of a stage, as a share of the next deeper one's.
-        augment: Show random crops and mirror images.
-        seed: Decides the head's first weights, the order of the pictures, the augmentation.
-        progress: Show progress bars.
-        options: Passed to `tlcourse.fit`.
+        options: Those of `tlcourse.fit`, here with `epochs=6`, `body_rate=1e-4` and
+            `layer_decay=0.8`. For pictures very unlike those of the pre-training, a `body_rate`
+            three to ten times as high may be better. `seed` decides a random head's weights too.
 
     Raises:
         UnknownNameError: There is no such layer.
         CourseError: A task or an option that nothing can be trained with.
     """
     check_task(task)
+    settings = _FINE_TUNING.changed(**{"start_counts": head_first} | options)
+    if learning_rate is None and settings.body_rate is not None:
+        learning_rate = settings.body_rate * (1 if head_first else 10)
+    settings = settings.changed(learning_rate=learning_rate)
     head, seconds = None, 0.0
     if head_first:
-        _, probe, seconds = _fitted(backbone, task, layer, pool, progress)
+        _, probe, seconds = _fitted(backbone, task, layer, pool, settings.progress)
         head = probe.as_head()
-    network = Network(backbone, len(task.classes), layer=layer, pool=pool, head=head, seed=seed)
-    freeze(network, freeze_until)
-    if learning_rate is None:
-        learning_rate = body_rate * (1 if head_first else 10)
-    history = fit(
-        network,
-        task,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        body_rate=body_rate,
-        layer_decay=layer_decay,
-        start_counts=head_first,
-        augment=augment,
-        seed=seed,
-        progress=progress,
-        **options,
+    network = Network(
+        backbone, len(task.classes), layer=layer, pool=pool, head=head, seed=settings.seed
     )
-    return trained("fine_tune", network, task, backbone, history, seconds=seconds)
+    freeze(network, freeze_until)
+    return _trained("fine_tune", network, task, settings, seconds=seconds)
 
 
+@lists(_FROM_SCRATCH)
 def from_scratch(
     backbone: Backbone,
     task: Task,
     *,
     layer: str = "embedding",
     pool: HeadPool = "mean",
-    epochs: int = 10,
-    learning_rate: float = 3e-3,
-    augment: bool = False,
-    seed: int = 0,
     **options: Any,
 ) -> Result:
     """Train the same architecture from random weights: what reuse is compared with.
@@ -256,31 +223,35 @@ def from_scratch(
         task: Labelled pictures.
         layer: Where the architecture is cut before the head.
         pool: How a map becomes a vector.
-        epochs: Passes over the training pictures.
-        learning_rate: Highest rate, the same for all weights.
-        augment: Show random crops and mirror images.
-        seed: Decides the first weights, the order of the pictures, the augmentation.
-        options: Passed to `tlcourse.fit`.
+        options: Those of `tlcourse.fit`, here with `epochs=10` and `learning_rate=3e-3`, which is
+            also the `body_rate`. `seed` decides the first weights too.
 
     Raises:
         UnknownNameError: There is no such layer.
         CourseError: A task or an option that nothing can be trained with.
     """
     check_task(task)
+    settings = _FROM_SCRATCH.changed(**options)
+    settings = settings.changed(**{"body_rate": settings.learning_rate} | options)
     network = Network(
-        backbone, len(task.classes), layer=layer, pool=pool, seed=seed, random_weights=True
+        backbone,
+        len(task.classes),
+        layer=layer,
+        pool=pool,
+        seed=settings.seed,
+        random_weights=True,
     )
-    options = {"body_rate": learning_rate} | options
-    history = fit(
-        network,
-        task,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        augment=augment,
-        seed=seed,
-        **options,
-    )
-    return trained("from_scratch", network, task, backbone, history)
+    return _trained("from_scratch", network, task, settings)
+
+
+def _trained(
+    pattern: str, network: Network, task: Task, settings: Settings, *, seconds: float = 0.0
+) -> Result:
+    """Train a network and score it; `seconds` is what came before."""
+    from tlcourse.training.fit import train  # which a pattern without training does not load
+
+    history, features = train(network, task, settings)
+    return score_training(pattern, network, task, history, features, seconds=seconds)
 
 
 def _fitted(
@@ -291,14 +262,8 @@ def _fitted(
         raise CourseError(
             'A new head takes the place of the logits, so cut before them: layer="embedding".'
         )
-    found = extract_features(backbone, task, layer, pool=pool, progress=progress)
+    features = extract_features(backbone, task, layer, pool=pool, progress=progress)
     started = time.perf_counter()
-    probe = fit_probe(*found.of("train", layer), *rows_of(found, "val", layer))
+    probe = fit_probe(*features.of("train", layer), *rows_of(features, "val", layer))
     fitting = time.perf_counter() - started
-    return found, probe, found.seconds * (1 - len(task.test) / len(found.y)) + fitting
-
-
-CHEAP = ("classifier", "standalone_extractor", "frozen_extractor")
-
-
-PATTERNS = (*CHEAP, "fine_tune", "from_scratch")
+    return features, probe, features.seconds * (1 - len(task.test) / len(features.y)) + fitting

@@ -1,14 +1,17 @@
 """What may move, and how fast: freezing, learning rates, unfreezing (notebook 05)."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.network import Network
-from tlcourse.networks.trace import is_inside, modules_up_to
+from tlcourse.networks.trace import ModuleRecord, is_inside, modules_up_to
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HEAD = "head"
 
@@ -25,7 +28,7 @@ def freeze(network: Network, until: str | None) -> int:
         until: Name from `network.backbone.layers`, or a dotted module path. None freezes nothing.
 
     Returns:
-        How many numbers are frozen.
+        How many parameters are frozen.
 
     Raises:
         UnknownNameError: There is no such layer, so nothing would be frozen.
@@ -45,7 +48,7 @@ def freeze(network: Network, until: str | None) -> int:
 
 
 def trainable(network: nn.Module) -> int:
-    """Count the numbers that training may move."""
+    """Count the parameters that training may move."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
@@ -86,11 +89,8 @@ def parameter_groups(
     Raises:
         CourseError: A rate is not a positive finite number.
     """
-    check_rate("learning_rate", learning_rate)
+    check_rates(learning_rate, body_rate, layer_decay)
     body_rate = learning_rate / 10 if body_rate is None else body_rate
-    check_rate("body_rate", body_rate)
-    if not 0 < layer_decay <= 1:
-        raise CourseError(f"layer_decay is {layer_decay!r}, but must be above 0 and at most 1.")
     of = stages(network)
     order = [name for name in network.backbone.layers if name in set(of.values())]
     groups: dict[tuple[str, bool], dict[str, Any]] = {}
@@ -151,7 +151,7 @@ def gradual_unfreezing(network: Network, epochs: int, *, stop: str) -> dict[int,
     return plan
 
 
-def weight_change(before: Backbone, after: nn.Module) -> Any:
+def weight_change(before: Backbone, after: nn.Module) -> "pd.Series":
     """Say how far each stage's weights moved: length of the difference over length before.
 
     Args:
@@ -192,6 +192,14 @@ def check_rate(name: str, rate: float) -> None:
         )
 
 
+def check_rates(learning_rate: float, body_rate: float | None, layer_decay: float) -> None:
+    """Refuse rates of head and body that train nothing."""
+    check_rate("learning_rate", learning_rate)
+    check_rate("body_rate", learning_rate if body_rate is None else body_rate)
+    if not 0 < layer_decay <= 1:
+        raise CourseError(f"layer_decay is {layer_decay!r}, but must be above 0 and at most 1.")
+
+
 def _frozen_paths(network: Network, until: str) -> tuple[str, ...]:
     """Paths of all modules that are done when the layer is, and of those that hold it."""
     trace = network.backbone.trace
@@ -213,7 +221,7 @@ def _frozen_paths(network: Network, until: str) -> tuple[str, ...]:
     )
 
 
-def _with_holders(trace: Any, path: str, *, inclusive: bool) -> list[str]:
+def _with_holders(trace: dict[str, ModuleRecord], path: str, *, inclusive: bool) -> list[str]:
     done = modules_up_to(trace, path, inclusive=inclusive)
     holders = [p for p in trace if is_inside(path, p) and p not in set(done)]
     return [*holders, *done]

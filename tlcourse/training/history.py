@@ -1,7 +1,9 @@
 """What a training did, epoch by epoch."""
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,7 +15,7 @@ class Epoch:
 
     Attributes:
         epoch: Its number, from 1.
-        train_loss: Mean over the pictures while it went on.
+        train_loss: Mean over the pictures during the epoch.
         val_loss: Afterwards, on the validation pictures, in evaluation mode; NaN without any.
         val_accuracy: Likewise.
         seconds: For all of it.
@@ -38,7 +40,7 @@ class History:
         stopped: Why it ended early; empty if it did not.
         seconds: All of it, what was computed beforehand included.
         prepare_seconds: Of it, for the output of the frozen part (also where it was stored already).
-        peak_bytes: Memory that the largest step needs, the sum over all owners (`tlcourse.cost`).
+        memory: Counts the bytes that the largest step needs; see `peak_bytes`.
         batch_size: Pictures per step.
         cached_until: Layer whose output was computed once per picture; None if nothing was.
     """
@@ -48,9 +50,17 @@ class History:
     stopped: str
     seconds: float
     prepare_seconds: float
-    peak_bytes: int
+    memory: Callable[[], int] = field(repr=False)
     batch_size: int
     cached_until: str | None
+
+    @cached_property
+    def peak_bytes(self) -> int:
+        """Memory that the largest step needs, the sum over all owners (`tlcourse.cost`).
+
+        It is counted when you ask for it, as the network was at the end of the training.
+        """
+        return self.memory()
 
     @property
     def table(self) -> "pd.DataFrame":
@@ -59,6 +69,9 @@ class History:
 
         names = [field.name for field in fields(Epoch)]
         return pd.DataFrame([vars(e) for e in self.epochs], columns=names).set_index("epoch")
+
+    def __getstate__(self) -> dict[str, Any]:  # a pickle holds the number, not the network
+        return vars(self) | {"memory": partial(int, self.peak_bytes)}
 
     def __repr__(self) -> str:
         text = f"{len(self.epochs)} epochs in {self.seconds:.1f} s, batch {self.batch_size}"

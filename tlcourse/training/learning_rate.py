@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from torch import nn
+from tqdm.auto import tqdm
 
 from tlcourse.base.device import fixed_seed
 from tlcourse.base.machine import give_memory_back
-from tlcourse.errors import CourseError
+from tlcourse.errors import CourseError, check_whole
 from tlcourse.networks.network import Network
 from tlcourse.tasks.task import Task, check_task
 from tlcourse.training.data import default_batch_size, shuffled, training_data
@@ -61,14 +62,11 @@ def find_learning_rate(
         seed: Decides the order of the pictures.
         progress: Show a progress bar.
     """
-    from tqdm.auto import tqdm
-
     check_rate("lowest", lowest)
     check_rate("highest", highest)
     if lowest >= highest:
         raise CourseError(f"lowest is {lowest!r}, but must be below highest, {highest!r}.")
-    if not isinstance(steps, int) or steps < 2:
-        raise CourseError(f"steps is {steps!r}, but must be a whole number from 2 on.")
+    check_whole("steps", steps, least=2)
     check_task(task, n_outputs=network.n_classes)
     twin = copy.deepcopy(network)
     batch_size = default_batch_size(network) if batch_size is None else batch_size
@@ -77,20 +75,22 @@ def find_learning_rate(
     smooth: list[float] = []
     with fixed_seed(seed, network.backbone.device):
         data = training_data(twin, task, [twin.frozen_until], augment=augment, progress=progress)
+        source = data.train
         groups = parameter_groups(twin, 1.0, layer_decay=layer_decay)
         stepper = Stepper(groups, nn.CrossEntropyLoss(), network.backbone.device, n_steps=steps)
         batches: list[np.ndarray] = []
         twin.train()
         for i, rate in enumerate(tqdm(rates, desc="rates", leave=False, disable=not progress)):
-            batches = batches or shuffled(len(data.train_labels), batch_size, seed, i)
-            loss = stepper.step(data.train_network, *data.train_batch(batches.pop()), rate=rate)
+            batches = batches or shuffled(len(source.labels), batch_size, seed, i)
+            places = batches.pop()
+            inputs, labels = source.inputs(places), source.labels[places]
+            loss = stepper.step(source.network, inputs, labels, rate=rate)
             if not math.isfinite(loss) or (smooth and loss > 4 * min(smooth)):
                 break
             losses.append(loss)
             smooth.append(float(np.mean(losses[-5:])))
     give_memory_back()
-    n = len(losses)
-    if n < 2:
+    if len(losses) < 2:
         raise CourseError("The loss is not finite from the start; choose a smaller `lowest`.")
     best = float(rates[int(np.argmin(smooth))])
-    return RateSearch(rates[:n], np.array(losses), np.array(smooth), best / 10)
+    return RateSearch(rates[: len(losses)], np.array(losses), np.array(smooth), best / 10)

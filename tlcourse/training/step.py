@@ -11,12 +11,7 @@ from tlcourse.errors import CourseError
 
 
 class Stepper:
-    """AdamW with warm-up and cosine, one batch at a time.
-
-    Attributes:
-        steps: How many were made.
-        at_once: Pictures that are computed together; fewer than a batch once memory ran out.
-    """
+    """AdamW with warm-up and cosine, one batch at a time."""
 
     def __init__(
         self,
@@ -32,12 +27,12 @@ class Stepper:
         self.loss, self.device = loss, device
         self.n_steps, self.n_warmup = n_steps, round(warmup * n_steps)
         self.steps = 0
-        self.at_once: int | None = None
+        self.at_once: int | None = None  # pictures, fewer than a batch once memory ran out
         # Brain floats have the range of ordinary ones; 16-bit floats need a scaled loss.
-        self.half = device.type == "cuda"
-        brain = self.half and torch.cuda.is_bf16_supported()
-        self.kind = torch.bfloat16 if brain else torch.float16
-        self.scaler = torch.amp.GradScaler(device.type, enabled=self.half and not brain)
+        self.mixed = device.type == "cuda"
+        brain = self.mixed and torch.cuda.is_bf16_supported()
+        self.precision = torch.bfloat16 if brain else torch.float16
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.mixed and not brain)
 
     def step(
         self,
@@ -48,11 +43,7 @@ class Stepper:
     ) -> float:
         """Learn from one batch and return its loss; if that is not finite, nothing is learned.
 
-        Args:
-            network: Gives logits for the inputs.
-            inputs: (B, ...).
-            labels: (B,).
-            rate: Factor on each group's rate; by default warm-up and cosine.
+        `rate` is a factor on each group's rate; by default that of warm-up and cosine.
         """
         factor = self._factor() if rate is None else rate
         for group, highest in zip(self.optimiser.param_groups, self.highest, strict=True):
@@ -76,7 +67,7 @@ class Stepper:
         try:
             for start in range(0, n, self.at_once or n):
                 part = slice(start, start + (self.at_once or n))
-                with torch.autocast(self.device.type, dtype=self.kind, enabled=self.half):
+                with torch.autocast(self.device.type, dtype=self.precision, enabled=self.mixed):
                     loss = self.loss(network(inputs[part]), labels[part])
                 loss = loss * (len(labels[part]) / n)
                 self.scaler.scale(loss).backward()
@@ -101,5 +92,5 @@ class Stepper:
         """Share of the highest rate: rising along a line, then falling along a cosine."""
         if self.steps < self.n_warmup:
             return (self.steps + 1) / (self.n_warmup + 1)
-        gone = (self.steps - self.n_warmup) / max(1, self.n_steps - self.n_warmup)
-        return 0.5 * (1 + math.cos(math.pi * gone))
+        share = (self.steps - self.n_warmup) / max(1, self.n_steps - self.n_warmup)
+        return 0.5 * (1 + math.cos(math.pi * share))

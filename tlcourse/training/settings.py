@@ -1,0 +1,101 @@
+"""The options of a training: one record that checks itself."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tlcourse.errors import UnknownNameError, check_share, check_whole
+from tlcourse.training.finetune import check_rates
+
+if TYPE_CHECKING:
+    from tlcourse.training.history import Epoch
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a training goes, and who sees and hears of it. Each field is an option of `fit`.
+
+    Attributes:
+        epochs: Passes over the training pictures.
+        learning_rate: Highest rate of the head.
+        body_rate: Of the backbone's deepest stage; by default a tenth of the head's.
+        layer_decay: See `parameter_groups`.
+        weight_decay: See `parameter_groups`.
+        batch_size: Pictures per step; by default what this machine's memory allows, at most 16 on a
+            CPU.
+        warmup: Share of all steps in which the rates rise.
+        label_smoothing: Share of the label that is spread over all classes; 0 for none.
+        patience: Stop after so many epochs without a better one. By default it never stops early.
+        augment: Show the pictures with random crops and mirror images (`backbone.augment`).
+        unfreeze: Epoch -> last frozen layer from then on; see `gradual_unfreezing`.
+        cache_frozen: Compute the output of the frozen part once per picture, where that is possible.
+        start_counts: Validate before the first epoch too, and keep the weights of the start if no
+            epoch is better: for a head that was fitted beforehand.
+        seed: Decides the order of the pictures and the augmentation.
+        live: Draw the curves while it runs; by default in a notebook. A function is called after
+            each epoch instead, with the finished ones.
+        progress: Show a progress bar.
+        on_step: Called after each step, and after each batch of the preparation and of the
+            validation: whoever waits is heard within one batch. If it raises, the training ends
+            with that error, and the best weights so far are put back.
+
+    Raises:
+        CourseError: An option that nothing can be trained with.
+    """
+
+    epochs: int = 8
+    learning_rate: float = 1e-3
+    body_rate: float | None = None
+    layer_decay: float = 1.0
+    weight_decay: float = 0.01
+    batch_size: int | None = None
+    warmup: float = 0.1
+    label_smoothing: float = 0.1
+    patience: int | None = None
+    augment: bool = False
+    unfreeze: Mapping[int, str | None] | None = None
+    cache_frozen: bool = True
+    start_counts: bool = False
+    seed: int = 0
+    live: "bool | Callable[[Sequence[Epoch]], None] | None" = None
+    progress: bool = True
+    on_step: Callable[[], None] | None = None
+
+    def __post_init__(self) -> None:
+        check_rates(self.learning_rate, self.body_rate, self.layer_decay)
+        check_whole("epochs", self.epochs)
+        check_whole("seed", self.seed, least=0)
+        check_share("warmup", self.warmup)
+        check_share("label_smoothing", self.label_smoothing)
+        for name in ("batch_size", "patience"):
+            if getattr(self, name) is not None:
+                check_whole(name, getattr(self, name))
+
+    def changed(self, **options: Any) -> "Settings":
+        """Return these settings with some options changed.
+
+        Raises:
+            TypeError: There is no such option; the nearest ones are named.
+        """
+        known = [field.name for field in fields(self)]
+        for name in options:
+            if name not in known:
+                raise TypeError(str(UnknownNameError("option of a training called", name, known)))
+        return replace(self, **options)
+
+
+def lists(settings: Settings) -> Callable[[_Function], _Function]:
+    """Let a function's signature list these settings in place of `**options`, for Tab and help."""
+
+    def decorate(function: _Function) -> _Function:
+        signature = inspect.signature(function)
+        shown = {name: p for name, p in signature.parameters.items() if name != "options"}
+        for name, p in inspect.signature(Settings).parameters.items():
+            shown.setdefault(name, p.replace(default=getattr(settings, name)))
+        vars(function)["__signature__"] = signature.replace(parameters=list(shown.values()))
+        return function
+
+    return decorate
