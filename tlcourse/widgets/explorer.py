@@ -4,7 +4,8 @@ import html
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import ipywidgets as widgets
@@ -22,11 +23,8 @@ PAUSE = 0.1  # seconds from the beginning of one answer to the next, at least
 class Latest:
     """Work in a thread of its own, one request at a time; of those that wait only the newest counts.
 
-    So a slider that is dragged piles nothing up, and the kernel stays free to receive a click.
-    Where requests wait it pauses between two of them, so that a slow connection is not flooded.
-
-    Attributes:
-        closed: Whether it was closed.
+    So nothing piles up while a slider is dragged, and the kernel stays free to receive a click.
+    While requests wait it pauses between two of them, so that a slow connection is not flooded.
 
     Args:
         work: Called in the thread with a request and a function that tells whether a newer one has
@@ -96,16 +94,15 @@ _made: dict[str, list[widgets.Widget]] = {}  # cell -> what its last run made
 
 
 class Explorer(widgets.VBox):
-    """Controls above, an answer below, which a thread computes.
+    """Controls above, and below them an answer that a thread computes.
 
-    A subclass reads its controls in `_request` and fills its panels in `_answer`. When the cell is
-    run again, the explorer that it made before is closed and forgets all.
+    A subclass reads its controls in `_request` and fills its panels in `_answer`. When its cell is
+    run again, the explorer is closed and forgets everything.
 
     Args:
         parts: Controls and panels, from top to bottom.
-        name: What it is, where no kernel runs.
-        at: Before which part the line stands that tells the state, and below it what went wrong;
-            by default at the end.
+        name: What it is called where no kernel runs.
+        at: Before which part to say what it is doing and what went wrong; by default at the end.
     """
 
     def __init__(
@@ -125,11 +122,7 @@ class Explorer(widgets.VBox):
             self._latest.ask(self._request())
 
     def answer_now(self) -> None:
-        """Compute the first answer at once, in the thread of the caller.
-
-        Raises:
-            CourseError: What the explorer was made with does not work.
-        """
+        """Compute the first answer at once in the caller's thread; errors are raised."""
         self._answer(self._request(), lambda: False)
         give_memory_back()
 
@@ -146,9 +139,18 @@ class Explorer(widgets.VBox):
             f"{html.escape(sentence)}{more if details else ''}</div>"
         )
 
-    def showing_problems(self) -> "_Shown":
-        """A block whose errors are shown in the widget."""
-        return _Shown(self)
+    @contextmanager
+    def showing_problems(self, *, keep: bool = False) -> Iterator[None]:
+        """Show the errors of a block in the widget; an older one goes first, or may be kept."""
+        if self.problem.value and not keep:
+            self.show_problem("")
+        try:
+            yield
+        except CourseError as error:
+            self.show_problem(str(error))
+        except Exception as error:
+            said = f"Something went wrong: {type(error).__name__}: {error}"
+            self.show_problem(said, traceback.format_exc())
 
     def close(self) -> None:
         """End the thread and let go of everything, the parts too."""
@@ -158,9 +160,7 @@ class Explorer(widgets.VBox):
         _forget(self)
 
     def __del__(self) -> None:
-        # ipywidgets would close it, also one whose making failed half-way. Jupyter holds each one
-        # until it is closed, so there is nothing left to do.
-        pass
+        """Do nothing: ipywidgets would call `close`, but one that failed half-way has no parts."""
 
     def _request(self) -> Any:
         """Read what is asked for off the controls; runs in the main thread."""
@@ -190,34 +190,12 @@ class Explorer(widgets.VBox):
         self.status.value = text
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        found = super()._repr_mimebundle_(**options)
-        bundle = found[0] if isinstance(found, tuple) else found
+        bundle = super()._repr_mimebundle_(**options)
         figure = self._static()
         return bundle | mime_bundle(figure, figure.alt) if figure else bundle
 
     def __repr__(self) -> str:
         return f"[{self._name}: run this notebook to use it.]"
-
-
-class _Shown:
-    """Shows an error in an explorer instead of raising it."""
-
-    def __init__(self, explorer: Explorer) -> None:
-        self.explorer = explorer
-
-    def __enter__(self) -> None:
-        if self.explorer.problem.value:
-            self.explorer.show_problem("")
-
-    def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> bool:
-        if error is None or not isinstance(error, Exception):
-            return False
-        if isinstance(error, CourseError):
-            self.explorer.show_problem(str(error))
-        else:
-            said = f"Something went wrong: {type(error).__name__}: {error}"
-            self.explorer.show_problem(said, "".join(traceback.format_exception(error)))
-        return True
 
 
 def panel() -> widgets.HTML:
