@@ -110,7 +110,7 @@ def choose(steps, label):
 def ready(explorer):
     """Whether Train is what one can press now."""
     styles = (explorer.train.button_style, explorer.stop.button_style)
-    return explorer._running is None and styles == ("primary", "")
+    return explorer._job is None and styles == ("primary", "")
 
 
 def labels(explorer):
@@ -267,7 +267,7 @@ def test_what_a_stopped_run_reached_stays_and_the_next_one_works(explorer, calls
     assert run.note in explorer.table.value
     assert "<progress" not in explorer.progress.value
     assert done(explorer).accuracies[0] == run.accuracies[0]
-    assert 'value="100"' in explorer.progress.value
+    assert 'value="1.00"' in explorer.progress.value
 
 
 def test_a_press_that_makes_no_sense_changes_nothing_and_is_answered(explorer, calls):

@@ -1,4 +1,4 @@
-"""What people move: a slider with words, and a choice of pictures with an upload button."""
+"""Accessible controls: a slider with words, a status line, a choice of pictures with an upload."""
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
@@ -25,13 +25,7 @@ class Steps(anywidget.AnyWidget):
     """A slider over named positions.
 
     It is a native range control of the browser: the slider of ipywidgets has no name that a
-    screen reader could read out.
-
-    Attributes:
-        labels: What each position is called.
-        value: The position, from 0.
-        description: Its name.
-        disabled: Whether it is greyed out.
+    screen reader could read out. `value` is the position, from 0; `labels` says what each is called.
     """
 
     _esm = _script("steps.js")
@@ -62,9 +56,6 @@ class Status(anywidget.AnyWidget):
 
     The element stays and only its text is new, as such a reader needs it; `widgets.HTML` makes a
     new element each time.
-
-    Attributes:
-        value: The text.
     """
 
     _esm = _script("status.js")
@@ -74,15 +65,9 @@ class Status(anywidget.AnyWidget):
 class Upload(anywidget.AnyWidget):
     """A button that asks for one file and hands its content over.
 
-    The file comes in pieces, so that it may be larger than what Jupyter lets through at once (the
-    upload button of ipywidgets loses its connection above 10 MB). It is never written to disk and
-    not kept here.
-
-    Args:
-        description: What the button says.
-        taken: Called with the file's name and content.
-        failed: Called with a sentence about a file that is too large.
-        accept: Kinds of files, as in HTML.
+    The file comes in pieces, so it may be larger than what Jupyter lets through at once (the upload
+    button of ipywidgets loses its connection above 10 MB). It is never written to disk and not kept
+    here. `taken` is called with its name and content, or `failed` with a sentence about it.
     """
 
     _esm = _script("upload.js")
@@ -137,12 +122,8 @@ class PictureChoice(widgets.HBox):
     """A list of pictures, and a button to add one of your own.
 
     An uploaded picture stays in memory, shrunk, until the next one comes or the widget is closed;
-    nothing is written to disk.
-
-    Args:
-        pictures: Name -> picture.
-        changed: Called when another picture is chosen.
-        failed: Called with a sentence about a file that is no picture.
+    nothing is written to disk. `changed` is called when another picture is chosen, `failed` with a
+    sentence about a file that is no picture.
     """
 
     def __init__(
@@ -197,11 +178,7 @@ class PictureChoice(widgets.HBox):
 
 
 def check_pictures(pictures: Any) -> None:
-    """Refuse what is not name -> PIL picture.
-
-    Raises:
-        CourseError: It is something else, or empty.
-    """
+    """Refuse what is not name -> PIL picture, or empty, in one sentence."""
     if not isinstance(pictures, Mapping):
         raise CourseError(
             f"The pictures are a {type(pictures).__name__}. Pass a dictionary, name -> PIL picture, "
@@ -218,12 +195,7 @@ def check_pictures(pictures: Any) -> None:
 
 
 def picture_upload(taken: Callable[[str, Image], None], failed: Callable[[str], None]) -> Upload:
-    """Make a button that asks for a picture file.
-
-    Args:
-        taken: Called with the file's name and the picture, upright, shrunk to `LARGEST_SIDE`.
-        failed: Called with a sentence about a file that cannot be read.
-    """
+    """Make a button that asks for a picture; `taken` gets it upright, shrunk to `LARGEST_SIDE`."""
 
     def read(name: str, content: bytes) -> None:
         try:

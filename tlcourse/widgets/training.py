@@ -73,7 +73,7 @@ class TrainingExplorer(Explorer):
         self._lesson = lesson_curves({} if runs is None else runs)
         self._own: tuple[TrainingCurve, ...] = ()
         self._lock = threading.Lock()  # of what both threads show
-        self._job: Job | None = None
+        self._job: Job | None = None  # the one that is running
         self._made = self._dropped = 0
         self._told = self._drawn = 0.0  # when the newest text and figure were shown
         cut = backbone.layers.index(backbone.layer(_CUT).name)
@@ -114,7 +114,7 @@ class TrainingExplorer(Explorer):
 
     def _start(self, _: Any) -> None:
         with self._lock:
-            job = self._running
+            job = self._job
             if job:
                 running = "A training is running; press Stop first."
                 self._say("Stopping ..." if job.stop.is_set() else running)
@@ -123,23 +123,15 @@ class TrainingExplorer(Explorer):
 
     def _stop(self, _: Any) -> None:
         with self._lock:
-            job = self._running
-            if job:
-                job.stop.set()
-            self._say("Stopping ..." if job else "No training is running.")
+            if self._job:
+                self._job.stop.set()
+            self._say("Stopping ..." if self._job else "No training is running.")
 
     def _forget(self, _: Any) -> None:
         with self._lock:
             self._own = tuple(run for run in self._own if run.seconds is None)
             self._dropped = 0
         self._draw()
-
-    @property
-    def _running(self) -> Job | None:
-        job = self._job
-        return None if job is None or job.over else job
-
-    # The controls are read in the main thread only.
 
     @property
     def _chosen_task(self) -> Task:
@@ -201,11 +193,12 @@ class TrainingExplorer(Explorer):
         finally:
             self._tell(job.curve.ending)
             with self._lock:
-                job.over = True  # from here on Train is heard again
-            give_memory_back()
+                if self._job is job:
+                    self._job = None  # from here on Train is heard again
             self._mark_buttons()
             if not stale():
                 self._show_progress("" if job.curve.note else bar(job.curve.name, 1.0, "Done"))
+            give_memory_back()
 
     def _keep(self, curve: TrainingCurve) -> None:
         """Show what is new of a run; the oldest give way."""
@@ -214,27 +207,25 @@ class TrainingExplorer(Explorer):
             own = (*(other for other in self._own if other.name != curve.name), curve)
             self._own = own[-room:]
             self._dropped += len(own) - len(self._own)
-        if curve.seconds is not None or time.monotonic() - self._drawn >= _BETWEEN_FIGURES:
-            self._draw()
         self._say(curve.ending)
+        self._draw(at_once=curve.seconds is not None)
 
-    def _draw(self) -> None:
+    def _draw(self, *, at_once: bool = True) -> None:
+        """Show table and curves; the curves of many short epochs may wait for the next one."""
         with self._lock:
-            newest = self._own[-1].name if self._own else ""
-            n_epochs = self._job.epochs if self._job else 1
-            figure = draw_curves(
-                self.runs, n_epochs=n_epochs, newest=newest, reference=self._reference
-            )
-            self.curves.value = curves_html(figure)
+            job, newest = self._job, self._own[-1].name if self._own else ""
             self.table.value = runs_table(self.runs, newest=newest, dropped=self._dropped)
-            self._drawn = time.monotonic()
+            if at_once or time.monotonic() - self._drawn >= _BETWEEN_FIGURES:
+                n_epochs, line = job.epochs if job else 1, self._reference
+                figure = draw_curves(self.runs, n_epochs=n_epochs, newest=newest, reference=line)
+                self.curves.value = curves_html(figure)
+                self._drawn = time.monotonic()
 
     def _mark_buttons(self) -> None:
         """Let the button stand out that does something just now."""
         with self._lock:
-            running = self._running is not None
-            self.train.button_style = "" if running else "primary"
-            self.stop.button_style = "primary" if running else ""
+            self.train.button_style = "" if self._job else "primary"
+            self.stop.button_style = "primary" if self._job else ""
 
     def _show_sometimes(self, content: str) -> None:
         """Show how far a training is, but not after each of many short batches."""

@@ -33,7 +33,6 @@ class Job:
         network: What is trained; let go of when the training begins.
         task, epochs, learning_rate, body_rate, batch_size, seed: As `fit` takes them.
         stop: Set it to end the training within one batch.
-        over: Whether it has ended, in whatever way.
         prepared: Batches of the frozen part that are computed.
         done: Steps that are done.
     """
@@ -47,7 +46,6 @@ class Job:
     batch_size: int
     seed: int
     stop: threading.Event = field(default_factory=threading.Event)
-    over: bool = False
     prepared: int = 0
     done: int = 0
 
