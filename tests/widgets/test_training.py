@@ -448,7 +448,7 @@ def test_progress_follows_fit_and_ends_at_the_end(task, until, stored, monkeypat
     assert shares[-1] == 1
     assert any("Epoch 1 of 2, step 2 of 3;" in s for s in said)
     assert "Epoch 2 of 2, validation pictures;" in said[-1]
-    assert any("frozen part gives: batch 2;" in s for s in said) == (
+    assert any("frozen part gives, batch 2;" in s for s in said) == (
         until is not None and not stored
     )
     assert "Epoch 2 of 2, step 3 of 3;" in [s for s in said if "step" in s][-1]

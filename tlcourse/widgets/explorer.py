@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
 import ipywidgets as widgets
 from IPython import get_ipython
@@ -90,7 +91,7 @@ class Latest:
                     self._condition.notify_all()
 
 
-_made: dict[str, list[widgets.Widget]] = {}  # cell -> what its last run made
+_made: dict[str, WeakSet[widgets.Widget]] = {}  # cell -> what its last run made
 
 
 class Explorer(widgets.VBox):
@@ -157,7 +158,6 @@ class Explorer(widgets.VBox):
         self._latest.close()
         close_parts(self)
         super().close()
-        _forget(self)
 
     def __del__(self) -> None:
         """Do nothing: ipywidgets would call `close`, but one that failed half-way has no parts."""
@@ -228,17 +228,12 @@ def announce(widget: widgets.DOMWidget) -> None:
         return
     parent = shell.get_parent() or {}
     code = parent.get("content", {}).get("code", "")
-    _made.setdefault(parent.get("metadata", {}).get("cellId") or code, []).append(widget)
+    _made.setdefault(parent.get("metadata", {}).get("cellId") or code, WeakSet()).add(widget)
     if _close_what_it_made not in shell.events.callbacks["pre_run_cell"]:
         shell.events.register("pre_run_cell", _close_what_it_made)
 
 
 def _close_what_it_made(info: Any) -> None:
     """Close what the last run of a cell made, before the cell runs again."""
-    for widget in _made.pop(getattr(info, "cell_id", None) or info.raw_cell, []):
+    for widget in list(_made.pop(getattr(info, "cell_id", None) or info.raw_cell, ())):
         widget.close()
-
-
-def _forget(widget: widgets.DOMWidget) -> None:
-    for cell in [cell for cell, made in _made.items() if widget in made]:
-        _made[cell].remove(widget)

@@ -118,22 +118,18 @@ class Job:
 
     def progress(self, training: bool) -> str:
         """Show what has gone by; how long the rest will take follows from that alone."""
-        now = time.monotonic()
-        gone = f"{in_words(now - self._began)} so far"
-        if not self.done:
-            batch = f"Computing what the frozen part gives: batch {self.prepared}"
-            return bar(
-                self.curve.name, None, f"{batch if self.prepared else 'Getting ready'}; {gone}"
-            )
-        share = self.done / (self.epochs * self.steps)
-        step = f"step {self.done - (self.epoch - 1) * self.steps} of {self.steps}"
-        left = round((now - self._first_step) * (1 - share) / share)
-        return bar(
-            self.curve.name,
-            share,
-            f"Epoch {self.epoch} of {self.epochs}, {step if training else 'validation pictures'}; "
-            f"{gone}, about {left} s left",
-        )
+        now, share = time.monotonic(), self.done / (self.epochs * self.steps)
+        doing, left = "Getting ready", ""
+        if self.done:
+            step = f"step {self.done - (self.epoch - 1) * self.steps} of {self.steps}"
+            where = step if training else "validation pictures"
+            doing = f"Epoch {self.epoch} of {self.epochs}, {where}"
+            seconds = round((now - self._first_step) * (1 / share - 1))
+            left = f", about {f'{seconds} s' if seconds < 10 else in_words(seconds)} left"
+        elif self.prepared:
+            doing = f"Computing what the frozen part gives, batch {self.prepared}"
+        sentence = f"{doing}; {in_words(now - self._began)} so far{left}"
+        return bar(self.curve.name, share or None, sentence)
 
 
 def bar(name: str, share: float | None, sentence: str) -> str:

@@ -138,7 +138,7 @@ def draw_curves(
     `plots.lines` sets the style of matplotlib, which all threads share; this is drawn in a thread
     while another cell may draw, so it sets nothing but its own parts.
     """
-    figure = new_figure(4, width=9)
+    figure = new_figure(3.6, width=7.5)
     axes = figure.subplots()
     for i, curve in enumerate(curves):
         axes.plot(
@@ -146,7 +146,8 @@ def draw_curves(
             curve.accuracies,
             color=COLOURS[i % len(COLOURS)],
             marker=MARKERS[(i + i // len(COLOURS)) % len(MARKERS)],  # no two curves look the same
-            label=curve.name.replace("$", r"\$"),  # which is no mathematics
+            # A dollar is no mathematics; a label "_" stays out of the legend.
+            label=curve.name.replace("$", r"\$") if curve.accuracies else "_",
             linewidth=3.5 if curve.name == newest else 1.5,
             zorder=4 if curve.name == newest else 3,
         )
@@ -168,7 +169,7 @@ def draw_curves(
 def curves_html(figure: Figure) -> str:
     """Turn the figure into an image with its text, no wider than the page."""
     kind, data, _ = encode(figure)
-    return tile(f"data:image/{kind};base64,{base64.b64encode(data).decode()}", figure.alt, width=56)
+    return tile(f"data:image/{kind};base64,{base64.b64encode(data).decode()}", figure.alt, width=52)
 
 
 def runs_table(runs: Sequence[TrainingCurve], *, newest: str, dropped: int) -> str:
