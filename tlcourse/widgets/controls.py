@@ -1,6 +1,6 @@
 """Accessible controls: a slider with words, a status line, a choice of pictures with an upload."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -136,7 +136,7 @@ class PictureChoice(widgets.HBox):
         self._pictures = dict(pictures)
         self._changed, self._silent = changed, False
         self.names = widgets.Dropdown(
-            options=[(name.replace("_", " "), name) for name in pictures],
+            options=_options(pictures),
             description="Picture",
             style={"description_width": "8em"},
             layout={"width": "24em", "max_width": "100%"},
@@ -172,20 +172,22 @@ class PictureChoice(widgets.HBox):
             self._changed()
             return
         self._silent = True  # new options choose the first one for a moment
-        self.names.options = [(n.replace("_", " "), n) for n in kept] + [(own, own)]
+        self.names.options = [*_options(kept), (own, own)]
         self._silent = False
         self.names.value = own
 
 
+def _options(names: Iterable[str]) -> list[tuple[str, str]]:
+    return [(name.replace("_", " "), name) for name in names]
+
+
 def check_pictures(pictures: Any) -> None:
-    """Refuse what is not name -> PIL picture, or empty, in one sentence."""
-    if not isinstance(pictures, Mapping):
+    """Refuse what is not name -> PIL picture, or is empty, in one sentence."""
+    if not isinstance(pictures, Mapping) or not pictures:
         raise CourseError(
-            f"The pictures are a {type(pictures).__name__}. Pass a dictionary, name -> PIL picture, "
-            'as tl.photographs("chelsea", "coffee") gives it.'
+            "Pass at least one picture in a dictionary, name -> PIL picture, as "
+            'tl.photographs("chelsea", "coffee") gives it.'
         )
-    if not pictures:
-        raise CourseError("There is no picture. Pass at least one: name -> PIL picture.")
     for name, picture in pictures.items():
         if not isinstance(name, str) or not isinstance(picture, Image):
             raise CourseError(

@@ -52,14 +52,10 @@ class Latest:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until all is done; tells whether it is."""
-        until = None if timeout is None else time.monotonic() + timeout
         with self._condition:
-            while self._working or self._waiting:
-                left = None if until is None else until - time.monotonic()
-                if left is not None and left <= 0:
-                    return False
-                self._condition.wait(left)
-        return True
+            return self._condition.wait_for(
+                lambda: not self._working and not self._waiting, timeout
+            )
 
     def close(self) -> None:
         """Drop what waits and let the thread end; what it works on is stale from now on."""
@@ -74,8 +70,7 @@ class Latest:
     def _run(self) -> None:
         while True:
             with self._condition:
-                while not self._waiting and not self.closed:
-                    self._condition.wait()
+                self._condition.wait_for(self._stale)  # until one waits
                 if self.closed:
                     return
                 request = self._waiting.pop()

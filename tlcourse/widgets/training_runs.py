@@ -101,7 +101,7 @@ def _lesson_curve(name: str, run: History | Sequence[float]) -> TrainingCurve:
         accuracies = [epoch.val_accuracy for epoch in run.epochs]
         frozen = {epoch.frozen_until or "nothing" for epoch in run.epochs}
         until = frozen.pop() if len(frozen) == 1 else _UNKNOWN
-        seconds, note = run.seconds, run.stopped
+        seconds, note = None if math.isnan(run.seconds) else run.seconds, run.stopped
     if not all(map(_is_accuracy, accuracies)):
         raise CourseError(
             f"The run {name!r} needs the validation accuracy of each epoch, numbers from 0 to 1: "
