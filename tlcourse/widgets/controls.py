@@ -135,12 +135,7 @@ class PictureChoice(widgets.HBox):
         check_pictures(pictures)
         self._pictures = dict(pictures)
         self._changed, self._silent = changed, False
-        self.names = widgets.Dropdown(
-            options=_options(pictures),
-            description="Picture",
-            style={"description_width": "8em"},
-            layout={"width": "24em", "max_width": "100%"},
-        )
+        self.names = dropdown("Picture", _options(pictures))
         self.upload = picture_upload(self._add, failed)
         self.names.observe(self._chosen, names="value")
         super().__init__([self.names, self.upload], layout={"flex_flow": "row wrap"})
@@ -177,8 +172,14 @@ class PictureChoice(widgets.HBox):
         self.names.value = own
 
 
-def _options(names: Iterable[str]) -> list[tuple[str, str]]:
-    return [(name.replace("_", " "), name) for name in names]
+def dropdown(description: str, options: Sequence[Any]) -> widgets.Dropdown:
+    """Make a list to choose from, as wide as the others; see `ipywidgets.Dropdown`."""
+    return widgets.Dropdown(
+        options=options,
+        description=description,
+        style={"description_width": "8em"},
+        layout={"width": "24em", "max_width": "100%"},
+    )
 
 
 def check_pictures(pictures: Any) -> None:
@@ -208,3 +209,7 @@ def picture_upload(taken: Callable[[str, Image], None], failed: Callable[[str], 
         taken(name, picture)
 
     return Upload("Choose a picture of yours", read, failed)
+
+
+def _options(names: Iterable[str]) -> list[tuple[str, str]]:
+    return [(name.replace("_", " "), name) for name in names]
