@@ -184,11 +184,13 @@ def dropdown(description: str, options: Sequence[Any]) -> widgets.Dropdown:
 
 def check_pictures(pictures: Any) -> None:
     """Refuse what is not name -> PIL picture, or is empty, in one sentence."""
-    if not isinstance(pictures, Mapping) or not pictures:
+    if not isinstance(pictures, Mapping):
         raise CourseError(
-            "Pass at least one picture in a dictionary, name -> PIL picture, as "
-            'tl.photographs("chelsea", "coffee") gives it.'
+            f"The pictures are a {type(pictures).__name__}. Pass a dictionary, name -> PIL picture, "
+            'as tl.photographs("chelsea", "coffee") gives it.'
         )
+    if not pictures:
+        raise CourseError("There is no picture. Pass at least one: name -> PIL picture.")
     for name, picture in pictures.items():
         if not isinstance(name, str) or not isinstance(picture, Image):
             raise CourseError(
