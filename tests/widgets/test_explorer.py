@@ -1,5 +1,6 @@
 """What all explorers share: the newest request wins, errors are seen, nothing is kept."""
 
+import inspect
 import os
 import subprocess
 import sys
@@ -109,6 +110,33 @@ def test_an_error_while_the_controls_are_read_is_shown_too(explorer, monkeypatch
     monkeypatch.setattr(explorer, "_request", lambda: 1 / 0)
     explorer.ask()
     assert "ZeroDivisionError" in explorer.problem.value
+
+
+def test_an_older_error_may_be_kept_until_there_is_a_new_one(explorer):
+    explorer.show_problem("the older one")
+    with explorer.showing_problems(keep=True):
+        pass
+    assert "the older one" in explorer.problem.value
+    with explorer.showing_problems(keep=True):
+        raise tl.CourseError("the new one")
+    assert "the new one" in explorer.problem.value
+    with explorer.showing_problems():
+        pass
+    assert explorer.problem.value == ""
+
+
+def test_a_stop_from_outside_is_not_taken_for_an_error(explorer):
+    with pytest.raises(KeyboardInterrupt), explorer.showing_problems():
+        raise KeyboardInterrupt
+    assert explorer.problem.value == ""
+
+
+@pytest.mark.parametrize("name", tl.widgets.__all__)
+def test_help_names_each_argument_of_a_widget(name):
+    widget = getattr(tl.widgets, name)
+    _, _, explained = inspect.getdoc(widget).partition("Args:\n")
+    for argument in inspect.signature(widget).parameters:
+        assert f"\n    {argument}: " in f"\n{explained}"
 
 
 def test_a_closed_explorer_answers_no_more_and_leaves_no_widget_behind():

@@ -1,10 +1,12 @@
 """The fine-tuning explorer trains what its controls say, and hears the button that stops it."""
 
+import html
+import re
 import threading
 import weakref
 import xml.etree.ElementTree as ET
 from dataclasses import replace
-from itertools import count, pairwise
+from itertools import count
 
 import numpy as np
 import pytest
@@ -17,10 +19,10 @@ from tlcourse.features import features
 from tlcourse.tasks.task import few_of_each
 from tlcourse.training.finetune import freeze
 from tlcourse.training.history import Epoch, History
-from tlcourse.widgets import training_job
+from tlcourse.widgets import training, training_job
+from tlcourse.widgets.controls import Steps
 from tlcourse.widgets.training import TrainingExplorer
-from tlcourse.widgets.training_progress import Foresight, Progress, Setting, work_of
-from tlcourse.widgets.training_runs import Run, curve_svg, marker_svg
+from tlcourse.widgets.training_job import Job
 
 QUICK = {"progress": False, "live": False, "batch_size": 6}  # three steps an epoch
 LAYERS = ("stem", "stage1", "stage2", "stage3", "stage4", "stage5")
@@ -69,25 +71,25 @@ def calls(monkeypatch):
             self.reached.clear(), self.go.clear()
             self.before = n
 
-    found, real = Calls(), training_job.fit
+    heard, real = Calls(), training_job.fit
 
     def fit(network, task, *, on_step, **options):
         head = network.head.weight.detach().clone()
-        found.append({"network": weakref.ref(network), "task": task, "head": head} | options)
-        batches, before = count(1), found.before
-        found.before = 0
+        heard.append({"network": weakref.ref(network), "task": task, "head": head} | options)
+        batches, before = count(1), heard.before
+        heard.before = 0
 
         def listen():
             if next(batches) == before:
-                found.reached.set()
-                assert found.go.wait(30)
+                heard.reached.set()
+                assert heard.go.wait(30)
             on_step()
 
         return real(network, task, on_step=listen, **options)
 
     monkeypatch.setattr(training_job, "fit", fit)
-    yield found
-    found.go.set()
+    yield heard
+    heard.go.set()
 
 
 def press(explorer, button="train"):
@@ -107,11 +109,11 @@ def choose(steps, label):
 def ready(explorer):
     """Whether Train is what one can press now."""
     styles = (explorer.train.button_style, explorer.stop.button_style)
-    return explorer._running is None and styles == ("primary", "")
+    return explorer._job is None and styles == ("primary", "")
 
 
 def labels(explorer):
-    table = ET.fromstring(explorer.table.value)
+    table = ET.fromstring(explorer.table.value.strip())
     return ["".join(row[0].itertext()).strip() for row in table.iter("tr")][1:]
 
 
@@ -264,7 +266,7 @@ def test_what_a_stopped_run_reached_stays_and_the_next_one_works(explorer, calls
     assert run.note in explorer.table.value
     assert "<progress" not in explorer.progress.value
     assert done(explorer).accuracies[0] == run.accuracies[0]
-    assert 'value="100"' in explorer.progress.value
+    assert 'value="1.00"' in explorer.progress.value
 
 
 def test_a_press_that_makes_no_sense_changes_nothing_and_is_answered(explorer, calls):
@@ -287,7 +289,14 @@ def test_a_press_that_makes_no_sense_changes_nothing_and_is_answered(explorer, c
 
 
 def test_a_press_at_the_very_end_does_not_hide_how_the_run_ended(explorer, monkeypatch):
-    monkeypatch.setattr(Progress, "pace", property(lambda _: press(explorer) or 0.01))
+    real = Job.train
+
+    def train_and_press(job, *arguments):
+        notes = real(job, *arguments)
+        press(explorer)
+        return notes
+
+    monkeypatch.setattr(Job, "train", train_and_press)
     run = done(explorer)
     assert explorer.status.value == run.ending
 
@@ -348,7 +357,7 @@ def test_of_a_run_only_numbers_stay(explorer, calls, how, monkeypatch):
     if how == "stopped":
         press(explorer, "stop")
     if how == "error":
-        monkeypatch.setattr(Progress, "count", lambda *_: 1 / 0)
+        monkeypatch.setattr(Job, "count", lambda *_: 1 / 0)
     calls.go.set()
     assert explorer.wait(30)
     assert calls[0]["network"]() is None
@@ -359,7 +368,7 @@ def test_of_a_run_only_numbers_stay(explorer, calls, how, monkeypatch):
 
 
 def test_an_error_is_shown_and_the_next_run_works(explorer, monkeypatch):
-    monkeypatch.setattr(Progress, "count", lambda *_: 1 / 0)
+    monkeypatch.setattr(Job, "count", lambda *_: 1 / 0)
     run = done(explorer)
     assert "ZeroDivisionError" in explorer.problem.value
     assert run.note == "an error"
@@ -370,9 +379,7 @@ def test_an_error_is_shown_and_the_next_run_works(explorer, monkeypatch):
 
 
 def test_an_error_before_the_run_is_shown_too(explorer, monkeypatch):
-    from tlcourse.widgets import training as training_module
-
-    monkeypatch.setattr(training_module, "Network", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(training, "Network", lambda *_, **__: 1 / 0)
     press(explorer)
     assert "ZeroDivisionError" in explorer.problem.value
     assert ready(explorer)
@@ -382,7 +389,7 @@ def test_an_error_before_the_run_is_shown_too(explorer, monkeypatch):
 
 def test_an_error_after_the_run_is_shown_and_the_next_run_works(explorer, monkeypatch):
     with monkeypatch.context() as broken:
-        broken.setattr(Foresight, "html", lambda *_: 1 / 0)
+        broken.setattr("tlcourse.widgets.training.give_memory_back", lambda: 1 / 0)
         done(explorer)
     assert "ZeroDivisionError" in explorer.problem.value
     assert ready(explorer)
@@ -394,19 +401,17 @@ def test_an_error_on_moving_a_control_is_shown_and_hides_nothing_otherwise(explo
     explorer.show_problem("of the last run")
     choose(explorer.rate, "0.1")
     assert "of the last run" in explorer.problem.value
-    monkeypatch.setattr("tlcourse.widgets.training.foresee", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("tlcourse.widgets.training.few_of_each", lambda *_: 1 / 0)
     choose(explorer.rate, "0.01")
     assert "ZeroDivisionError" in explorer.problem.value
 
 
 def test_a_loss_that_is_no_number_is_told_in_the_widget_only(explorer, monkeypatch, capfd):
-    from tlcourse.widgets import training as training_module
-
     class Broken(tl.Network):
         def forward(self, batch):
             return super().forward(batch) * (torch.nan if self.training else 1)
 
-    monkeypatch.setattr(training_module, "Network", Broken)
+    monkeypatch.setattr(training, "Network", Broken)
     choose(explorer.until, "nothing")
     run = done(explorer)
     assert "Try a learning rate ten times smaller" in explorer.problem.value
@@ -426,93 +431,21 @@ def test_the_controls_are_explained_before_the_run(explorer):
     assert "Only the head learns" in explorer.about.value
 
 
-def work(until, **options):
-    setting = Setting(
-        until, 0.003, **{"epochs": 2, "per_class": None, "pretrained": True} | options
-    )
-    return work_of(tiny_backbone(), make_task(), setting, 6)
-
-
-def test_more_work_takes_longer():
-    totals = [work(until, epochs=8).total for until in (None, *LAYERS)]
-    assert all(a > b for a, b in pairwise(totals))
-    assert work(None, epochs=4).total == pytest.approx(2 * work(None).total)
-    assert work(None).n_prepare == work("stem").n_prepare == 0
-    assert work("stage4").n_prepare == 24  # training and validation pictures
-    assert work("embedding").n_prepare == 33
-    assert work(None).seconds(0.1) > work(None).seconds(0.01) > 0
-
-
-@pytest.mark.parametrize("stored", [False, True])
-@pytest.mark.parametrize("until", [None, "stage4", "embedding"])
-def test_progress_follows_fit_and_ends_at_the_end(task, until, stored, monkeypatch):
-    monkeypatch.setattr(features, "fast_batch_size", lambda _: 4)
-    monkeypatch.setattr("tlcourse.widgets.training_progress.fast_batch_size", lambda _: 4)
-    for _ in range(1 + stored):
-        network = tl.Network(tiny_backbone(), 3)
-        freeze(network, until)
-        progress, shares, said = Progress(work(until), 0.01), [], []
-
-        def listen(network=network, progress=progress, shares=shares, said=said):
-            progress.count(network.training)
-            shares.append(progress.share)
-            said.append(progress.sentence)
-
-        tl.fit(network, task, epochs=2, on_step=listen, **QUICK)
-    assert shares == sorted(shares)
-    assert shares[0] < 0.5
-    assert shares[-1] == pytest.approx(1)
-    assert any("Epoch 1 of 2, step 2 of 3;" in s for s in said)
-    assert any("Epoch 2 of 2, validation pictures;" in s for s in said)
-    assert any("sees each picture once: 4 of" in s for s in said) == (
-        until is not None and not stored
-    )
-    assert [s for s in said if "step" in s][-1].startswith("Epoch 2 of 2, step 3 of 3;")
-
-
-def test_a_long_run_tells_how_fast_the_machine_is(monkeypatch):
-    from tlcourse.widgets import training_progress
-
-    class Clock:
-        now = 0.0
-
-        def monotonic(self):
-            return self.now
-
-    clock = Clock()
-    monkeypatch.setattr(training_progress, "time", clock)
-    progress = Progress(work(None), 0.01)
-    for training in ([True] * 3 + [False]) * 2:
-        progress.count(training)
-    clock.now = 1.0
-    assert progress.pace == 0.01  # too short to tell
-    clock.now = 60.6
-    assert progress.pace == pytest.approx(60 / work(None).total)
-
-
-def test_the_next_estimate_follows_from_the_last_run(explorer, monkeypatch):
-    choose(explorer.until, "nothing")
-    assert "16 min" not in explorer.about.value
-    monkeypatch.setattr(Progress, "pace", property(lambda _: 10.0))
-    done(explorer)
-    assert "About 16 min" in explorer.about.value  # 18 x 5.05 + 6 looks
-
-
 def test_the_thread_reads_no_control_and_leaves_the_text_of_the_newest_setting(
     explorer, monkeypatch
 ):
-    readers, real = set(), TrainingExplorer._setting
+    readers, real = set(), Steps.label.fget
     slow, moved_on = threading.Event(), threading.Event()
 
-    def setting(self):
+    def label(self):
         readers.add(threading.current_thread())
         return real(self)
 
-    def ends():  # the last thing before the text is written
+    def ends():  # near the end of the run
         slow.set()
         assert moved_on.wait(30)
 
-    monkeypatch.setattr(TrainingExplorer, "_setting", setting)
+    monkeypatch.setattr(Steps, "label", property(label))
     monkeypatch.setattr("tlcourse.widgets.training.give_memory_back", ends)
     press(explorer)
     assert slow.wait(30)
@@ -536,6 +469,10 @@ def test_state_and_error_stand_right_below_the_buttons(explorer):
 # --- what is shown ---
 
 
+def alternative_text(explorer):
+    return html.unescape(re.search('alt="(.*?)"', explorer.curves.value)[1])
+
+
 def histories():
     epochs = tuple(Epoch(i, 1.0, 1.0, a, 0.5, "stem") for i, a in enumerate((0.3, 0.6, 0.5), 1))
     return {
@@ -546,9 +483,7 @@ def histories():
 
 def test_runs_of_the_lesson_are_there_from_the_start(make):
     explorer = make(runs=histories(), reference=("probe", 0.9))
-    figure = ET.fromstring(explorer.curves.value)
-    alt = figure.get("aria-label")
-    assert figure.get("role") == "img"
+    alt = alternative_text(explorer)
     assert "low <rate>: from 0.30 to 0.50 in 3 epochs; by hand: from 0.25 to 0.75" in alt
     assert "A dashed line marks probe at 0.90" in alt
     assert labels(explorer) == ["low <rate>", "by hand"]
@@ -556,7 +491,7 @@ def test_runs_of_the_lesson_are_there_from_the_start(make):
     assert "12\N{NO-BREAK SPACE}s" in explorer.table.value
     done(explorer)
     assert labels(explorer) == ["low <rate>", "by hand", "run 1"]
-    assert "run 1: " in ET.fromstring(explorer.curves.value).get("aria-label")
+    assert "run 1: " in alternative_text(explorer)
 
 
 def test_the_static_figure_shows_the_runs_of_the_lesson(make):
@@ -581,9 +516,6 @@ def test_the_oldest_of_ones_own_runs_give_way(make):
         done(explorer)
     assert labels(explorer) == ["low <rate>", "by hand", *(f"run {i}" for i in range(3, 9))]
     assert "2 older runs dropped" in explorer.table.value
-    looks = {run.look for run in explorer.runs}
-    assert len(looks) == 8
-    assert max(looks) <= 8
     assert len(explorer.curves.value) + len(explorer.table.value) < 60_000
     press(explorer, "forget")
     assert labels(explorer) == ["low <rate>", "by hand"]
@@ -602,32 +534,18 @@ def test_a_run_that_goes_on_is_not_forgotten(explorer, calls):
     assert labels(explorer) == ["run 2"]
 
 
-def test_the_newest_curve_stands_out_and_lies_on_top():
-    runs = [Run("first", (0.5, 1.0), 0), Run("second", (0.0, 0.5), 6)]
-    html = curve_svg(runs, "two", n_epochs=3, newest="first")
-    below, above = ET.fromstring(html).iter("polyline")
-    assert float(above.get("stroke-width")) > float(below.get("stroke-width"))
-    assert below.get("stroke") == "currentColor"  # black would not be seen on a dark page
-    points = [tuple(map(float, p.split(","))) for p in above.get("points").split()]
-    assert len(points) == 2
-    (x1, y1), (x2, y2) = points
-    assert x2 > x1
-    assert y1 - y2 == pytest.approx((300 - 30 - 48) / 2)  # half of the axis, upwards
-
-
-def test_as_many_looks_as_are_used_can_be_told_apart():
-    assert len({marker_svg(look) for look in range(9)}) == 9
-    assert "#000000" not in "".join(marker_svg(look) for look in range(9))
-
-
-@pytest.mark.parametrize("n_epochs", [1, 8, 40])
-def test_the_axis_has_whole_epochs(n_epochs):
-    html = curve_svg([], "none", n_epochs=n_epochs)
-    words = [text.text for text in ET.fromstring(html).iter("text")]
-    whole = [int(word) for word in words if word.isdecimal()]
-    assert whole[0] == 1
-    assert len(whole) <= 10
-    assert max(whole) <= n_epochs
+def test_a_figure_is_drawn_at_the_end_but_not_after_each_quick_epoch(explorer, monkeypatch):
+    drawn, real = [], training.draw_curves
+    monkeypatch.setattr(
+        training, "draw_curves", lambda *a, **o: drawn.append(a[0]) or real(*a, **o)
+    )
+    monkeypatch.setattr(training, "_BETWEEN_FIGURES", 1e9)
+    explorer.epochs.value = 4
+    run = done(explorer)
+    assert drawn == [(run,)]
+    monkeypatch.setattr(training, "_BETWEEN_FIGURES", 0.0)
+    done(explorer)
+    assert len(drawn) == 1 + 1 + 5 + 1  # of a second run: its beginning, its epochs, its end
 
 
 # --- what nothing can be made of ---

@@ -1,6 +1,6 @@
-"""What people move: a slider with words, and a choice of pictures with an upload button."""
+"""Accessible controls: a slider with words, a status line, a choice of pictures with an upload."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -25,13 +25,7 @@ class Steps(anywidget.AnyWidget):
     """A slider over named positions.
 
     It is a native range control of the browser: the slider of ipywidgets has no name that a
-    screen reader could read out.
-
-    Attributes:
-        labels: What each position is called.
-        value: The position, from 0.
-        description: Its name.
-        disabled: Whether it is greyed out.
+    screen reader could read out. `value` is the position, from 0; `labels` says what each is called.
     """
 
     _esm = _script("steps.js")
@@ -62,9 +56,6 @@ class Status(anywidget.AnyWidget):
 
     The element stays and only its text is new, as such a reader needs it; `widgets.HTML` makes a
     new element each time.
-
-    Attributes:
-        value: The text.
     """
 
     _esm = _script("status.js")
@@ -74,15 +65,9 @@ class Status(anywidget.AnyWidget):
 class Upload(anywidget.AnyWidget):
     """A button that asks for one file and hands its content over.
 
-    The file comes in pieces, so that it may be larger than what Jupyter lets through at once (the
-    upload button of ipywidgets loses its connection above 10 MB). It is never written to disk and
-    not kept here.
-
-    Args:
-        description: What the button says.
-        taken: Called with the file's name and content.
-        failed: Called with a sentence about a file that is too large.
-        accept: Kinds of files, as in HTML.
+    The file comes in pieces, so it may be larger than what Jupyter lets through at once (the upload
+    button of ipywidgets loses its connection above 10 MB). It is never written to disk and not kept
+    here. `taken` is called with its name and content, or `failed` with a sentence about it.
     """
 
     _esm = _script("upload.js")
@@ -137,12 +122,8 @@ class PictureChoice(widgets.HBox):
     """A list of pictures, and a button to add one of your own.
 
     An uploaded picture stays in memory, shrunk, until the next one comes or the widget is closed;
-    nothing is written to disk.
-
-    Args:
-        pictures: Name -> picture.
-        changed: Called when another picture is chosen.
-        failed: Called with a sentence about a file that is no picture.
+    nothing is written to disk. `changed` is called when another picture is chosen, `failed` with a
+    sentence about a file that is no picture.
     """
 
     def __init__(
@@ -154,12 +135,7 @@ class PictureChoice(widgets.HBox):
         check_pictures(pictures)
         self._pictures = dict(pictures)
         self._changed, self._silent = changed, False
-        self.names = widgets.Dropdown(
-            options=[(name.replace("_", " "), name) for name in pictures],
-            description="Picture",
-            style={"description_width": "8em"},
-            layout={"width": "24em", "max_width": "100%"},
-        )
+        self.names = dropdown("Picture", _options(pictures))
         self.upload = picture_upload(self._add, failed)
         self.names.observe(self._chosen, names="value")
         super().__init__([self.names, self.upload], layout={"flex_flow": "row wrap"})
@@ -191,17 +167,23 @@ class PictureChoice(widgets.HBox):
             self._changed()
             return
         self._silent = True  # new options choose the first one for a moment
-        self.names.options = [(n.replace("_", " "), n) for n in kept] + [(own, own)]
+        self.names.options = [*_options(kept), (own, own)]
         self._silent = False
         self.names.value = own
 
 
-def check_pictures(pictures: Any) -> None:
-    """Refuse what is not name -> PIL picture.
+def dropdown(description: str, options: Sequence[Any]) -> widgets.Dropdown:
+    """Make a list to choose from, as wide as the others; see `ipywidgets.Dropdown`."""
+    return widgets.Dropdown(
+        options=options,
+        description=description,
+        style={"description_width": "8em"},
+        layout={"width": "24em", "max_width": "100%"},
+    )
 
-    Raises:
-        CourseError: It is something else, or empty.
-    """
+
+def check_pictures(pictures: Any) -> None:
+    """Refuse what is not name -> PIL picture, or is empty, in one sentence."""
     if not isinstance(pictures, Mapping):
         raise CourseError(
             f"The pictures are a {type(pictures).__name__}. Pass a dictionary, name -> PIL picture, "
@@ -218,12 +200,7 @@ def check_pictures(pictures: Any) -> None:
 
 
 def picture_upload(taken: Callable[[str, Image], None], failed: Callable[[str], None]) -> Upload:
-    """Make a button that asks for a picture file.
-
-    Args:
-        taken: Called with the file's name and the picture, upright, shrunk to `LARGEST_SIDE`.
-        failed: Called with a sentence about a file that cannot be read.
-    """
+    """Make a button that asks for a picture; `taken` gets it upright, shrunk to `LARGEST_SIDE`."""
 
     def read(name: str, content: bytes) -> None:
         try:
@@ -234,3 +211,7 @@ def picture_upload(taken: Callable[[str, Image], None], failed: Callable[[str], 
         taken(name, picture)
 
     return Upload("Choose a picture of yours", read, failed)
+
+
+def _options(names: Iterable[str]) -> list[tuple[str, str]]:
+    return [(name.replace("_", " "), name) for name in names]

@@ -4,8 +4,10 @@ import html
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
 import ipywidgets as widgets
 from IPython import get_ipython
@@ -22,11 +24,8 @@ PAUSE = 0.1  # seconds from the beginning of one answer to the next, at least
 class Latest:
     """Work in a thread of its own, one request at a time; of those that wait only the newest counts.
 
-    So a slider that is dragged piles nothing up, and the kernel stays free to receive a click.
-    Where requests wait it pauses between two of them, so that a slow connection is not flooded.
-
-    Attributes:
-        closed: Whether it was closed.
+    So nothing piles up while a slider is dragged, and the kernel stays free to receive a click.
+    While requests wait it pauses between two of them, so that a slow connection is not flooded.
 
     Args:
         work: Called in the thread with a request and a function that tells whether a newer one has
@@ -53,14 +52,10 @@ class Latest:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until all is done; tells whether it is."""
-        until = None if timeout is None else time.monotonic() + timeout
         with self._condition:
-            while self._working or self._waiting:
-                left = None if until is None else until - time.monotonic()
-                if left is not None and left <= 0:
-                    return False
-                self._condition.wait(left)
-        return True
+            return self._condition.wait_for(
+                lambda: not self._working and not self._waiting, timeout
+            )
 
     def close(self) -> None:
         """Drop what waits and let the thread end; what it works on is stale from now on."""
@@ -75,8 +70,7 @@ class Latest:
     def _run(self) -> None:
         while True:
             with self._condition:
-                while not self._waiting and not self.closed:
-                    self._condition.wait()
+                self._condition.wait_for(self._stale)  # until one waits
                 if self.closed:
                     return
                 request = self._waiting.pop()
@@ -92,20 +86,19 @@ class Latest:
                     self._condition.notify_all()
 
 
-_made: dict[str, list[widgets.Widget]] = {}  # cell -> what its last run made
+_made: dict[str, WeakSet[widgets.Widget]] = {}  # cell -> what its last run made
 
 
 class Explorer(widgets.VBox):
-    """Controls above, an answer below, which a thread computes.
+    """Controls above, and below them an answer that a thread computes.
 
-    A subclass reads its controls in `_request` and fills its panels in `_answer`. When the cell is
-    run again, the explorer that it made before is closed and forgets all.
+    A subclass reads its controls in `_request` and fills its panels in `_answer`. When its cell is
+    run again, the explorer is closed and forgets everything.
 
     Args:
         parts: Controls and panels, from top to bottom.
-        name: What it is, where no kernel runs.
-        at: Before which part the line stands that tells the state, and below it what went wrong;
-            by default at the end.
+        name: What it is called where no kernel runs.
+        at: Before which part to say what it is doing and what went wrong; by default at the end.
     """
 
     def __init__(
@@ -125,11 +118,7 @@ class Explorer(widgets.VBox):
             self._latest.ask(self._request())
 
     def answer_now(self) -> None:
-        """Compute the first answer at once, in the thread of the caller.
-
-        Raises:
-            CourseError: What the explorer was made with does not work.
-        """
+        """Compute the first answer at once in the caller's thread; errors are raised."""
         self._answer(self._request(), lambda: False)
         give_memory_back()
 
@@ -146,21 +135,27 @@ class Explorer(widgets.VBox):
             f"{html.escape(sentence)}{more if details else ''}</div>"
         )
 
-    def showing_problems(self) -> "_Shown":
-        """A block whose errors are shown in the widget."""
-        return _Shown(self)
+    @contextmanager
+    def showing_problems(self, *, keep: bool = False) -> Iterator[None]:
+        """Show the errors of a block in the widget; an older one goes first, or may be kept."""
+        if self.problem.value and not keep:
+            self.show_problem("")
+        try:
+            yield
+        except CourseError as error:
+            self.show_problem(str(error))
+        except Exception as error:
+            said = f"Something went wrong: {type(error).__name__}: {error}"
+            self.show_problem(said, traceback.format_exc())
 
     def close(self) -> None:
         """End the thread and let go of everything, the parts too."""
         self._latest.close()
         close_parts(self)
         super().close()
-        _forget(self)
 
     def __del__(self) -> None:
-        # ipywidgets would close it, also one whose making failed half-way. Jupyter holds each one
-        # until it is closed, so there is nothing left to do.
-        pass
+        """Do nothing: ipywidgets would call `close`, but one that failed half-way has no parts."""
 
     def _request(self) -> Any:
         """Read what is asked for off the controls; runs in the main thread."""
@@ -190,34 +185,12 @@ class Explorer(widgets.VBox):
         self.status.value = text
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        found = super()._repr_mimebundle_(**options)
-        bundle = found[0] if isinstance(found, tuple) else found
+        bundle = super()._repr_mimebundle_(**options)
         figure = self._static()
         return bundle | mime_bundle(figure, figure.alt) if figure else bundle
 
     def __repr__(self) -> str:
         return f"[{self._name}: run this notebook to use it.]"
-
-
-class _Shown:
-    """Shows an error in an explorer instead of raising it."""
-
-    def __init__(self, explorer: Explorer) -> None:
-        self.explorer = explorer
-
-    def __enter__(self) -> None:
-        if self.explorer.problem.value:
-            self.explorer.show_problem("")
-
-    def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> bool:
-        if error is None or not isinstance(error, Exception):
-            return False
-        if isinstance(error, CourseError):
-            self.explorer.show_problem(str(error))
-        else:
-            said = f"Something went wrong: {type(error).__name__}: {error}"
-            self.explorer.show_problem(said, "".join(traceback.format_exception(error)))
-        return True
 
 
 def panel() -> widgets.HTML:
@@ -250,17 +223,12 @@ def announce(widget: widgets.DOMWidget) -> None:
         return
     parent = shell.get_parent() or {}
     code = parent.get("content", {}).get("code", "")
-    _made.setdefault(parent.get("metadata", {}).get("cellId") or code, []).append(widget)
+    _made.setdefault(parent.get("metadata", {}).get("cellId") or code, WeakSet()).add(widget)
     if _close_what_it_made not in shell.events.callbacks["pre_run_cell"]:
         shell.events.register("pre_run_cell", _close_what_it_made)
 
 
 def _close_what_it_made(info: Any) -> None:
     """Close what the last run of a cell made, before the cell runs again."""
-    for widget in _made.pop(getattr(info, "cell_id", None) or info.raw_cell, []):
+    for widget in list(_made.pop(getattr(info, "cell_id", None) or info.raw_cell, ())):
         widget.close()
-
-
-def _forget(widget: widgets.DOMWidget) -> None:
-    for cell in [cell for cell, made in _made.items() if widget in made]:
-        _made[cell].remove(widget)

@@ -48,9 +48,20 @@ class _Seen:
 
 
 class LayerExplorer(Explorer):
-    """Choose a picture, a layer and a channel; see its map, and what excites it most.
+    """Move through a network: a picture, a layer, a channel; its map, and what excites it most.
 
     The activations of all layers are computed once for each picture.
+
+    Args:
+        backbone: The network.
+        pictures: Name -> picture to choose from; one of your own can be uploaded.
+        reference: Pictures, or (picture, label) pairs such as a `Split`. Those that excite a
+            channel most are looked for among them.
+        found: What `tl.excitations` gave for them, to save time; its layers are those that can be
+            chosen. By default all layers that give maps.
+
+    Raises:
+        CourseError: There is no picture, or a layer gives no maps.
     """
 
     def __init__(
@@ -58,7 +69,8 @@ class LayerExplorer(Explorer):
         backbone: Backbone,
         pictures: Mapping[str, Image],
         reference: Sequence[Any],
-        found: Mapping[str, Excitation] | None,
+        *,
+        found: Mapping[str, Excitation] | None = None,
     ) -> None:
         check_pictures(pictures)
         if found is None:

@@ -40,11 +40,11 @@ class NeighbourExplorer(Explorer):
     The map is sent only when it is another one; the chosen picture lies over it.
 
     Args:
-        features: Layer -> (N, C), from shallow to deep; or the `Features` that hold them.
+        features: Layer name -> (N, C), from shallow to deep, or what `extract_features` gave.
         pictures: The N pictures, or (picture, label) pairs such as a `Split`.
         labels: The N class numbers; by default those of the `Split`.
         classes: Class names; by default the numbers.
-        credit: A line about where the pictures are from.
+        credit: Who made the pictures; shown below them.
 
     Raises:
         CourseError: Shapes and numbers do not fit together.

@@ -24,10 +24,13 @@ from tlcourse.widgets.explorer import Explorer, announce, close_parts, panel
 
 
 class OwnPicture(Explorer):
-    """An upload button, and below it what the network says of the picture.
+    """Show an upload button; each picture that you choose is classified at once.
 
-    The picture stays in memory: nothing is written to disk. Where no kernel runs, the notebook
-    shows the sentence of `__repr__`.
+    The picture stays in memory: nothing is written to disk. A file that cannot be read gives a
+    sentence instead of a prediction.
+
+    Args:
+        backbone: The network that classifies it.
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -51,10 +54,13 @@ class OwnPicture(Explorer):
 
 
 class OwnFolder(widgets.VBox):
-    """A form that compares the patterns on the learner's own pictures.
+    """Show a form that compares the patterns on your own pictures.
+
+    Args:
+        backbone: The network to reuse. Smaller pictures are faster: `backbone.at_size(128)`.
 
     Attributes:
-        comparison: What came out last; None before.
+        comparison: What `tlcourse.compare` returned last; None before.
     """
 
     def __init__(self, backbone: Backbone) -> None:

@@ -71,7 +71,7 @@ class _Held:
 
 
 class PredictionExplorer(Explorer):
-    """Zoom in, blur, rotate, cover a part: the answer and what speaks for it follow.
+    """Crop, blur, rotate or cover a picture; the five first classes and what speaks for them follow.
 
     The answer takes one pass of the network and comes first. What speaks for it takes about two
     more (Grad-CAM) or 37 more (occlusion: a square of two sevenths of the width at 6 x 6 places,
@@ -79,7 +79,8 @@ class PredictionExplorer(Explorer):
 
     Args:
         backbone: The network. It is copied: what it learns later does not count.
-        pictures: Name -> picture to choose from. Longer ones are shrunk to 1024 pixels first.
+        pictures: Name -> picture to choose from; one of your own can be uploaded. Longer ones are
+            shrunk to 1024 pixels first.
 
     Raises:
         CourseError: There is no picture, or something else in its place.
