@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from tlcourse.errors import CourseError
@@ -58,6 +59,10 @@ class Preprocess:
         mean = torch.tensor(self.mean, device=tensor.device).view(3, 1, 1)
         std = torch.tensor(self.std, device=tensor.device).view(3, 1, 1)
         return (tensor * std + mean).clamp(0, 1)
+
+    def to_array(self, tensor: torch.Tensor) -> np.ndarray:
+        """Bring one preprocessed picture (3, H, W) back to an array (H, W, 3) from 0 to 1."""
+        return self.undo(tensor.detach()).permute(1, 2, 0).cpu().numpy()
 
     @classmethod
     def from_torchvision(cls, transform: Any) -> "Preprocess":

@@ -240,3 +240,8 @@ def block_means(values: np.ndarray, side: int) -> np.ndarray:
     height, width = (length // side for length in values.shape)
     blocks = values[: height * side, : width * side].reshape(height, side, width, side)
     return blocks.mean(axis=(1, 3))
+
+
+def washed_out(array: np.ndarray) -> np.ndarray:
+    """Turn a picture (H, W, 3) from 0 to 1 into light grey, so that a map can lie over it."""
+    return 0.35 + 0.5 * array.mean(axis=2, keepdims=True).repeat(3, axis=2)

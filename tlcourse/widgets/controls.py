@@ -196,6 +196,16 @@ class PictureChoice(widgets.HBox):
         self.names.value = own
 
 
+def dropdown(description: str, options: Sequence[Any]) -> widgets.Dropdown:
+    """Make a list to choose from, as wide as the others; see `ipywidgets.Dropdown`."""
+    return widgets.Dropdown(
+        options=options,
+        description=description,
+        style={"description_width": "8em"},
+        layout={"width": "24em", "max_width": "100%"},
+    )
+
+
 def check_pictures(pictures: Any) -> None:
     """Refuse what is not name -> PIL picture.
 
