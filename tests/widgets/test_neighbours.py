@@ -481,10 +481,10 @@ def test_many_moves_keep_nothing(explorer):
         ({"pictures": SPLIT[0][0]}, "list of .* pictures, .* got Image"),
         ({"pictures": make_task()}, "list of .* pictures, .* got Task"),
         ({"pictures": (SPLIT[i][0] for i in range(N))}, "list of .* pictures, .* got generator"),
-        ({"pictures": ["a.png"] * N, "labels": SPLIT.labels}, "Picture 0 is none but a str"),
+        ({"pictures": ["a.png"] * N, "labels": SPLIT.labels}, "Picture 0 is no picture but a str"),
         (
             {"pictures": np.zeros((N, 8, 8, 3), np.uint8), "labels": SPLIT.labels},
-            "Picture 0 is none but a ndarray",
+            "Picture 0 is no picture but a ndarray",
         ),
         ({"labels": 3}, "class of each of the 18 pictures"),
         ({"labels": "ants"}, "class of each of the 18 pictures"),

@@ -161,7 +161,7 @@ def _detail(held: _Held, layer: str, channel: int) -> "Markup":
         channel=channel,
         layer=layer,
         more=f"({' x '.join(map(str, maps.shape))}). Largest value {values.max():.2f}; in a "
-        f"typical reference picture {usual:.2f}. By how far it stands out it is number "
+        f"typical reference picture {usual:.2f}. By how far it stands out, it is number "
         f"{held.seen.order[layer].index(channel) + 1} of {len(maps)}.",
     )
     strong = f"Yellow covers the places where channel {channel} is strong."

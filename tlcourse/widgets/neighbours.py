@@ -140,9 +140,13 @@ class NeighbourExplorer(Explorer):
         return [f"{i} of {count}" for i in range(1, count + 1)]
 
     def _request(self) -> _Request:
-        picture = int(self._members[self.kind.value][self.number.value])
-        layers = self.shallow.label, self.deep.label, self.depth.label
-        return _Request(picture, *layers, self.way.value)
+        return _Request(
+            picture=int(self._members[self.kind.value][self.number.value]),
+            shallow=self.shallow.label,
+            deep=self.deep.label,
+            layer=self.depth.label,
+            way=self.way.value,
+        )
 
     def _answer(self, request: _Request, stale: Stale) -> None:
         known = self._known

@@ -28,7 +28,7 @@ class KnownTask:
         labels: (N,) class numbers.
         classes: Their names.
         members: Class number -> indices of its pictures, for each class that has any.
-        chance: Share of pictures with their own class beside them, if who is beside whom were drawn.
+        chance: Share of pictures whose nearest one would be of their own class by chance.
         layers: Layer -> its neighbours, from shallow to deep.
         shares: Layer -> share of pictures whose nearest one is of their own class.
         maps: The flat maps of all layers.
@@ -141,7 +141,7 @@ def _shrunk(item: Any, number: int) -> Image.Image:
     picture = only_picture(item)
     if not isinstance(picture, Image.Image):
         raise CourseError(
-            f"Picture {number} is none but a {type(picture).__name__}. Open a file with "
+            f"Picture {number} is no picture but a {type(picture).__name__}. Open a file with "
             "tl.open_picture(path); make a picture of a uint8 array with PIL.Image.fromarray(array)."
         )
     return Image.fromarray(pixels(picture, _SIDE))

@@ -108,7 +108,7 @@ class OwnFolder(widgets.VBox):
     def _say(self, sentence: str) -> None:
         self.answer.clear_output()
         with self.answer:
-            _show(sentence)
+            _write(sentence)
 
     def _run(self, _: Any) -> None:
         self.button.disabled = True
@@ -117,7 +117,7 @@ class OwnFolder(widgets.VBox):
             try:
                 self._compare()
             except CourseError as error:
-                _show(str(error))
+                _write(str(error))
             finally:
                 self.button.disabled = False
 
@@ -128,9 +128,9 @@ class OwnFolder(widgets.VBox):
             raise CourseError("Write the path of a folder, or choose a ZIP file with it.")
         task = load_task(folder, max_side=1024)
         for skipped in task.skipped[:20]:
-            _show(f"left out: {skipped.name}: {skipped.reason}")
+            _write(f"left out: {skipped.name}: {skipped.reason}")
         if len(task.skipped) > 20:
-            _show(f"and {len(task.skipped) - 20} more; see task.skipped")
+            _write(f"and {len(task.skipped) - 20} more; see task.skipped")
         self.comparison = compare(self.backbone, task, budget=self.budget.value)
         display(plots.tradeoffs(self.comparison), self.comparison)
 
@@ -138,7 +138,7 @@ class OwnFolder(widgets.VBox):
         return "[Form for your own folder: run this notebook to use it.]"
 
 
-def _show(sentence: str) -> None:
+def _write(sentence: str) -> None:
     display({"text/plain": sentence}, raw=True)
 
 

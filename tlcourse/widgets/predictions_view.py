@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 _MOST = 5  # classes in the answer
-# The height of a picture with its caption does not change with the caption.
-_STEADY = '<div style="line-height:1.4;min-height:20.5em">{{ tile }}</div>'
+_HEIGHT = 20.5  # em of a picture with its caption, so that it does not change with the caption
 _TABLE = """
 {% set cell = "padding:.15em 0 .15em .8em;text-align:right;min-width:3em" %}
 <div style="line-height:1.5;max-width:32em"><table style="border-collapse:collapse">
@@ -126,13 +125,14 @@ def input_tile(pixels: np.ndarray, change: Change) -> "Markup":
         same=change == Change(),
         grey=change.degrees or change.cover,
     )
-    return _steady(tile(photo_uri(pixels), f"The network's input: {change}", caption))
+    alt = f"The network's input: {change}"
+    return tile(photo_uri(pixels), alt, caption, height=_HEIGHT)
 
 
 def waiting_tile(pixels: np.ndarray, name: str) -> "Markup":
     """Hold the place of the map for a class while it is computed."""
     caption = render("Computing what speaks for <b>{{ name }}</b> ...", name=name)
-    return _steady(tile(photo_uri(washed_out(pixels)), "", caption))
+    return tile(photo_uri(washed_out(pixels)), "", caption, height=_HEIGHT)
 
 
 def map_tile(pixels: np.ndarray, heat: np.ndarray, name: str, method: Method) -> "Markup":
@@ -151,7 +151,7 @@ def map_tile(pixels: np.ndarray, heat: np.ndarray, name: str, method: Method) ->
             highest=highest,
         )
     over = map_uri(heat, limit=float(np.quantile(np.abs(heat), 0.99)), clear=True, side=56)
-    return _steady(tile(photo_uri(washed_out(pixels)), alt, caption, over=over))
+    return tile(photo_uri(washed_out(pixels)), alt, caption, over=over, height=_HEIGHT)
 
 
 def class_table(classes: tuple[str, ...], now: torch.Tensor, before: torch.Tensor) -> "Markup":
@@ -192,10 +192,6 @@ def altered_figure(name: str, versions: Mapping[str, Version]) -> Figure:
         f"{'; '.join(texts)}."
     )
     return figure
-
-
-def _steady(tile: "Markup") -> "Markup":
-    return render(_STEADY, tile=tile)
 
 
 def _percent(probability: float) -> str:

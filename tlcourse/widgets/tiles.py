@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 _TILE = """
-<figure style="margin:0;width:{{ width }}em;max-width:100%;flex:0 0 auto">
+<figure style="margin:0;width:{{ width }}em;min-height:{{ height }}em;max-width:100%;\
+line-height:1.4;flex:0 0 auto">
 <div style="position:relative"><img src="{{ uri }}" alt="{{ alt }}" decoding="sync"
  style="display:block;width:100%{{ ';image-rendering:pixelated' if squares }}">
 {% if over %}
@@ -94,15 +95,17 @@ def tile(
     caption: str = "",
     *,
     width: float = 14,
+    height: float = 0,
     over: str = "",
     squares: bool = False,
 ) -> "Markup":
-    """Show one picture with its caption, `width` em wide.
+    """Show one picture with its caption, `width` em wide and at least `height` em high.
 
     `render` makes captions with bold parts. `over` is a clear map to lay over the picture; with
     `squares` the positions of a map are shown as squares.
     """
-    return render(_TILE, uri=uri, alt=alt, caption=caption, width=width, over=over, squares=squares)
+    sizes = {"width": width, "height": height}
+    return render(_TILE, uri=uri, alt=alt, caption=caption, over=over, squares=squares, **sizes)
 
 
 def row(tiles: Sequence["Markup"], heading: str = "") -> "Markup":
