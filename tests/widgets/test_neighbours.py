@@ -347,7 +347,7 @@ def test_the_map_and_the_static_figure_say_how_pictures_are_marked(explorer):
     assert "In a double frame: the chosen picture, large, and its 6 nearest" in said
     figure = explorer._static()
     assert "In a double frame: a picture of the class ants and its 6 nearest" in figure.alt
-    said = figure.get_supxlabel()
+    said = figure.legends[0].get_title().get_text()
     assert said.startswith("In a double frame: a picture, large, and its 6 nearest by deep")
     named = [text.get_text() for text in figure.legends[0].get_texts()]
     assert named == [f"{i} {name}" for i, name in enumerate(CLASSES)]
@@ -422,7 +422,7 @@ def test_where_no_kernel_runs_the_two_maps_stand_in(explorer):
 
 def test_the_credit_stands_below_the_map_and_is_text(explorer):
     assert explorer.children[-1].value == "<small>By &lt;us&gt;</small>"
-    assert explorer._static().get_supxlabel().endswith("By <us>")
+    assert explorer._static().legends[0].get_title().get_text().endswith("By <us>")
 
 
 def test_nothing_is_kept_after_it_is_closed(explorer):

@@ -284,14 +284,19 @@ def _draw(known: KnownTask, layers: Sequence[str], marked: Sequence[int], credit
         draw_picture(axes, np.asarray(canvas), f"{layer}: {share}", frame=True)
         texts.append(f"{_describe_map(known, layer, 'PCA')} By all features it is {share}.")
     nearest = f"its {len(marked) - 1} nearest by {layers[-1]}"
-    figure.supxlabel(f"In a double frame: a picture, large, and {nearest}. {credit}", size=9)
     legend = known.legend()
     handles = [
         Patch(facecolor="white", edgecolor=colour_of(kind), linewidth=3, label=name)
         for kind, name in legend.items()
     ]
     columns = max(1, _LETTERS // (max(map(len, legend.values())) + 6))
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), columns))
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(len(handles), columns),
+        title=f"In a double frame: a picture, large, and {nearest}. {credit}",
+        title_fontsize=9,
+    )
     figure.alt = (
         f"{' '.join(texts)} In a double frame: a picture of the class {known.class_of(marked[0])} "
         f"and {nearest}."
