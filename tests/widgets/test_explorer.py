@@ -19,7 +19,6 @@ import tlcourse as tl
 from tlcourse.widgets import controls
 from tlcourse.widgets.controls import PictureChoice, Steps, Upload, picture_upload
 from tlcourse.widgets.explorer import Explorer, Latest, on_change, panel
-from tlcourse.widgets.tiles import map_uri, photo_uri, row, tile
 
 
 class Doubling(Explorer):
@@ -340,47 +339,3 @@ def test_an_upload_writes_nothing_to_disk():
         [sys.executable, "-c", WATCHED], env=environment, capture_output=True, text=True
     )
     assert ran.stdout == "True True\n", ran.stdout + ran.stderr
-
-
-def decoded(uri):
-    import base64
-    import io
-
-    return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
-
-
-def test_a_map_keeps_its_positions_and_its_ends_take_the_ends_of_the_palette():
-    import matplotlib as mpl
-    import numpy as np
-
-    values = np.arange(12.0).reshape(3, 4)
-    image = decoded(map_uri(values))
-    assert image.size == (4, 3)
-    colours = np.asarray(image.convert("RGB")) / 255
-    viridis = mpl.colormaps["viridis"]
-    assert np.abs(colours[0, 0] - viridis(0.0)[:3]).max() < 0.01
-    assert np.abs(colours[-1, -1] - viridis(1.0)[:3]).max() < 0.01
-    assert decoded(map_uri(np.zeros((300, 300)))).size == (150, 150)
-
-
-def test_a_clear_map_shines_through_where_it_is_low_or_in_the_middle_of_two_colours():
-    import numpy as np
-
-    def alpha(colours):
-        values = np.array([[-1.0, 0.0, 1.0]])
-        image = decoded(map_uri(values, colours, low=-1, high=1, clear=True)).convert("RGBA")
-        return np.asarray(image)[0, :, 3].tolist()
-
-    low, middle, high = alpha("viridis")
-    assert low == 0
-    assert low < middle < high
-    left, middle, right = alpha("PuOr_r")
-    assert middle < 5
-    assert left == right > 200
-
-
-def test_what_is_said_about_a_picture_cannot_break_the_page():
-    said = tile(photo_uri(picture()), 'a "<b>', "**bold** <i>")
-    assert 'alt="a &quot;&lt;b&gt;"' in said
-    assert "<b>bold</b> &lt;i&gt;" in said
-    assert "&lt;h" in row([said], "<h>")

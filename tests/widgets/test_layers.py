@@ -1,8 +1,10 @@
 """The layer explorer shows the map, the patches and the channels that its controls ask for."""
 
 import base64
+import gc
 import io
 import re
+import weakref
 
 import numpy as np
 import pytest
@@ -44,7 +46,7 @@ def shown_map(explorer):
 
 
 def expected_maps(explorer, layer):
-    return tl.activations(explorer.backbone, explorer.choice.picture, layer)[layer][0].numpy()
+    return tl.activations(explorer._held.backbone, explorer.choice.picture, layer)[layer][0].numpy()
 
 
 def test_the_map_is_the_one_of_the_chosen_layer_and_channel(explorer):
@@ -64,7 +66,7 @@ def test_the_map_is_the_one_of_the_chosen_layer_and_channel(explorer):
 def test_strongest_first_begins_with_what_stands_out_from_the_reference_pictures(explorer):
     moved(explorer, depth=1)
     highest = expected_maps(explorer, "stage1").max(axis=(1, 2))
-    usual = explorer._found["stage1"].strongest
+    usual = explorer._held.excitation["stage1"].strongest
     score = (highest - np.median(usual, axis=0)) / usual.std(axis=0)
     order = np.argsort(-score)
     for position in (0, 1, len(order) - 1):
@@ -78,10 +80,10 @@ def test_strongest_first_begins_with_what_stands_out_from_the_reference_pictures
 def test_the_patches_are_cut_from_the_pictures_that_excite_the_channel_most(explorer):
     explorer.order.value = "by number"
     moved(explorer, depth=2, channel=1)
-    found = explorer._found["stage2"]
+    found = explorer._held.excitation["stage2"]
     best = int(np.argmax(found.strongest[:, 1]))
     assert f"{found.strongest[best, 1]:.2f}</figcaption>" in explorer.patches.value
-    whole = explorer._look_at_reference(best)
+    whole = explorer._held.reference_pixels(best)
     rows, columns = found.box(best, 1, whole.shape)
     assert photo_uri(whole[rows, columns], 96) in explorer.patches.value
 
@@ -116,8 +118,8 @@ def test_an_uploaded_picture_is_looked_at(explorer):
     Image.new("RGB", (300, 200), "orange").save(packed, "PNG")
     upload(explorer.choice.upload, "mine.png", packed.getvalue())
     assert explorer.wait(20)
-    assert explorer._seen.picture.getpixel((0, 0)) == (255, 165, 0)
-    assert explorer._first.picture is explorer.choice._pictures["first"]  # for the notebook's file
+    assert explorer._held.seen.picture.getpixel((0, 0)) == (255, 165, 0)
+    assert explorer._held.first.picture is explorer.choice._pictures["first"]
     upload(explorer.choice.upload, "mine.txt", b"nothing")
     assert "mine.txt cannot be read" in explorer.problem.value
 
@@ -130,12 +132,16 @@ def test_where_no_kernel_runs_a_figure_stands_in(explorer):
 
 
 def test_nothing_is_kept_after_it_is_closed(explorer):
-    moved(explorer, depth=1)
+    moved(explorer, depth=0)
+    held = explorer._held
+    heavy = [weakref.ref(thing) for thing in (held, held.backbone.model, held.seen)]
+    del held
     explorer.close()
-    assert explorer._seen is None
+    explorer._latest._thread.join(20)
+    gc.collect()
+    assert [thing() for thing in heavy] == [None] * 3
     assert explorer.choice._pictures == {}
-    assert len(explorer._reference) == len(explorer._found) == 0
-    assert explorer._as_seen.cache_info().currsize == 0
+    assert explorer._static() is None
 
 
 def test_without_a_picture_there_is_one_sentence():
@@ -145,7 +151,7 @@ def test_without_a_picture_there_is_one_sentence():
 
 def test_the_notebooks_own_network_is_not_touched_in_the_thread(explorer):
     backbone = tiny_backbone()
-    assert explorer.backbone.model is not backbone.model
+    assert explorer._held.backbone.model is not backbone.model
     used = []
     handle = backbone.model.register_forward_pre_hook(lambda *_: used.append(1))
     explorer.choice.names.value = "second"

@@ -1,36 +1,68 @@
 """See by hand which pictures are alike for a shallow and a deep layer (notebook 01)."""
 
-import html
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ipywidgets as widgets
 import numpy as np
 
+from tlcourse.base.html import render
 from tlcourse.features.features import Features
-from tlcourse.plots.figure import Figure
-from tlcourse.widgets.controls import Steps
+from tlcourse.plots.figure import COLOURS, Figure, draw_picture, drawing, new_figure
+from tlcourse.widgets.controls import Steps, dropdown
 from tlcourse.widgets.explorer import Explorer, Stale, on_change, panel
-from tlcourse.widgets.neighbours_data import KnownTask, know
+from tlcourse.widgets.neighbours_data import KnownTask
 from tlcourse.widgets.neighbours_map import (
     SIZE,
-    chance,
     colour_of,
     draw_map,
-    map_text,
-    maps_figure,
     marked_thumbnails,
-    nearest_on_map,
-    own_class_share,
     places,
-    repeated,
+    share_on_map,
     thumbnail_side,
 )
 from tlcourse.widgets.tiles import row, tile, webp_uri
 
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
 _SHOWN = 6  # neighbours by each layer
 _WIDTH = SIZE[0] * 3 // 4  # of the map on the page, in its pixels
 _MOST_BYTES = 70_000  # of the map, which a slider may ask for ten times in a second
+_LETTERS = 105  # of the legend of a figure beside each other; a colour takes the room of 6
+_MAP = """
+<img src="{{ uri }}" alt="{{ alt }}" decoding="sync"
+ style="display:block;width:100%;aspect-ratio:4/3">
+"""
+_MARKS = """
+<div style="position:relative;width:100%;aspect-ratio:4/3">
+{% for uri, alt, left, top, width in marks %}
+<img src="{{ uri }}" alt="{{ alt }}" decoding="sync" style="position:absolute;left:{{ left }};\
+top:{{ top }};transform:translate(-50%,-50%);width:{{ width }}">
+{% endfor %}
+</div>
+"""
+_WORDS = """
+<div style="line-height:1.4;max-width:55em">In a double frame: the chosen picture, large, and its
+{{ marked }}.<br>{{ about }} By all {{ size }} features it is <b>{{ share }}</b>. {{ limits }}</div>
+"""
+_LEGEND = """
+<div style="line-height:1.5"><b>Map of all {{ n }} pictures</b>, each with the colour and the number
+of its class:<div style="display:flex;flex-wrap:wrap;gap:0 1.2em">
+{% for colour, name in legend %}
+<span style="white-space:nowrap"><span style="display:inline-block;width:.9em;height:.9em;\
+border:1px solid;vertical-align:-.1em;background:{{ colour }}"></span> {{ name }}</span>
+{% endfor %}
+</div>{{ "Colours repeat, numbers do not." if repeated }}</div>
+"""
+
+
+class _Request(NamedTuple):
+    picture: int
+    shallow: str
+    deep: str
+    layer: str  # of the map
+    way: str
 
 
 class NeighbourExplorer(Explorer):
@@ -59,18 +91,18 @@ class NeighbourExplorer(Explorer):
         classes: Sequence[str] | None = None,
         credit: str = "",
     ) -> None:
-        known = know(features, pictures, labels, classes)
+        known = KnownTask(features, pictures, labels, classes)
         self._known: KnownTask | None = known
+        self._members = known.members
         self._credit = credit
-        self._counts = {kind: len(members) for kind, members in known.members.items()}
         self._on_page: tuple[str, str] | None = None  # layer and way of the map that is there
         names = list(known.layers)
-        self.kind = _dropdown("Class", [(known.classes[i], i) for i in known.members])
+        self.kind = dropdown("Class", [(known.classes[kind], kind) for kind in known.members])
         self.number = Steps("Picture", self._numbers())
         self.shallow = Steps("Shallow layer", names)
         self.deep = Steps("Deep layer", names, len(names) - 1)
         self.depth = Steps("Map at layer", names, len(names) - 1)
-        self.way = _dropdown("Map by", [("PCA", "PCA"), ("t-SNE (some seconds)", "t-SNE")])
+        self.way = dropdown("Map by", [("PCA", "PCA"), ("t-SNE (some seconds)", "t-SNE")])
         self.chosen, self.near_shallow, self.near_deep = panel(), panel(), panel()
         self.map, self.marks, self.words = panel(), panel(), panel()
         self.legend = widgets.HTML(_legend(known))
@@ -85,10 +117,10 @@ class NeighbourExplorer(Explorer):
             widgets.HBox([self.chosen, rows], layout={"flex_flow": "row wrap"}),
             *(self.depth, self.way, self.legend),
             widgets.GridBox([self.map, self.marks], layout={"max_width": f"{_WIDTH}px"}),
-            *(self.words, widgets.HTML(f"<small>{html.escape(credit)}</small>")),
+            *(self.words, widgets.HTML(render("<small>{{ credit }}</small>", credit=credit))),
         ]
         super().__init__(parts, "Neighbour explorer", at=parts.index(self.legend))
-        self.kind.observe(self._other_class, names="value")
+        self.kind.observe(self._change_class, names="value")
         on_change(self.ask, self.number, self.shallow, self.deep, self.depth, self.way)
         self.answer_now()
 
@@ -97,160 +129,176 @@ class NeighbourExplorer(Explorer):
         self._known = None
         super().close()
 
-    def _other_class(self, _: Any) -> None:
+    def _change_class(self, _: Any) -> None:
         with self.number.hold_trait_notifications():
             self.number.labels = self._numbers()
             self.number.value = 0
         self.ask()
 
     def _numbers(self) -> list[str]:
-        count = self._counts[self.kind.value]
+        count = len(self._members[self.kind.value])
         return [f"{i} of {count}" for i in range(1, count + 1)]
 
-    def _request(self) -> tuple[int, int, str, str, str, str]:
-        layers = self.shallow.label, self.deep.label, self.depth.label
-        return self.kind.value, self.number.value, *layers, self.way.value
+    def _request(self) -> _Request:
+        return _Request(
+            picture=int(self._members[self.kind.value][self.number.value]),
+            shallow=self.shallow.label,
+            deep=self.deep.label,
+            layer=self.depth.label,
+            way=self.way.value,
+        )
 
-    def _answer(self, request: tuple[int, int, str, str, str, str], stale: Stale) -> None:
+    def _answer(self, request: _Request, stale: Stale) -> None:
         known = self._known
         if known is None:
             return
-        kind, number, shallow, deep, layer, way = request
-        index = int(known.members[kind][number])
-        said = known.class_of(index)
-        caption = f"The chosen picture: **{said}**"
-        self.chosen.value = tile(known.uris[index], f"Chosen picture, {said}", caption, width=9)
-        self.near_shallow.value = _neighbours(known, index, shallow)
-        self.near_deep.value = _neighbours(known, index, deep)
+        picture, shallow, deep, layer, way = request
+        name = known.class_of(picture)
+        caption = render("The chosen picture: <b>{{ name }}</b>", name=name)
+        self.chosen.value = tile(known.uris[picture], f"Chosen picture, {name}", caption, width=9)
+        self.near_shallow.value = _neighbours(known, picture, shallow)
+        self.near_deep.value = _neighbours(known, picture, deep)
+        self._tell(_count_neighbours(known, picture, deep, shallow))
         if not known.maps.known(layer, way):
             self._say(f"Computing the {way} map of {layer}, which takes some seconds ...")
             known.maps.points(layer, way)
             if stale():
                 return
-        points = known.maps.points(layer, way)
-        where = places(points)
         if self._on_page != (layer, way):
-            self.map.value = _map(known, points, where, layer, way)
+            self.map.value = _map(known, layer, way)
             self._on_page = layer, way
-            self._tell(_about_map(known, points, layer, way))
-        else:
-            self._tell(_about_neighbours(known, index, deep, shallow))
-        self.marks.value = _marks(known, where, index, deep)
-        self.words.value = _words(known, points, deep, layer, way)
+            self._tell(_describe_map(known, layer, way))
+        self.marks.value = _marks(known, request)
+        self.words.value = _words(known, request)
 
     def _static(self) -> Figure | None:
-        known = self._known
-        if known is None:
+        if self._known is None:
             return None
-        kind, number, shallow, deep, *_ = self._request()
-        index = int(known.members[kind][number])
-        marked = [index, *_nearest(known, index, deep)]
-        layers = list(dict.fromkeys([shallow, deep]))
-        return maps_figure(known, layers, marked, self._credit)
+        picture, shallow, deep, *_ = self._request()
+        layers = [shallow] if shallow == deep else [shallow, deep]
+        return _draw(self._known, layers, _marked(self._known, picture, deep), self._credit)
 
 
-def _dropdown(description: str, options: Sequence[tuple[str, Any]]) -> widgets.Dropdown:
-    return widgets.Dropdown(
-        options=options,
-        description=description,
-        style={"description_width": "8em"},
-        layout={"width": "24em", "max_width": "100%"},
-    )
+def _legend(known: KnownTask) -> "Markup":
+    """Colour and name of each class that has pictures."""
+    legend = [(colour_of(kind), name) for kind, name in known.legend().items()]
+    repeated = known.labels.max() >= len(COLOURS)
+    return render(_LEGEND, n=len(known.labels), legend=legend, repeated=repeated)
 
 
-def _nearest(known: KnownTask, index: int, layer: str) -> list[int]:
-    n = min(_SHOWN, len(known.labels) - 1)
-    return known.layers[layer].nearest([index], n)[0][0].tolist()
+def _neighbours(known: KnownTask, picture: int, layer: str) -> "Markup":
+    tiles = []
+    for i in known.nearest(picture, layer, _SHOWN):
+        name = known.class_of(i)
+        if known.labels[i] == known.labels[picture]:
+            caption = render("<b>✓\u00a0{{ name }}</b>", name=name)
+            tiles.append(tile(known.uris[i], f"{name}, the same class", caption, width=6.2))
+        else:
+            tiles.append(tile(known.uris[i], name, name, width=6.2))
+    return row(tiles, f"Nearest by {layer}: {_same(known, picture, layer)} of the same class")
 
 
-def _same(known: KnownTask, index: int, layer: str) -> str:
-    alike = known.labels[_nearest(known, index, layer)] == known.labels[index]
+def _same(known: KnownTask, picture: int, layer: str) -> str:
+    alike = known.labels[known.nearest(picture, layer, _SHOWN)] == known.labels[picture]
     return f"{alike.sum()} of {len(alike)}"
 
 
-def _about_neighbours(known: KnownTask, index: int, deep: str, shallow: str) -> str:
-    said = f"{_same(known, index, deep)} nearest by {deep}"
-    if shallow != deep:
-        said += f", {_same(known, index, shallow)} by {shallow}"
-    return f"{said} are of the same class."
+def _count_neighbours(known: KnownTask, picture: int, deep: str, shallow: str) -> str:
+    also = "" if shallow == deep else f", {_same(known, picture, shallow)} by {shallow}"
+    return f"{_same(known, picture, deep)} nearest by {deep}{also} are of the same class."
 
 
-def _about_map(known: KnownTask, points: np.ndarray, layer: str, way: str) -> str:
-    flat = own_class_share(nearest_on_map(points), known.labels)
+def _describe_map(known: KnownTask, layer: str, way: str) -> str:
+    share = share_on_map(known.maps.points(layer, way), known.labels)
     return (
-        f"Map by {way} of {layer}: for {flat:.0%} of the pictures the nearest one is of the same "
-        "class."
+        f"Map by {way} of {layer}: for {share:.0%} of the {len(known.labels)} pictures the nearest "
+        f"one is of the same class ({known.chance:.0%} by chance)."
     )
 
 
-def _neighbours(known: KnownTask, index: int, layer: str) -> str:
-    tiles = []
-    for i in _nearest(known, index, layer):
-        name = known.class_of(i)
-        alike = known.labels[i] == known.labels[index]
-        said = f"{name}, the same class" if alike else name
-        tiles.append(tile(known.uris[i], said, f"**✓\u00a0{name}**" if alike else name, width=6.2))
-    return row(tiles, f"Nearest by {layer}: {_same(known, index, layer)} of the same class")
-
-
-def _map(known: KnownTask, points: np.ndarray, where: np.ndarray, layer: str, way: str) -> str:
-    alt = html.escape(f"Map by {way}: {map_text(known.labels, points, layer)}")
-    picture = draw_map(where, known.small)
+def _map(known: KnownTask, layer: str, way: str) -> "Markup":
+    picture = draw_map(places(known.maps.points(layer, way)), known.small)
     for quality in (60, 40, 20):
         uri = webp_uri(picture, quality)
         if len(uri) < _MOST_BYTES:
             break
-    style = f"display:block;width:100%;aspect-ratio:{SIZE[0]}/{SIZE[1]}"
-    return f'<img src="{uri}" alt="{alt}" decoding="sync" style="{style}">'
+    return render(_MAP, uri=uri, alt=_describe_map(known, layer, way))
 
 
-def _marks(known: KnownTask, where: np.ndarray, index: int, layer: str) -> str:
+def _marked(known: KnownTask, picture: int, layer: str) -> list[int]:
+    return [picture, *known.nearest(picture, layer, _SHOWN)]
+
+
+def _marks(known: KnownTask, request: _Request) -> "Markup":
     """The chosen picture, large, and its neighbours, to lie over the map."""
-    marked = [index, *_nearest(known, index, layer)]
-    small = marked_thumbnails(known, marked, thumbnail_side(len(known.labels)))
+    where = places(known.maps.points(request.layer, request.way))
+    marked = _marked(known, request.picture, request.deep)
+    side = thumbnail_side(len(known.labels))
     marks = []
-    for i, picture in reversed(small.items()):
-        x, y = 100 * where[i]
-        place = f"position:absolute;left:{x:.2f}%;top:{y:.2f}%;transform:translate(-50%,-50%)"
-        style = f"{place};width:{100 * picture.width / SIZE[0]:.2f}%"
-        alt = "The chosen picture" if i == index else ""
-        uri = webp_uri(picture)
-        marks.append(f'<img src="{uri}" alt="{alt}" decoding="sync" style="{style}">')
-    style = f"position:relative;width:100%;aspect-ratio:{SIZE[0]}/{SIZE[1]}"
-    return f'<div style="{style}">{"".join(marks)}</div>'
+    for i, small in marked_thumbnails(known.pictures, known.labels, marked, side).items():
+        alt = "The chosen picture" if i == request.picture else ""
+        numbers = *where[i], small.width / SIZE[0]
+        marks.append((webp_uri(small), alt, *(f"{number:.2%}" for number in numbers)))
+    return render(_MARKS, marks=marks[::-1])
 
 
-def _words(known: KnownTask, points: np.ndarray, deep: str, layer: str, way: str) -> str:
-    count = min(_SHOWN, len(known.labels) - 1)
-    size = known.layers[layer].x.shape[1]
-    flat = own_class_share(nearest_on_map(points), known.labels)
+def _words(known: KnownTask, request: _Request) -> "Markup":
+    layer, size = request.layer, known.layers[request.layer].x.shape[1]
     limits = (
         f"A flat map cannot keep all distances: this one holds {known.maps.kept[layer]:.0%} of the "
-        f"variance of the {size} numbers."
-        if way == "PCA"
+        f"variance of the {size} features."
+        if request.way == "PCA"
         else "t-SNE bends distances even more: it keeps close pictures close, but how far apart "
         "groups lie, and how large they are, says little."
     )
-    return (
-        '<div style="line-height:1.4;max-width:55em">In a double frame: the chosen picture, large, '
-        f"and its {count} nearest by {html.escape(deep)}.<br>By all {size} numbers of "
-        f"<b>{html.escape(layer)}</b>, the nearest picture is of the same class for "
-        f"<b>{known.shares[layer]:.0%}</b> of the pictures; by chance it would be "
-        f"{chance(known.labels):.0%}. On this map it is for {flat:.0%}. {limits}</div>"
+    return render(
+        _WORDS,
+        marked=f"{min(_SHOWN, len(known.labels) - 1)} nearest by {request.deep}",
+        about=_describe_map(known, layer, request.way),
+        size=size,
+        share=f"{known.shares[layer]:.0%}",
+        limits=limits,
     )
 
 
-def _legend(known: KnownTask) -> str:
-    """Colour and name of each class that has pictures."""
-    swatch = "display:inline-block;width:.9em;height:.9em;border:1px solid;vertical-align:-.1em"
-    items = "".join(
-        f'<span style="white-space:nowrap"><span style="{swatch};background:{colour_of(kind)}">'
-        f"</span> {html.escape(name)}</span>"
-        for kind, name in known.legend().items()
+@drawing
+def _draw(known: KnownTask, layers: Sequence[str], marked: Sequence[int], credit: str) -> Figure:
+    """Draw the PCA maps of one or two layers, with some pictures in a double frame."""
+    from matplotlib.patches import Patch
+
+    size = (1760 // len(layers), 800)  # twice what is shown
+    side = int(1.2 * thumbnail_side(len(known.labels), size))
+    small = known.thumbnails(side)
+    on_top = marked_thumbnails(known.pictures, known.labels, marked, side)
+    figure = new_figure(
+        6.2,
+        title=f"All {len(small)} pictures, placed by the features of a layer (PCA). In percent: "
+        f"pictures whose nearest one,\nby all its features, is of the same class (by chance "
+        f"{known.chance:.0%})",
     )
-    more = "Colours repeat, numbers do not."
-    return (
-        f'<div style="line-height:1.5"><b>Map of all {len(known.labels)} pictures</b>, each '
-        'with the colour and the number of its class:<div style="display:flex;flex-wrap:wrap;gap:0 1.2em">'
-        f"{items}</div>{more if repeated(known.labels) else ''}</div>"
+    grid = figure.subplots(1, len(layers), squeeze=False)[0]
+    texts = []
+    for axes, layer in zip(grid, layers, strict=True):
+        where, share = places(known.maps.points(layer, "PCA"), size), f"{known.shares[layer]:.0%}"
+        canvas = draw_map(where, small, size, on_top)
+        draw_picture(axes, np.asarray(canvas), f"{layer}: {share}", frame=True)
+        texts.append(f"{_describe_map(known, layer, 'PCA')} By all features it is {share}.")
+    nearest = f"its {len(marked) - 1} nearest by {layers[-1]}"
+    legend = known.legend()
+    handles = [
+        Patch(facecolor="white", edgecolor=colour_of(kind), linewidth=3, label=name)
+        for kind, name in legend.items()
+    ]
+    columns = max(1, _LETTERS // (max(map(len, legend.values())) + 6))
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(len(handles), columns),
+        title=f"In a double frame: a picture, large, and {nearest}. {credit}",
+        title_fontsize=9,
     )
+    figure.alt = (
+        f"{' '.join(texts)} In a double frame: a picture of the class {known.class_of(marked[0])} "
+        f"and {nearest}."
+    )
+    return figure

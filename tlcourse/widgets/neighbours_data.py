@@ -1,7 +1,7 @@
 """What the neighbour explorer knows of a task: small pictures, classes, neighbours, flat maps."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,7 @@ from tlcourse.explain.excitation import only_picture
 from tlcourse.features.features import Features
 from tlcourse.features.neighbours import Neighbours
 from tlcourse.plots.figure import pixels
-from tlcourse.widgets.neighbours_map import (
-    FlatMaps,
-    own_class_share,
-    thumbnail_side,
-    thumbnails,
-)
+from tlcourse.widgets.neighbours_map import FlatMaps, thumbnail, thumbnail_side
 from tlcourse.widgets.tiles import webp_uri
 
 _SIDE = 112  # pixels of the pictures that are kept
@@ -26,7 +21,6 @@ _FEWEST, _MOST = 4, 1000  # pictures; more make neither a readable map nor a qui
 _CLASSES = 10_000  # at most; a larger label is a year or an id, not a class
 
 
-@dataclass(frozen=True)
 class KnownTask:
     """All that the explorer needs, so that the task itself need not be kept.
 
@@ -34,30 +28,54 @@ class KnownTask:
         labels: (N,) class numbers.
         classes: Their names.
         members: Class number -> indices of its pictures, for each class that has any.
+        chance: Share of pictures whose nearest one would be of their own class by chance.
+        layers: Layer -> its neighbours, from shallow to deep.
+        shares: Layer -> share of pictures whose nearest one is of their own class.
+        maps: The flat maps of all layers.
         pictures: The N pictures, shrunk.
         uris: The same, encoded.
         small: The same as thumbnails, framed in the colours of their classes.
-        layers: Layer -> its neighbours.
-        shares: Layer -> share of pictures whose nearest one is of their own class.
-        maps: The flat maps of all layers.
     """
 
-    labels: np.ndarray
-    classes: tuple[str, ...]
-    members: dict[int, np.ndarray]
-    pictures: list[Image.Image]
-    uris: list[str]
-    small: list[Image.Image]
-    layers: dict[str, Neighbours]
-    shares: dict[str, float]
-    maps: FlatMaps
+    def __init__(
+        self,
+        features: Mapping[str, Any] | Features,
+        pictures: Sequence[Any],
+        labels: Sequence[int] | None,
+        classes: Sequence[str] | None,
+    ) -> None:
+        by_layer = features.x if isinstance(features, Features) else features
+        if not isinstance(by_layer, Mapping) or not by_layer:
+            raise CourseError(
+                "Features must be a dict with at least one layer: name of a layer -> (N, C), as `x` "
+                f"of what extract_features returns, got {type(features).__name__}."
+            )
+        n = _count(pictures)
+        self.labels = _labels(labels if labels is not None else getattr(pictures, "labels", ()), n)
+        self.classes = _names(classes, int(self.labels.max()))
+        self.members = {int(k): np.flatnonzero(self.labels == k) for k in np.unique(self.labels)}
+        counts = np.bincount(self.labels)
+        self.chance = float((counts * (counts - 1)).sum() / (n * (n - 1)))
+        self.layers = {str(name): _neighbours(name, x, n) for name, x in by_layer.items()}
+        nearest = {name: layer.nearest(range(n), 1)[0][:, 0] for name, layer in self.layers.items()}
+        self.shares = {k: float((self.labels[i] == self.labels).mean()) for k, i in nearest.items()}
+        self.maps = FlatMaps({name: layer.x for name, layer in self.layers.items()})
+        self.pictures = [_shrunk(pictures[i], i) for i in range(n)]
+        self.uris = [webp_uri(picture) for picture in self.pictures]
+        self.small = self.thumbnails(thumbnail_side(n))
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def class_of(self, index: int) -> str:
+    def class_of(self, picture: int) -> str:
         """Name of a picture's class."""
-        return self.classes[self.labels[index]]
+        return self.classes[self.labels[picture]]
+
+    def nearest(self, picture: int, layer: str, n: int) -> list[int]:
+        """Find the `n` pictures that are nearest to one, or all others, the nearest first."""
+        return self.layers[layer].nearest([picture], min(n, len(self.labels) - 1))[0][0].tolist()
+
+    def thumbnails(self, side: int) -> list[Image.Image]:
+        """Make a thumbnail of each picture."""
+        labels = self.labels.tolist()
+        return [thumbnail(p, label, side) for p, label in zip(self.pictures, labels, strict=True)]
 
     def legend(self) -> dict[int, str]:
         """Class number -> the number, as the thumbnails have it, and the name."""
@@ -65,142 +83,65 @@ class KnownTask:
         return {k: name if name == str(k) else f"{k} {name}" for k, name in names.items()}
 
 
-def know(
-    features: Mapping[str, Any] | Features,
-    pictures: Sequence[Any],
-    labels: Sequence[int] | None,
-    classes: Sequence[str] | None,
-) -> KnownTask:
-    """Check what the explorer was given and compute what does not take long.
-
-    Args:
-        features: Layer -> (N, C), from shallow to deep; or the `Features` that hold them.
-        pictures: The N pictures, or (picture, label) pairs such as a `Split`.
-        labels: The N class numbers; None for those of the `Split`.
-        classes: Class names; None for the numbers.
-
-    Raises:
-        CourseError: Shapes and numbers do not fit together.
-    """
-    if isinstance(features, Features):
-        features = features.x
-    if not isinstance(features, Mapping):
+def _count(pictures: Any) -> int:
+    n = len(pictures) if _is_list(pictures) else 0
+    if not _FEWEST <= n <= _MOST:
         raise CourseError(
-            "Features must be a dict: name of a layer -> (N, C), as `x` of what extract_features "
-            f"returns, got {type(features).__name__}."
-        )
-    if not features:
-        raise CourseError("There are no features. Pass at least one layer: name -> (N, C).")
-    _check_pictures(pictures)
-    numbers, names = _classes(pictures, labels, classes)
-    every = range(len(pictures))
-    layers = {
-        str(name): _neighbours(name, values, len(pictures)) for name, values in features.items()
-    }
-    shrunk = [_shrunk(pictures[i], i) for i in every]
-    return KnownTask(
-        labels=numbers,
-        classes=names,
-        members={int(k): np.flatnonzero(numbers == k) for k in np.unique(numbers)},
-        pictures=shrunk,
-        uris=[webp_uri(picture) for picture in shrunk],
-        small=thumbnails(shrunk, numbers, thumbnail_side(len(shrunk))),
-        layers=layers,
-        shares={
-            name: own_class_share(layer.nearest(every, 1)[0][:, 0], numbers)
-            for name, layer in layers.items()
-        },
-        maps=FlatMaps({name: layer.x for name, layer in layers.items()}),
-    )
-
-
-def _check_pictures(pictures: Any) -> None:
-    if isinstance(pictures, Mapping | str) or not (
-        hasattr(pictures, "__len__") and hasattr(pictures, "__getitem__")
-    ):
-        raise CourseError(
-            "Pictures must be a list of pictures, or a split of a task such as task.val, "
-            f"got {type(pictures).__name__}."
-        )
-    if not _FEWEST <= len(pictures) <= _MOST:
-        raise CourseError(
-            f"The neighbour explorer needs {_FEWEST} to {_MOST} pictures, got {len(pictures)}. "
+            f"The neighbour explorer needs a list of {_FEWEST} to {_MOST} pictures, or a split of a "
+            f"task such as task.val, got {n or type(pictures).__name__}. "
             "To use some of a split: split.take(range(0, len(split), 2)), and these features, too."
         )
+    return n
+
+
+def _is_list(values: Any) -> bool:
+    return hasattr(values, "__getitem__") and not isinstance(values, Mapping | str)
+
+
+def _labels(labels: Any, n: int) -> np.ndarray:
+    try:
+        numbers = np.array([index(label) for label in labels])
+    except TypeError:  # not a list, or not of whole numbers
+        numbers = np.array([])
+    if len(numbers) != n or not 0 <= numbers.min() <= numbers.max() < _CLASSES:
+        raise CourseError(
+            f"The neighbour explorer needs the class of each of the {n} pictures as a whole number "
+            f"from 0 to {_CLASSES - 1}. Pass labels=, or a split of a task."
+        )
+    return numbers
+
+
+def _names(classes: Any, largest: int) -> tuple[str, ...]:
+    if classes is None:
+        classes = range(largest + 1)
+    n = len(classes) if _is_list(classes) else 0
+    if n <= largest:
+        raise CourseError(
+            "Class names must be a list, such as task.classes, with a name for each class from 0 to "
+            f"{largest}, got {n or type(classes).__name__}."
+        )
+    return tuple(map(str, classes))
+
+
+def _neighbours(layer: object, features: Any, n: int) -> Neighbours:
+    try:
+        neighbours = Neighbours(torch.as_tensor(features, dtype=torch.float64))
+    except (TypeError, ValueError, RuntimeError) as error:  # no numbers, or not (N, C)
+        raise CourseError(f"The features of {layer} cannot be used. {error}") from error
+    x = neighbours.x
+    if len(x) != n or x.shape[1] < 2 or not x.any():
+        raise CourseError(
+            f"The features of {layer}, of shape {x.shape}, make no map of {n} pictures: it takes a "
+            "row for each picture, 2 numbers or more in a row, and rows that differ."
+        )
+    return neighbours
 
 
 def _shrunk(item: Any, number: int) -> Image.Image:
     picture = only_picture(item)
     if not isinstance(picture, Image.Image):
         raise CourseError(
-            f"Picture {number} is none but a {type(picture).__name__}. Open a file with "
-            "PIL.Image.open(path); make a picture of a uint8 array with PIL.Image.fromarray(array)."
+            f"Picture {number} is no picture but a {type(picture).__name__}. Open a file with "
+            "tl.open_picture(path); make a picture of a uint8 array with PIL.Image.fromarray(array)."
         )
     return Image.fromarray(pixels(picture, _SIDE))
-
-
-def _array(values: Any) -> np.ndarray | None:
-    """Numbers as an array; None for what is no array."""
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-        values = values.double() if values.is_floating_point() else values  # bfloat16, too
-    try:
-        return np.asarray(values)
-    except (TypeError, ValueError):  # rows of different lengths
-        return None
-
-
-def _neighbours(name: Any, values: Any, count: int) -> Neighbours:
-    x = _array(values)
-    if x is None or not x.ndim or x.dtype.kind not in "fiub":
-        raise CourseError(
-            f"The features of {name} must be numbers of shape (N, C), one row for each picture, "
-            f"got {type(values).__name__}{' with rows of different lengths' if x is None else ''}."
-        )
-    if len(x) != count:
-        raise CourseError(f"{name} has features of {len(x)} pictures, but there are {count}.")
-    try:
-        found = Neighbours(x)
-    except CourseError as error:
-        raise CourseError(f"The features of {name} cannot be used. {error}") from error
-    if found.x.shape[1] < 2 or not found.x.any():
-        raise CourseError(
-            f"The features of {name} make no map: it takes 2 numbers or more for each picture, "
-            "and not the same for all pictures."
-        )
-    return found
-
-
-def _classes(
-    pictures: Sequence[Any], labels: Sequence[int] | None, classes: Sequence[str] | None
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    labels = getattr(pictures, "labels", None) if labels is None else labels
-    numbers = None if labels is None else _array(labels)
-    if labels is None or (numbers is not None and numbers.shape[:1] != (len(pictures),)):
-        got = "none" if numbers is None else len(numbers) if numbers.ndim else repr(labels)
-        raise CourseError(
-            f"The neighbour explorer needs the class of each of the {len(pictures)} pictures as a "
-            f"number, got {got}. Pass labels=, or a split of a task."
-        )
-    if (
-        numbers is None
-        or numbers.ndim != 1
-        or numbers.dtype.kind not in "iu"
-        or not 0 <= numbers.min() <= numbers.max() < _CLASSES
-    ):
-        raise CourseError(
-            f"Labels must be whole numbers from 0 to {_CLASSES - 1}, one for each picture."
-        )
-    most = int(numbers.max())
-    if isinstance(classes, Mapping | str) or not isinstance(classes, Iterable | None):
-        raise CourseError(
-            "Class names must be a list, the name of class 0 first, such as task.classes, "
-            f"got {type(classes).__name__}."
-        )
-    names = tuple(map(str, range(most + 1) if classes is None else classes))
-    if most >= len(names):
-        raise CourseError(
-            f"Label {most} has no name: there are {len(names)} class names. Pass one for each "
-            f"class from 0 to {most}."
-        )
-    return numbers.astype(np.int64), names

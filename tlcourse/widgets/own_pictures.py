@@ -68,11 +68,10 @@ class OwnFolder(widgets.VBox):
         self.comparison: Comparison | None = None
         self._unpacked: tempfile.TemporaryDirectory[str] | None = None
         self._folder: Path | None = None
-        wide = {"width": "32em", "max_width": "100%"}
         self.path = widgets.Text(
             description="Folder",
             placeholder="path of a folder with one folder per class",
-            layout=wide,
+            layout={"width": "32em", "max_width": "100%"},
         )
         self.upload = Upload("or a ZIP file", self._take, self._say, accept=".zip")
         self.budget = widgets.Dropdown(
@@ -81,10 +80,10 @@ class OwnFolder(widgets.VBox):
         self.button = widgets.Button(description="Compare", button_style="primary")
         self.answer = widgets.Output()
         self.button.on_click(self._run)
-        rows = [widgets.HBox([self.path, self.upload]), widgets.HBox([self.budget, self.button])]
-        for row in rows:
-            row.layout.flex_flow = "row wrap"
-        super().__init__([*rows, self.answer])
+        wrap = {"flex_flow": "row wrap"}
+        first = widgets.HBox([self.path, self.upload], layout=wrap)
+        second = widgets.HBox([self.budget, self.button], layout=wrap)
+        super().__init__([first, second, self.answer])
         announce(self)
 
     def close(self) -> None:
@@ -115,7 +114,7 @@ class OwnFolder(widgets.VBox):
     def _say(self, sentence: str) -> None:
         self.answer.clear_output()
         with self.answer:
-            display(_Sentence(sentence))
+            _write(sentence)
 
     def _run(self, _: Any) -> None:
         self.button.disabled = True
@@ -124,7 +123,7 @@ class OwnFolder(widgets.VBox):
             try:
                 self._compare()
             except CourseError as error:
-                display(_Sentence(str(error)))
+                _write(str(error))
             finally:
                 self.button.disabled = False
 
@@ -135,9 +134,9 @@ class OwnFolder(widgets.VBox):
             raise CourseError("Write the path of a folder, or choose a ZIP file with it.")
         task = load_task(folder, max_side=1024)
         for skipped in task.skipped[:20]:
-            display(_Sentence(f"left out: {skipped.name}: {skipped.reason}"))
+            _write(f"left out: {skipped.name}: {skipped.reason}")
         if len(task.skipped) > 20:
-            display(_Sentence(f"and {len(task.skipped) - 20} more; see task.skipped"))
+            _write(f"and {len(task.skipped) - 20} more; see task.skipped")
         self.comparison = compare(self.backbone, task, budget=self.budget.value)
         display(plots.tradeoffs(self.comparison), self.comparison)
 
@@ -145,30 +144,20 @@ class OwnFolder(widgets.VBox):
         return "[Form for your own folder: run this notebook to use it.]"
 
 
-class _Sentence:
-    """A sentence that a notebook shows as it is."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __repr__(self) -> str:
-        return self.text
+def _write(sentence: str) -> None:
+    display({"text/plain": sentence}, raw=True)
 
 
 _MOST_BYTES = 2**31
 _MOST_FILES = 50_000
-# A password, or a method of packing that Python does not know, is a RuntimeError.
+# A password, or a way of packing that Python does not know, is a RuntimeError.
 _DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, OSError, EOFError)
 
 
 def unpack(content: bytes, folder: Path) -> Path:
-    """Unpack into a folder; returns the folder that holds the class folders.
+    """Unpack into a folder; return the folder that holds the class folders.
 
-    That is `folder`, or the only folder in it: many programs pack the outer folder too. What systems add
-    themselves does not count.
-
-    Raises:
-        CourseError: It is no ZIP file, is damaged, or holds too much.
+    That is `folder`, or the only folder in it, since many programs pack the outer folder, too.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:

@@ -3,35 +3,33 @@
 import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import ipywidgets as widgets
 import torch
-from PIL.Image import Image
+from PIL.Image import Image, fromarray
 from torch import nn
 
 from tlcourse.errors import CourseError
-from tlcourse.explain.attributions import attribute, deepest_map
+from tlcourse.explain.attributions import Method, attribute, deepest_map
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.fast import fast_copy
 from tlcourse.networks.tap import activations
-from tlcourse.plots.figure import Figure
-from tlcourse.tasks.pictures import to_rgb
-from tlcourse.widgets.controls import LARGEST_SIDE, PictureChoice, Steps, check_pictures
+from tlcourse.plots.figure import Figure, pixels
+from tlcourse.widgets.controls import LARGEST_SIDE, PictureChoice, Steps, check_pictures, dropdown
 from tlcourse.widgets.explorer import Explorer, Stale, on_change, panel
 from tlcourse.widgets.predictions_view import (
     Change,
+    Version,
     alter,
     altered_figure,
     class_table,
     input_tile,
     map_tile,
-    pale,
     waiting_tile,
 )
 
-_METHODS = (("Grad-CAM", "grad_cam"), ("occlusion", "occlusion"), ("do not show", ""))
+_METHODS = [("Grad-CAM", "grad_cam"), ("occlusion", "occlusion"), ("do not show", "")]
 _ZOOMS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 _BLURS = range(13)
 _DEGREES = range(-180, 181, 15)
@@ -45,29 +43,41 @@ _EXAMPLES = {
     "half of the width covered": Change(cover=0.5),
     "all four, a little": Change(zoom=0.8, blur=2, degrees=30, cover=0.2),
 }
+_Request = tuple[Image, Change, Method | Literal[""]]
 
 
 class _NewerRequestError(Exception):
     """Ends an attribution that nobody waits for any more."""
 
 
-@dataclass
 class _Held:
-    """What the explorer holds on to until it is closed.
+    """What the explorer holds on to until it is closed."""
 
-    Attributes:
-        network: A copy, since the thread must not meet the notebook's own hooks.
-        fast: A faster copy, for the many passes of occlusion.
-        first: Name and picture that are shown where no kernel runs.
-        picture: The picture whose unaltered answer is known.
-        before: That answer: the probability of each class.
-    """
+    def __init__(self, backbone: Backbone, name: str, picture: Image) -> None:
+        # Copies, since the thread must not meet the notebook's own hooks.
+        self.backbone = backbone.with_model(copy.deepcopy(backbone.model))
+        self.fast = fast_copy(backbone, ["logits"])  # for the many passes of occlusion
+        self.first = name, picture  # what is shown where no kernel runs; never an upload
+        self.choose(picture)
 
-    network: Backbone
-    fast: Backbone
-    first: tuple[str, Image]
-    picture: Image | None = None
-    before: torch.Tensor | None = None
+    def choose(self, picture: Image) -> None:
+        """Remember the answer for an unaltered picture: the probability of each class."""
+        self.picture = picture
+        self.before = self.probabilities(self.backbone.preprocess(picture))
+
+    def probabilities(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return the probability of each class."""
+        logits = activations(self.backbone, tensor, "logits")["logits"][0]
+        return logits.float().softmax(dim=0).cpu()
+
+    def version(self, picture: Image, change: Change) -> Version:
+        """Alter a picture, and have it answered and explained."""
+        preprocess = self.backbone.preprocess
+        tensor = preprocess(alter(picture, preprocess, change))
+        probability, first = self.probabilities(tensor).max(dim=0)
+        heat = attribute(self.backbone, tensor, int(first)) if _has_maps(self.backbone) else None
+        answer = self.backbone.classes[int(first)]
+        return Version(preprocess.to_array(tensor), heat, answer, float(probability))
 
 
 class PredictionExplorer(Explorer):
@@ -93,12 +103,9 @@ class PredictionExplorer(Explorer):
                 f"{backbone.name} has no classes, so it predicts nothing. Load a classifier, such "
                 "as tl.load_backbone()."
             )
-        self.backbone = backbone
-        small = {name: _small(picture) for name, picture in pictures.items()}
+        small = {name: fromarray(pixels(p, LARGEST_SIDE)) for name, p in pictures.items()}
+        self._held: _Held | None = _Held(backbone, *next(iter(small.items())))
         self.choice = PictureChoice(small, self.ask, self.show_problem)
-        own = replace(backbone, model=copy.deepcopy(backbone.model))
-        fast = fast_copy(backbone, ["logits"])
-        self._held: _Held | None = _Held(own, fast, next(iter(small.items())))
         self.zoom = _steps("Zoom in to", [f"{zoom:.0%}" for zoom in _ZOOMS])
         self.blur = _steps("Blur", ["none", "1 pixel", *(f"{i} pixels" for i in _BLURS[2:])])
         self.turn = _steps("Rotate", [_side(d) for d in _DEGREES], _DEGREES.index(0))
@@ -109,18 +116,14 @@ class PredictionExplorer(Explorer):
         self._original = [slider.value for slider in self._sliders]
         self.across.disabled = self.down.disabled = True
         self.back = widgets.Button(description="Back to the original", layout={"width": "16em"})
-        self.why = widgets.Dropdown(
-            options=_METHODS,
-            value="grad_cam" if _has_maps(backbone) else "occlusion",
-            description="Which pixels speak for the first answer",
-            style={"description_width": "auto"},
-            layout={"width": "30em", "max_width": "100%"},
-        )
+        self.why = dropdown("Which pixels speak for the first answer", _METHODS)
+        self.why.value = "grad_cam" if _has_maps(backbone) else "occlusion"
+        self.why.style.description_width, self.why.layout.width = "auto", "30em"
         self.seen, self.pixels, self.answer = panels = panel(), panel(), panel()
         columns = widgets.VBox(self._sliders[:3]), widgets.VBox(self._sliders[3:])
         parts = [self.choice, _row(*columns), _row(self.back, self.why)]
         super().__init__([*parts, _row(*panels)], "Prediction explorer", at=len(parts))
-        on_change(self._moved, *self._sliders)
+        on_change(self._move, *self._sliders)
         on_change(self.ask, self.why)
         self.back.on_click(self._back)
         self.answer_now()
@@ -130,18 +133,18 @@ class PredictionExplorer(Explorer):
         self._held = None
         super().close()
 
-    def _moved(self, _: Any) -> None:
+    def _move(self, _: Any) -> None:
         self.across.disabled = self.down.disabled = not self.cover.value
         self.ask()
 
     def _back(self, _: Any) -> None:
         for slider, value in zip(self._sliders, self._original, strict=True):
-            slider.unobserve(self._moved, names="value")  # one request, not one for each slider
+            slider.unobserve(self._move, names="value")  # one request, not one for each slider
             slider.value = value
-            slider.observe(self._moved, names="value")
-        self._moved(None)
+            slider.observe(self._move, names="value")
+        self._move(None)
 
-    def _request(self) -> tuple[Image, Change, str]:
+    def _request(self) -> _Request:
         change = Change(
             blur=_BLURS[self.blur.value],
             degrees=_DEGREES[self.turn.value],
@@ -152,38 +155,30 @@ class PredictionExplorer(Explorer):
         )
         return self.choice.picture, change, self.why.value
 
-    def _answer(self, request: tuple[Image, Change, str], stale: Stale) -> None:
+    def _answer(self, request: _Request, stale: Stale) -> None:
         held = self._held
         if held is None:
             return
         picture, change, method = request
-        preprocess = self.backbone.preprocess
         if held.picture is not picture:
-            held.before = _probabilities(held.network, preprocess(picture))
-            held.picture = picture
-        inside = preprocess(alter(picture, preprocess, change))
-        now = _probabilities(held.network, inside)
+            held.choose(picture)
+        preprocess, classes = held.backbone.preprocess, held.backbone.classes
+        tensor = preprocess(alter(picture, preprocess, change))
+        now, shown = held.probabilities(tensor), preprocess.to_array(tensor)
         best = int(now.argmax())
-        name = self.backbone.classes[best]
-        shown = preprocess.undo(inside).permute(1, 2, 0).numpy()
-        below = pale(shown)
-        self.pixels.value = waiting_tile(below, name) if method else ""  # first: it is of before
+        # First, since it belongs to the picture before.
+        self.pixels.value = waiting_tile(shown, classes[best]) if method else ""
         self.seen.value = input_tile(shown, change)
-        self.answer.value = class_table(self.backbone.classes, now, held.before)
-        self._tell(f"First answer: {name}, {float(now[best]):.0%}.")
-        if stale() or not method:
+        self.answer.value = class_table(classes, now, held.before)
+        self._tell(f"First answer: {classes[best]}, {float(now[best]):.0%}.")
+        if not method or stale():
             return
-        network = held.fast if method == "occlusion" else held.network
-        window = max(2 * min(inside.shape[1:]) // 7, 2)
+        backbone = held.fast if method == "occlusion" else held.backbone
+        window = max(2 * min(tensor.shape[1:]) // 7, 2)
         try:
-            if method == "grad_cam" and not _has_maps(self.backbone):
-                raise CourseError(
-                    f"Grad-CAM needs maps, and the deep layers of {self.backbone.name} give none. "
-                    "Choose occlusion, which works for every network."
-                )
-            with suppress(_NewerRequestError), _given_up_when(stale, network.model):
-                values = attribute(network, inside, best, method=method, window=window)
-                self.pixels.value = map_tile(below, values, name, method)
+            with suppress(_NewerRequestError), _given_up_when(stale, backbone.model):
+                heat = attribute(backbone, tensor, best, method=method, window=window)
+                self.pixels.value = map_tile(shown, heat, classes[best], method)
         except Exception:
             self.pixels.value = ""
             raise
@@ -191,21 +186,14 @@ class PredictionExplorer(Explorer):
     def _static(self) -> Figure | None:
         if self._held is None:
             return None
-        name, picture = self._held.first  # never one that was uploaded
-        network, versions = self._held.network, {}
-        for what, change in _EXAMPLES.items():
-            batch = network.preprocess(alter(picture, network.preprocess, change))[None]
-            values = network.preprocess.undo(batch)[0].permute(1, 2, 0).numpy()
-            logits = activations(network, batch, "logits")["logits"][0]
-            probability, first = logits.softmax(dim=0).cpu().max(dim=0)
-            heat = attribute(network, batch, int(first)) if _has_maps(network) else None
-            versions[what] = values, heat, network.classes[first], float(probability)
+        name, picture = self._held.first
+        versions = {what: self._held.version(picture, c) for what, c in _EXAMPLES.items()}
         return altered_figure(name.replace("_", " "), versions)
 
 
 @contextmanager
 def _given_up_when(stale: Stale, model: nn.Module) -> Iterator[None]:
-    """End the work on a network before its next pass when a newer request has come."""
+    """End the work of a network before its next pass when a newer request has come."""
 
     def check(*_: Any) -> None:
         if stale():
@@ -218,22 +206,11 @@ def _given_up_when(stale: Stale, model: nn.Module) -> Iterator[None]:
         handle.remove()
 
 
-def _small(picture: Image) -> Image:
-    rgb = to_rgb(picture)
-    rgb.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
-    return rgb
-
-
 def _has_maps(backbone: Backbone) -> bool:
     try:
         return bool(deepest_map(backbone))
     except CourseError:
         return False
-
-
-def _probabilities(network: Backbone, inside: torch.Tensor) -> torch.Tensor:
-    logits = activations(network, inside, "logits")["logits"]
-    return torch.softmax(logits[0].float(), dim=0).cpu()
 
 
 def _side(degrees: int) -> str:
