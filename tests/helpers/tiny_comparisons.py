@@ -4,7 +4,7 @@ import numpy as np
 from tiny_tasks import tiny_backbone
 
 import tlcourse as tl
-from tlcourse.comparison.compare import Comparison
+from tlcourse.comparison.comparison import Comparison
 from tlcourse.comparison.plan import Plan, PlannedRun
 from tlcourse.patterns.evaluate import counted
 from tlcourse.patterns.result import describe

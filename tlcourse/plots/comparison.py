@@ -6,7 +6,7 @@ from tlcourse.base.durations import in_words
 from tlcourse.plots.figure import COLOURS, MARKERS, Figure, drawing, new_figure, plain_numbers
 
 if TYPE_CHECKING:
-    from tlcourse.comparison.compare import Comparison
+    from tlcourse.comparison.comparison import Comparison
 
 
 _WIDE = 8  # largest over smallest: from here on an axis is logarithmic
@@ -28,7 +28,7 @@ def tradeoffs(
     """
     figure = new_figure(3.9, title=title)
     left, right = figure.subplots(1, 2, sharey=True)
-    table, chosen = comparison.table(), comparison.recommended
+    table, chosen = comparison.table, comparison.recommended
     for axes, column in ((left, "seconds"), (right, "MiB")):
         for i, (name, row) in enumerate(table.iterrows()):
             look: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)]}
