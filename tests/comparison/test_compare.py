@@ -52,10 +52,10 @@ def task():
 @pytest.fixture(scope="module")
 def real(backbone, task):
     """Really trained; the state of the backbone before and after it."""
-    before, found = state(backbone.model), traces(backbone.model)
+    before, left = state(backbone.model), traces(backbone.model)
     made = tl.compare(backbone, task, plan=PLAN, progress=False)
     assert not moved(before, backbone.model)
-    assert traces(backbone.model) == found
+    assert traces(backbone.model) == left
     return made
 
 
@@ -98,12 +98,12 @@ def test_a_run_is_the_pattern_called_with_its_options_and_seed(real, backbone, t
 
 def test_only_the_run_with_the_best_validation_of_each_pattern_keeps_its_network(real):
     for pattern in PATTERNS:
-        found = [result for run, result in real.runs if run.pattern == pattern]
-        kept = [result for result in found if result.network is not None]
+        results = [result for run, result in real.runs if run.pattern == pattern]
+        kept = [result for result in results if result.network is not None]
         assert kept == [real.results[pattern]]
-        best = max(result.val_accuracy for result in found)
+        best = max(result.val_accuracy for result in results)
         assert kept[0].val_accuracy == best
-        assert next(r for r in found if r.val_accuracy == best) is kept[0]  # of equals the first
+        assert next(r for r in results if r.val_accuracy == best) is kept[0]  # of equals the first
 
 
 def test_the_same_plan_gives_the_same_results_bit_for_bit(

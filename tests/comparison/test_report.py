@@ -345,10 +345,10 @@ def test_the_page_is_written_last_of_all_in_its_place(made, quick, mine, monkeyp
     before, seen = content(mine), []
     save = tl.Result.save
 
-    def look(result, folder):
+    def note_and_save(result, folder):
         seen.append(content(mine) == before)
         return save(result, folder)
 
-    monkeypatch.setattr(tl.Result, "save", look)
+    monkeypatch.setattr(tl.Result, "save", note_and_save)
     made.save(mine)
     assert seen == [True]

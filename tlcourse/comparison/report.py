@@ -133,9 +133,9 @@ def to_html(comparison: Comparison) -> str:
     if chosen.confusion is not None and len(task.classes) <= _MOST_CLASSES:
         confusion = _image(plots.confusion(chosen.confusion, task.classes))
     # All patterns are named, so that each has the same colour in both figures.
-    histories = {p: r.history or [] for p, r in comparison.results.items()}
-    if any(r.history and r.history.epochs for r in comparison.results.values()):
-        trainings = _image(plots.history(histories))
+    epochs = {p: r.history.epochs if r.history else () for p, r in comparison.results.items()}
+    if any(epochs.values()):
+        trainings = _image(plots.history(epochs))
     rows = _rows(comparison)
     body = render(
         _BODY,
