@@ -1,6 +1,6 @@
 """Seconds from a key on a slider to the new picture, in JupyterLab and a headless Chromium.
 
-    python benchmarks/explorers.py
+    python -m benchmarks.explorers
 
 Prints the median and the largest of several moves for each explorer, and how much memory the
 kernel takes after 100 more moves than before them.
@@ -8,15 +8,13 @@ kernel takes after 100 more moves than before them.
 
 import json
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
-
 import psutil
-from browser import Lab, Page, chromium
 from playwright.sync_api import sync_playwright
+
+from tests.helpers.browser import Lab, Page, chromium
 
 START = """
 import tlcourse as tl

@@ -59,7 +59,7 @@ def test_threads_are_as_many_as_the_cores_that_a_learner_may_use():
 
 
 def test_variables_are_ones_that_the_course_reads():
-    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tlcourse").glob("*.py")]
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tlcourse").rglob("*.py")]
     known = {name for text in sources for name in re.findall(r'"(TLCOURSE_\w+)"', text)}
     named = {*LEARNER["extraEnv"], *spawner_environment()}
     named |= set(re.findall(r"TLCOURSE_\w+", PAGE + SCRIPT + (HUB / "fill_cache.yaml").read_text()))

@@ -270,7 +270,9 @@ def test_continuous_integration_runs_the_readmes_test_command(tmp_path):
         'if [ "$2" = pytest ]; then exit 5; fi\n'
     )
     (tools / "python").chmod(0o755)
-    for name in ("python3", "chromium"):  # with a Chromium there it installs none
+    (tools / "fc-list").write_text("#!/bin/bash\necho Liberation\n")
+    (tools / "fc-list").chmod(0o755)
+    for name in ("python3", "chromium"):  # with a Chromium and its font there it installs none
         (tools / name).symlink_to(tools / "python")
     path = f"{tools}:/usr/bin:/bin"
     ran = subprocess.run(["bash", course / ".ci" / "run"], env={"PATH": path}, cwd=tmp_path)

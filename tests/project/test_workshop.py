@@ -1,6 +1,5 @@
 """The workshop page: its minutes add up, and what it names and quotes is there."""
 
-import importlib.util
 import re
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import tlcourse as tl
 from tlcourse.course.check import all_exercises
 from tlcourse.course.guess import all_questions
 from tlcourse.course.notebooks import copy_notebooks
+from tools import coverage
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "workshop.md").read_text(encoding="utf-8")
@@ -121,9 +121,6 @@ def test_what_is_left_out_for_an_hour_leaves_an_hour():
 
 
 def test_all_seven_ideas_are_met_where_the_page_says():
-    spec = importlib.util.spec_from_file_location("coverage", ROOT / "docs" / "make_coverage.py")
-    coverage = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(coverage)
     said = re.search(r"All seven ideas are met: (.*)", PAGE)[1]
     found = dict(re.findall(r"\b([a-g]) \(([^)]*)\)", said))
     assert list(found) == list("abcdefg")

@@ -1,6 +1,5 @@
 """Each of the seven ideas is shown and asked, as the tags of the notebooks' cells say."""
 
-import importlib.util
 from itertools import chain
 from pathlib import Path
 
@@ -8,29 +7,27 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from tools import coverage
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-
-_spec = importlib.util.spec_from_file_location("make_coverage", ROOT / "docs" / "make_coverage.py")
-make_coverage = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(make_coverage)
 
 
 @pytest.fixture(scope="module")
 def covered():
-    return {path.stem: make_coverage.covered(path) for path in NOTEBOOKS}
+    return {path.stem: coverage.covered(path) for path in NOTEBOOKS}
 
 
 def test_the_page_says_what_the_notebooks_tags_say():
-    page = make_coverage.TARGET.read_text(encoding="utf-8")
-    assert page == make_coverage.render(), "run `python docs/make_coverage.py`"
+    page = coverage.TARGET.read_text(encoding="utf-8")
+    assert page == coverage.render(), "run `python -m tools.coverage`"
 
 
 def test_there_are_no_other_ideas(covered):
-    assert {idea for ideas in covered.values() for idea in ideas} == set(make_coverage.IDEAS)
+    assert {idea for ideas in covered.values() for idea in ideas} == set(coverage.IDEAS)
 
 
-@pytest.mark.parametrize("idea", make_coverage.IDEAS)
+@pytest.mark.parametrize("idea", coverage.IDEAS)
 def test_each_idea_is_shown_and_its_exercises_are_at_least_two(covered, idea):
     parts = [ideas[idea] for ideas in covered.values() if idea in ideas]
     figures, predictions, exercises = ([*chain(*kind)] for kind in zip(*parts, strict=True))
@@ -47,7 +44,7 @@ def test_a_figure_is_named_by_the_caption_that_follows(tmp_path):
     figure = new_code_cell("draw()", metadata={"tags": ["idea-c"]})
     text = "Words.\n\n**Figure 3.** Maps of\nsix layers. *Look at the outline.*"
     nbformat.write(tiny(figure, new_markdown_cell(text)), tmp_path / "n.ipynb")
-    assert make_coverage.covered(tmp_path / "n.ipynb") == {
+    assert coverage.covered(tmp_path / "n.ipynb") == {
         "c": (["Figure 3: Maps of six layers."], [], [])
     }
 
@@ -58,4 +55,4 @@ def test_a_tagged_figure_without_a_caption_is_named(tmp_path):
     cells = (figure, other, new_markdown_cell("**Figure 3.** Of the other."))
     nbformat.write(tiny(*cells), tmp_path / "n.ipynb")
     with pytest.raises(ValueError, match="no caption follows the tagged cell 'bare'"):
-        make_coverage.covered(tmp_path / "n.ipynb")
+        coverage.covered(tmp_path / "n.ipynb")

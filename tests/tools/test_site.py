@@ -19,8 +19,8 @@ REPOSITORY = "https://github.com/someone/somewhere"
 
 
 def make(out, *options):
-    command = [sys.executable, ROOT / "docs" / "make_site.py", "--out", out, *options]
-    return subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, "-m", "tools.site", "--out", out, *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Slides: each one fits, opens from a folder without a network, and gives no answer away."""
 
 import html
-import importlib.util
 import io
 import re
 import subprocess
@@ -17,15 +16,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from tlcourse.course.check import all_exercises
 from tlcourse.course.guess import all_questions
 from tlcourse.errors import CourseError
+from tools.slides import credits, make, page, plan, texts
+from tools.slides.deck import slides_of
 
 ROOT = Path(__file__).parents[2]
-_spec = importlib.util.spec_from_file_location("make_slides", ROOT / "docs" / "make_slides.py")
-make_slides = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(make_slides)
-
-from slides import credits, page, plan, texts  # noqa: E402  (the script above says where they are)
-from slides.deck import slides_of  # noqa: E402
-
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 SELF_EXPLAINING = {"The answers"}  # what they show was said on the slides before
 
@@ -80,13 +74,13 @@ FAULTS = """() => {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("slides")
-    make_slides.make(out)
+    make.make(out)
     return out
 
 
 @pytest.fixture(scope="module")
 def decks():
-    return make_slides.decks()
+    return make.decks()
 
 
 @pytest.fixture
@@ -451,12 +445,12 @@ def test_a_plan_that_cannot_be_read_is_named(tmp_path):
 
 
 def test_the_command_names_what_is_there(tmp_path, monkeypatch, capsys):
-    command = [sys.executable, "docs/make_slides.py", "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "tools.slides", "--out", str(tmp_path / "out")]
     done = subprocess.run(
         [*command, "--notebook", "03"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert "03_standalone_extractor.html" in done.stdout
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["03_standalone_extractor.html"]
-    monkeypatch.setattr(sys, "argv", [*command[1:], "--notebook", "33"])
-    assert make_slides.main() == 1
+    monkeypatch.setattr(sys, "argv", [*command[2:], "--notebook", "33"])
+    assert make.main() == 1
     assert capsys.readouterr().err.startswith("There is no notebook '33'")

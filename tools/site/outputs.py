@@ -12,7 +12,7 @@ from PIL import Image
 FIGURES = "figures"  # folder of the site that holds the pictures of all outputs
 
 
-def mend_outputs(cell: NotebookNode, page: str, site: Path) -> None:
+def fix_outputs(cell: NotebookNode, page: str, site: Path) -> None:
     """Change a code cell's outputs.
 
     Text that was printed piece by piece becomes one output. Pictures become files of their own, so

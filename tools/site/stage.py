@@ -4,9 +4,10 @@ import shutil
 from pathlib import Path
 
 import nbformat
-import pages
-from lessons import Repository, fold, stage_lesson
-from links import Links
+
+from tools.site import pages
+from tools.site.lessons import Repository, fold, stage_lesson
+from tools.site.links import Links
 
 GUIDE = "docs/decision_guide.md"
 SHEETS = ("docs/decision_guide.html", "docs/decision_guide.pdf")

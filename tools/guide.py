@@ -1,6 +1,6 @@
-"""Print `decision_guide.html` into `decision_guide.pdf` with the installed Chromium.
+"""Print `docs/decision_guide.html` into `docs/decision_guide.pdf` with the installed Chromium.
 
-Run it after each change of the page: `python docs/make_guide.py`. A test compares the two.
+Run it after each change of the page: `python -m tools.guide`. A test compares the two.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pypdf.generic import ArrayObject, ByteStringObject
 
 from tlcourse.base.files import whole_file
 
-SOURCE = Path(__file__).resolve().with_name("decision_guide.html")
+SOURCE = Path(__file__).resolve().parents[1] / "docs" / "decision_guide.html"
 TARGET = SOURCE.with_suffix(".pdf")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 

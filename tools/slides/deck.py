@@ -6,10 +6,10 @@ from typing import Literal
 
 from nbformat import NotebookNode
 
-from slides import texts
-from slides.credits import credits_of, linked
 from tlcourse.course.check import all_exercises
 from tlcourse.course.guess import all_questions
+from tools.slides import texts
+from tools.slides.credits import credits_of, linked
 
 Kind = Literal[
     "text", "code", "stream", "output", "question", "answer", "exercise", "task", "look", "small"

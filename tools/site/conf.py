@@ -1,15 +1,10 @@
-"""Settings of the web page. `docs/make_site.py` adds what it finds out, such as the repository."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
+"""Settings of the web page. `build.py` adds what it finds out, such as the repository."""
 
 project = "tlcourse"
 author = "The tlcourse authors"
 copyright = "The tlcourse authors"
 language = "en"
-extensions = ["myst_nb", "sphinx_copybutton", "sphinx_design", "mend"]
+extensions = ["myst_nb", "sphinx_copybutton", "sphinx_design", "tools.site.fixes"]
 
 nb_execution_mode = "off"  # the outputs are those of the notebooks
 nb_ipywidgets_js = {}

@@ -1,6 +1,6 @@
 """Make the web page: the course as a static site, from the outputs that the notebooks hold.
 
-`python docs/make_site.py` needs no network and runs no notebook. The launch buttons lead to the
+`python -m tools.site` needs no network and runs no notebook. The launch buttons lead to the
 repository that pyproject.toml names (`[project.urls]`), or to the one given with `--repository`.
 """
 
@@ -13,15 +13,13 @@ import tempfile
 import tomllib
 from pathlib import Path
 
+from tlcourse.base.files import whole_folder
+from tlcourse.errors import CourseError
+from tools.site.lessons import Repository
+from tools.site.stage import stage
+
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE / "site"))
-
-from lessons import Repository  # noqa: E402
-from stage import stage  # noqa: E402
-
-from tlcourse.errors import CourseError  # noqa: E402
-
-ROOT = HERE.parent
+ROOT = HERE.parents[1]
 PLACEHOLDER = "OWNER"
 MARK = "searchindex.js"  # what every site has, and hardly another folder
 _GITHUB = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?/?")
@@ -63,10 +61,10 @@ def build(source: Path, site: Path, out: Path, settings: dict[str, object]) -> l
     from sphinx.util.docutils import docutils_namespace, patch_docutils
 
     warnings = io.StringIO()
-    with patch_docutils(str(HERE / "site")), docutils_namespace():
+    with patch_docutils(str(HERE)), docutils_namespace():
         app = Sphinx(
             srcdir=source,
-            confdir=HERE / "site",
+            confdir=HERE,
             outdir=out,
             doctreedir=source.parent / "doctrees",
             buildername="html",
@@ -93,15 +91,6 @@ def tidy(site: Path) -> None:
     (site / ".nojekyll").touch()  # GitHub Pages would leave out folders that begin with _
 
 
-def replace(old: Path, new: Path) -> None:
-    """Put a whole new folder in the place of an old one."""
-    kept = new.parent / "old"
-    if old.exists():
-        old.rename(kept)
-    new.rename(old)
-    shutil.rmtree(kept, ignore_errors=True)
-
-
 def make_site(out: Path, address: str | None = None) -> Repository | None:
     """Make the site.
 
@@ -122,15 +111,13 @@ def make_site(out: Path, address: str | None = None) -> Repository | None:
             f'"{out}" is there and is not a site, so it is not replaced. Give another folder with '
             "--out."
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".site-") as folder:
-        tree, site, new = (Path(folder) / name for name in ("tree", "site", "new"))
+    with whole_folder(out) as new, tempfile.TemporaryDirectory(prefix="tlcourse-site-") as folder:
+        tree, site = Path(folder) / "tree", Path(folder) / "site"
         settings = stage(ROOT, tree, site, to)
         warnings = build(tree, site, new, settings)
         if warnings:
             raise CourseError("\n".join(["Sphinx warns, so no site is written:", *warnings]))
         tidy(new)
-        replace(out, new)
     return to
 
 
@@ -152,7 +139,3 @@ def main() -> None:
             "No launch buttons: [project.urls] Repository in pyproject.toml is a placeholder.\n"
         )
     sys.stdout.write(f"The site begins at {options.out.resolve() / 'index.html'}\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -13,8 +13,8 @@ from nbformat.v4 import new_notebook
 from PIL import Image
 from pygments.formatters import HtmlFormatter
 
-from slides.deck import Part, Slide
 from tlcourse.errors import CourseError
+from tools.slides.deck import Part, Slide
 
 WIDTH, HEIGHT = 1280, 720
 MIN_CODE, MAX_CODE, MAX_PRINTED = 16, 24, 30  # pixels

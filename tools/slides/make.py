@@ -1,10 +1,10 @@
 """Make slides from the notebooks: a page for each notebook, and one for each plan of the workshop.
 
-    python docs/make_slides.py
-    python docs/make_slides.py --notebook 03 --out my_slides
+    python -m tools.slides
+    python -m tools.slides --notebook 03 --out my_slides
 
 Each page is one file that opens without a network. Nothing is executed: the slides show the outputs
-that are saved in the notebooks. `docs/slides/README.md` says how to show and to print them.
+that are saved in the notebooks. `docs/slides.md` says how to show and to print them.
 """
 
 import argparse
@@ -15,16 +15,13 @@ from pathlib import Path
 
 import nbformat
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from slides.deck import Slide, slides_of
-from slides.page import render
-from slides.plan import exit_questions, plans, workshop
-
 from tlcourse.base.files import whole_file
 from tlcourse.errors import CourseError, UnknownNameError
+from tools.slides.deck import Slide, slides_of
+from tools.slides.page import render
+from tools.slides.plan import exit_questions, plans, workshop
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 WORKSHOP = ROOT / "docs" / "workshop.md"
 _QUESTION = re.compile(r"^\| \[[^\]]+\]\(notebooks/(\d\d)_\w+\.ipynb\) \| ([^|]+) \|", re.MULTILINE)
@@ -114,7 +111,3 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
-from lessons import Repository
-from links import Links, anchor_of, hide_code, show_code
+
+from tools.site.lessons import Repository
+from tools.site.links import Links, anchor_of, hide_code, show_code
 
 # Title in the navigation of the pages that are known. Others come after those of "Teach".
 TEACH = {
     "docs/workshop.md": "Workshop plan",
     "docs/decision_guide.md": "Decision guide",
+    "docs/slides.md": "Slides",
     "docs/classroom_offline.md": "Classroom without a network",
     "docs/jupyterhub.md": "JupyterHub",
     "docs/binder.md": "Binder",
@@ -20,6 +22,7 @@ ABOUT = {
     "docs/coverage.md": "What is taught where",
     "changes.md": "Changes",
     "contributing.md": "Contributing",
+    "docs/making.md": "Change the course",
     "licence.md": "Licence and credits",
 }
 RENAMED = {"CHANGES.md": "changes.md", "CONTRIBUTING.md": "contributing.md"}

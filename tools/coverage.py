@@ -1,6 +1,6 @@
 """Write `coverage.md`: which notebook shows and asks each of the course's seven ideas.
 
-Read off the notebooks' own tags. Run it after a change of a notebook: `python docs/make_coverage.py`
+Read off the notebooks' own tags. Run it after a change of a notebook: `python -m tools.coverage`
 """
 
 import re
@@ -76,7 +76,7 @@ def render() -> str:
         "# What is taught where",
         "",
         "The course has seven ideas. This page says which figures show each of them, and which",
-        "prediction questions and exercises ask about it. `python docs/make_coverage.py` writes it",
+        "prediction questions and exercises ask about it. `python -m tools.coverage` writes it",
         "from the tags of the notebooks' cells (`idea-a` to `idea-g`), and a test compares the two.",
     ]
     for idea, text in IDEAS.items():

@@ -4,7 +4,7 @@ import re
 
 from nbformat import NotebookNode
 
-from slides import texts
+from tools.slides import texts
 
 _OWNERS = re.compile(
     r"(?:^|(?<=[.)] ))(?:The photographs?|Photographs|Drawings|Digits|All emojis)\b"

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from slides import texts
-from slides.credits import owners
-from slides.deck import Part, Slide
 from tlcourse.errors import CourseError
+from tools.slides import texts
+from tools.slides.credits import owners
+from tools.slides.deck import Part, Slide
 
 _PLAN = re.compile(r"<!-- plan (\d+) -->\n(.*?)<!-- end -->", re.DOTALL)
 _NOTEBOOK = re.compile(r"notebooks/(\d\d)_\w+\.ipynb")

@@ -1,4 +1,4 @@
-"""Notebooks as pages: solutions folded, a note on how to run them, outputs mended."""
+"""Notebooks as pages: solutions folded, a note on how to run them, outputs fixed."""
 
 import posixpath
 import re
@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
-from links import Links, hide_code, show_code
 from nbformat.v4 import new_markdown_cell
-from outputs import mend_outputs
+
+from tools.site.links import Links, hide_code, show_code
+from tools.site.outputs import fix_outputs
 
 PLACE = "OWNER/tlcourse"  # what texts write until a repository is known
 _FOLDED = re.compile(
@@ -105,7 +106,7 @@ def stage_lesson(
         if cell.cell_type == "markdown":
             cell.source = links.retarget(fold(cell.source), path, path)
         elif cell.cell_type == "code":
-            mend_outputs(cell, path, site)
+            fix_outputs(cell, path, site)
     title = notebook.cells[0]
     title.source = _CLEAR_FIRST.sub("", title.source)
     notebook.cells.insert(1, new_markdown_cell(run_note(path, repository), id="run-note"))

@@ -1,0 +1,1 @@
+"""Slides made from the course's notebooks; `python -m tools.slides` writes them."""
