@@ -56,12 +56,12 @@ def asked(monkeypatch):
     """What `cost.epoch` is asked; it answers as a machine that is always as fast."""
     asked = []
 
-    def epoch(backbone, *, n_pictures, n_val, layer, freeze_until, cached, **options):
+    def epoch(backbone, *, n_pictures, layer, freeze_until, cached, **options):
         asked.append(options | {"freeze_until": freeze_until, "cached": cached})
         part = "the head" if freeze_until == layer else "behind a frozen part"
         seconds = STEP[part if freeze_until else "all layers"]
         seconds += EACH * (freeze_until is not None and not cached)
-        return SimpleNamespace(seconds=seconds * (n_pictures + n_val / 3))
+        return SimpleNamespace(seconds=seconds * n_pictures)
 
     monkeypatch.setattr(cost, "epoch", epoch)
     return asked
@@ -221,7 +221,7 @@ def test_a_training_takes_its_epochs_and_the_opening_of_its_pictures(planned, ta
 
 def test_the_course_has_one_stopwatch_for_epochs_and_each_is_asked_once(planned, task, asked):
     planned(task, 3000, batch_size=5)
-    rest = {"repeats": 2, "batch": 5, "size": None, "n_classes": 3}
+    rest = {"repeats": 1, "batch": 5, "size": None, "n_classes": 3}
     head = rest | {"freeze_until": "embedding", "cached": True}
     assert asked == [head, rest | {"freeze_until": None, "cached": False}]
     asked.clear()

@@ -126,12 +126,12 @@ class Forecast:
         return operations / max(self.backbone.operations, 1) * self.picture_seconds
 
     def _epoch_seconds(self, freeze_until: str | None) -> float:
+        n = self.counts["train"]
         if freeze_until not in self._epochs:
             self._epochs[freeze_until] = cost.epoch(
                 self.backbone,
-                n_pictures=self.counts["train"],
-                n_val=self.counts.get("val", 0),
-                repeats=2,
+                n_pictures=n,
+                repeats=1,
                 batch=self.training["batch_size"],
                 size=None,
                 layer=self.training["layer"],
@@ -139,7 +139,8 @@ class Forecast:
                 freeze_until=freeze_until,
                 cached=freeze_until is not None and not self.training["augment"],
             ).seconds
-        return self._epochs[freeze_until]
+        # A validation picture only goes forward: about a third of a training step.
+        return self._epochs[freeze_until] * (1 + self.counts.get("val", 0) / (3 * n))
 
 
 def make_plan(
