@@ -37,7 +37,7 @@ _HOME = {
     "find_learning_rate": "training.learning_rate",
     "Result": "patterns.result",
     "load_result": "patterns.result",
-    "Comparison": "comparison.compare",
+    "Comparison": "comparison.comparison",
     "compare": "comparison.compare",
     "check": "course.check",
     "hint": "course.check",

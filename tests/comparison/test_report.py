@@ -17,7 +17,7 @@ from tiny_tasks import moved, state
 
 import tlcourse as tl
 from tlcourse.comparison import report
-from tlcourse.comparison.report import FILES, check_target, render
+from tlcourse.comparison.report import FILES, check_target, to_html
 from tlcourse.errors import CourseError
 
 WRONG = {
@@ -51,7 +51,7 @@ def saved(made, tmp_path_factory):
 @pytest.fixture
 def quick(monkeypatch):
     """A page without figures, which take most of the time."""
-    monkeypatch.setattr(report, "render", lambda comparison: f"page {comparison.best}")
+    monkeypatch.setattr(report, "to_html", lambda comparison: f"page {comparison.best}")
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_the_model_is_that_of_the_recommended_pattern(saved, made):
 
 def test_the_table_reads_back_as_it_was(saved, made):
     read = pd.read_csv(saved / "results.csv", index_col="pattern")
-    table = made.table()
+    table = made.table
     assert list(read.columns) == list(table.columns)
     assert list(read.index) == list(table.index)
     np.testing.assert_allclose(read.to_numpy(float), table.to_numpy(float), rtol=1e-12)
@@ -106,7 +106,7 @@ def test_where_nothing_was_skipped_the_table_has_its_head_and_the_page_says_none
     assert (tmp_path / "out" / "skipped.csv").read_text().strip() == "picture,reason"
     page = (tmp_path / "out" / "report.html").read_text("utf-8")
     assert "<h2>Files that were left out</h2><p>None.</p>" in page
-    assert "What was not run" not in page
+    assert "What was shortened or not run" not in page
 
 
 # --- the page ---
@@ -161,14 +161,14 @@ def test_names_and_sentences_are_escaped(page, saved):
 def test_names_of_task_and_classes_are_escaped(tmp_path):
     task = labelled_task(classes=("<i>ants</i>", "a & b"))
     vars(task)["name"] = "<script>alert(1)</script>"
-    text = render(compared(task, {"classifier": {"val": [0, 1], "test": [0, 1]}}))
+    text = to_html(compared(task, {"classifier": {"val": [0, 1], "test": [0, 1]}}))
     assert not {"i", "script"} & Page(text).tags
     assert "<script>alert(1)</script>" in Page(text).text
 
 
 @pytest.mark.parametrize("name", ["$a_$", "a$b", "100 $", r"\alpha", "a_b^c", "{x}", "%"])
 def test_a_name_that_looks_like_mathematics_is_a_name(name):
-    text = render(compared(labelled_task(classes=("ants", name)), {"classifier": {}}))
+    text = to_html(compared(labelled_task(classes=("ants", name)), {"classifier": {}}))
     assert len(Page(text).pictures) == 2
 
 
@@ -180,7 +180,7 @@ def test_it_says_what_to_take_and_why(page, made):
 
 def test_it_has_a_row_for_each_pattern_with_its_numbers(page, made):
     rows = {row[0].strip(): [" ".join(cell.split()) for cell in row[1:]] for row in page.rows}
-    table = made.table()
+    table = made.table
     for pattern in WRONG:
         cells, row = rows[pattern], table.loc[pattern]
         assert cells[0] == f"{row.accuracy:.3f} {row.low:.3f} to {row.high:.3f}"
@@ -210,7 +210,7 @@ def test_it_needs_no_other_file_and_tells_nobody_whose_machine_it_is(saved):
 
 
 def test_a_comparison_without_a_training_has_no_curves(task):
-    page = Page(render(compared(task, {"classifier": {}})))
+    page = Page(to_html(compared(task, {"classifier": {}})))
     assert len(page.pictures) == 2
     assert "The trainings" not in page.text
 
@@ -218,7 +218,7 @@ def test_a_comparison_without_a_training_has_no_curves(task):
 def test_a_table_of_mistakes_that_nobody_can_read_is_left_out():
     classes = [f"class {i}" for i in range(26)]
     task = labelled_task(52, classes=classes, train=(2,) * 26)
-    page = Page(render(compared(task, {"classifier": {}})))
+    page = Page(to_html(compared(task, {"classifier": {}})))
     assert len(page.pictures) == 1
     assert "takes for which" not in page.text
 
@@ -345,10 +345,10 @@ def test_the_page_is_written_last_of_all_in_its_place(made, quick, mine, monkeyp
     before, seen = content(mine), []
     save = tl.Result.save
 
-    def look(result, folder):
+    def note_and_save(result, folder):
         seen.append(content(mine) == before)
         return save(result, folder)
 
-    monkeypatch.setattr(tl.Result, "save", look)
+    monkeypatch.setattr(tl.Result, "save", note_and_save)
     made.save(mine)
     assert seen == [True]

@@ -6,7 +6,7 @@ import numpy as np
 from tiny_tasks import tiny_backbone
 
 import tlcourse as tl
-from tlcourse.comparison.compare import Comparison
+from tlcourse.comparison.comparison import Comparison
 from tlcourse.comparison.plan import Plan, PlannedRun
 from tlcourse.patterns.evaluate import score
 from tlcourse.tasks.split import Skipped, Split
@@ -39,7 +39,7 @@ def labelled_task(n=60, *, n_test=None, classes=("ants", "bees"), train=(10, 10)
         names = [f"{classes[label]}/{i}.png" for i, label in enumerate(labels)]
         return Split(range(len(labels)), labels, names, never)
 
-    def looked_at(count):
+    def labels_of(count):
         if common is None:
             return np.arange(count) % len(classes)
         return (np.arange(count) >= round(common * count)).astype(int)
@@ -49,8 +49,8 @@ def labelled_task(n=60, *, n_test=None, classes=("ants", "bees"), train=(10, 10)
         "labels",
         tuple(classes),
         train=split(np.repeat(np.arange(len(train)), train)),
-        val=split(looked_at(n)),
-        test=split(looked_at(n if n_test is None else n_test)),
+        val=split(labels_of(n)),
+        test=split(labels_of(n if n_test is None else n_test)),
         skipped=(),
         source="",
         licence="",

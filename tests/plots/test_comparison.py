@@ -32,7 +32,7 @@ def points_of(axes):
 
 def test_each_pattern_is_a_point_at_its_cost_and_accuracy(made):
     figure = tl.plots.tradeoffs(made)
-    table = made.table()
+    table = made.table
     for axes, column in zip(figure.axes, ("seconds", "MiB"), strict=True):
         points = points_of(axes)
         assert set(points) == {*WRONG, "recommended"}
@@ -48,7 +48,7 @@ def test_lines_are_the_intervals_and_small_points_the_seeds(made):
     others = [line for line in left.lines if line.get_label().startswith("_")]
     bars = [line for line in others if line.get_marker() == "None"]
     dots = [line for line in others if line.get_marker() == "."]
-    table = made.table()
+    table = made.table
     intervals = [list(line.get_ydata()) for line in bars]
     assert intervals == [[row.low, row.high] for _, row in table.iterrows()]
     seeds = [sorted(line.get_ydata()) for line in dots]
@@ -66,7 +66,7 @@ def test_a_ring_marks_what_is_recommended(split):
     made = compared(labelled_task(), wrong)
     assert made.recommended == "frozen_extractor"
     for axes, column in zip(tl.plots.tradeoffs(made).axes, ("seconds", "MiB"), strict=True):
-        ring, row = points_of(axes)["recommended"], made.table().loc["frozen_extractor"]
+        ring, row = points_of(axes)["recommended"], made.table.loc["frozen_extractor"]
         assert ring.get_xydata().tolist() == [[row[column], row.accuracy]]
         assert ring.get_markerfacecolor() == "none"
         assert ring.get_markersize() > points_of(axes)["frozen_extractor"].get_markersize()

@@ -1,4 +1,4 @@
-"""The commands for pictures of one's own: `tlcourse compare` and `tlcourse predict`."""
+"""The commands for your own pictures: `tlcourse compare` and `tlcourse predict`."""
 
 import sys
 import time
@@ -45,10 +45,10 @@ def compare(
     task, network = _task_and_network(folder, backbone, size)
     left = seconds - (time.monotonic() - started)
     if left <= 0:
-        raise CourseError(f"To read {folder} took longer than {in_words(seconds)}; give more time.")
-    found = run_all(network, task, budget=left)
-    print(f"\n{found!r}")
-    print(f"\nReport: {found.save(out) / 'report.html'}")
+        raise CourseError(f"Reading {folder} took longer than {in_words(seconds)}; give more time.")
+    comparison = run_all(network, task, budget=left)
+    print(f"\n{comparison!r}")
+    print(f"\nReport: {comparison.save(out) / 'report.html'}")
     print(f"Next:   tlcourse predict {out / 'model'} PICTURE...")
 
 
@@ -69,7 +69,7 @@ def predict(
         try:
             first = result.predict(open_picture(path, max_side=_MAX_SIDE)).iloc[0]
         except PictureError as error:
-            print(f"tlcourse: {error}", file=sys.stderr)
+            print(f"tlcourse: {path} cannot be read: {error.reason}.", file=sys.stderr)
             failed = True
         else:
             print(f"{path}\t{first['class']}\t{first['probability']:.3f}", flush=True)
@@ -80,12 +80,13 @@ def predict(
 def _task_and_network(
     folder: str, backbone: str | None, size: int | None
 ) -> tuple["Task", "Backbone"]:
-    """Load both; say what was left out among the pictures."""
+    """Load both; say which files were left out."""
     from tlcourse import load_backbone, load_task
 
     network = load_backbone(backbone) if backbone else load_backbone()
     network = network.at_size(size) if size else network
-    task = load_task(folder, max_side=max(_MAX_SIDE, 2 * network.preprocess.resize_size))
+    max_side = max(_MAX_SIDE, 2 * network.preprocess.resize_size)
+    task = load_task(folder, max_side=max_side, progress=True)
     print(_printable(repr(task)))
     for skipped in task.skipped[:_SHOWN]:
         print(_printable(f"  left out: {skipped.name}: {skipped.reason}"))
@@ -95,5 +96,5 @@ def _task_and_network(
 
 
 def _printable(text: str) -> str:
-    """Replace what no terminal can show: file names need not be proper text."""
+    """Replace what no terminal can show: a file name need not be proper text."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -4,12 +4,10 @@ A plan is fixed before anything is trained, so that a slow moment does not chang
 only decides, later, whether a whole run is dropped.
 """
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from tlcourse.base.durations import in_words
-from tlcourse.errors import CourseError
 
 
 @dataclass(frozen=True)
@@ -28,6 +26,11 @@ class PlannedRun:
     options: dict[str, Any]
     seconds: float
 
+    @property
+    def name(self) -> str:
+        """Pattern and seed, as they stand in a sentence."""
+        return self.pattern if self.seed is None else f"{self.pattern} with seed {self.seed}"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -39,7 +42,7 @@ class Plan:
         counts: Split -> how many pictures that are.
         size: Side of the pictures that go in, in pixels.
         budget: Seconds that it was made for.
-        left_out: What did not fit into the time, in sentences.
+        left_out: What did not fit into the time, or only in part, in sentences.
     """
 
     runs: tuple[PlannedRun, ...]
@@ -54,26 +57,6 @@ class Plan:
         """How long all runs should take."""
         return sum(run.seconds for run in self.runs)
 
-    def to_json(self) -> str:
-        """Write it as a text that `Plan.from_json` reads."""
-        return json.dumps(asdict(self), indent=2)
-
-    @classmethod
-    def from_json(cls, text: str) -> "Plan":
-        """Read what `to_json` wrote.
-
-        Raises:
-            CourseError: The text is not a plan.
-        """
-        try:
-            read = json.loads(text)
-            runs = tuple(PlannedRun(**run) for run in read.pop("runs"))
-            return cls(runs=runs, left_out=tuple(read.pop("left_out")), **read)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise CourseError(
-                f"This is not a plan ({error}). `comparison.plan.to_json()` writes one."
-            ) from error
-
     def __repr__(self) -> str:
         used = ", ".join(f"{split} {n}" for split, n in self.counts.items())
         lines = [
@@ -84,21 +67,20 @@ class Plan:
             runs = [run for run in self.runs if run.pattern == pattern]
             seeds = [str(run.seed) for run in runs if run.seed is not None]
             parts = [f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}"] * bool(seeds)
-            parts += [_said(*option) for option in runs[0].options.items()]
+            parts += [_in_words(*option) for option in runs[0].options.items()]
             seconds = in_words(sum(run.seconds for run in runs))
             line = f"  {pattern:21} {'about ' + seconds:18} {'; '.join(filter(None, parts))}"
             lines.append(line.rstrip())
         return "\n".join([*lines, *(f"  {sentence}" for sentence in self.left_out)])
 
 
-def _said(name: str, value: Any) -> str:
-    """An option in words; nothing for what goes without saying."""
-    if name == "epochs":
-        return f"{value} epochs"
-    if name == "batch_size":
-        return f"batch {value}"
-    if name == "freeze_until":
-        return f"frozen up to {value}" if value else "all layers"
-    if name == "layer":
-        return f"cut at {value}" if value != "embedding" else ""
-    return "random crops" if name == "augment" and value else ""
+def _in_words(option: str, value: Any) -> str:
+    """An option for a reader; nothing for what goes without saying."""
+    words = {
+        "epochs": f"{value} epochs",
+        "batch_size": f"batch {value}",
+        "freeze_until": f"frozen up to {value}" if value else "all layers",
+        "layer": f"cut at {value}" if value != "embedding" else "",
+        "augment": "random crops" if value else "",
+    }
+    return words.get(option, "")

@@ -1,122 +1,146 @@
 """What to run in a given time: the plan that follows from how fast this machine is."""
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
-from tlcourse.base.device import fixed_seed, synchronize
+from tlcourse import cost
 from tlcourse.base.durations import in_words
 from tlcourse.comparison.plan import Plan, PlannedRun
 from tlcourse.errors import CourseError
 from tlcourse.features.features import extract_features
 from tlcourse.features.probe import STRENGTHS
 from tlcourse.networks.backbone import Backbone
+from tlcourse.networks.fast import fast_batch_size
 from tlcourse.networks.network import Network
 from tlcourse.networks.trace import up_to
 from tlcourse.patterns.reuse import CHEAP, PATTERNS
+from tlcourse.tasks.split import Split
 from tlcourse.tasks.task import Task, used_counts
 from tlcourse.training.data import default_batch_size
-from tlcourse.training.finetune import parameter_groups
-from tlcourse.training.step import Stepper
 
-_ITERATIONS = 60  # of logistic regression; seen were 10 to 60
+SEEDS = (0, 1, 2)
+_FILL = 0.8  # of the budget; the rest is for what cannot be foreseen
+_FEATURES = 0.4  # of that at most for computing features; more pictures are not used
+_HEAD_EPOCHS = 10
+_PASSES = 30  # of logistic regression over its rows, for each strength
+_ENOUGH = 0.7  # of the operations in the frozen part, where not all layers can be trained
 
 
 @dataclass(frozen=True)
-class Speeds:
-    """What the timing probe found, in seconds.
+class Effort:
+    """How much the two patterns that train the network are given.
 
     Attributes:
-        start: To get ready to compute features.
-        look: For each picture whose features are computed.
-        open: To open and preprocess a picture.
-        learn: For each picture in a training step of all layers.
-        probe: To fit a linear probe to the features of all training pictures.
+        tuning_epochs: Of fine_tune.
+        scratch_epochs: Of from_scratch.
+        n_seeds: Of both.
+        freeze: Whether the early layers stay frozen in fine_tune.
     """
 
-    start: float
-    look: float
-    open: float
-    learn: float
-    probe: float
+    tuning_epochs: int
+    scratch_epochs: int
+    n_seeds: int = 1
+    freeze: bool = False
 
 
-def measure_speeds(network: Network, task: Task, batch_size: int) -> Speeds:
-    """Time a few pictures and a training step; the network is a copy that may be spoilt."""
-    backbone = network.backbone
-    enough = int(np.clip(28 * (224 / backbone.preprocess.crop_size) ** 2, 28, 120))
-    places = np.unique(np.linspace(0, len(task.train) - 1, enough).astype(int))
-    few, more = task.train.take(places[:4]), task.train.take(places)
-    options = {"layers": network.layer, "cache": False, "progress": False}
-    first, second = (extract_features(backbone, split, **options) for split in (few, more))
-    added = max(len(more) - len(few), 1)
-    look = max((second.seconds - first.seconds) / added, 0.2 * second.seconds / len(more))
-    start = max(second.seconds - look * len(more), 0.0)
-    began = time.perf_counter()
-    opened = [backbone.preprocess(picture) for picture, _ in few]
-    opening = (time.perf_counter() - began) / len(few)
-    learn = _step_seconds(network, opened, batch_size) / batch_size
-    width = first.x[network.layer].reshape(len(few), -1).shape[1]
-    return Speeds(start, look, opening, learn, _probe_seconds(task, width))
-
-
-def _step_seconds(network: Network, pictures: list[torch.Tensor], batch_size: int) -> float:
-    """Seconds of a training step of all layers, after a first one."""
-    device = network.backbone.device
-    whole = [pictures[i % len(pictures)] for i in range(batch_size)]
-    batch = torch.stack(whole).to(device, memory_format=torch.channels_last)
-    labels = torch.zeros(batch_size, dtype=torch.int64, device=device)
-    with fixed_seed(0, device):
-        groups = parameter_groups(network, 1e-6)
-        stepper = Stepper(groups, nn.CrossEntropyLoss(), device, n_steps=3)
-        network.to(memory_format=torch.channels_last).train()
-        seconds = []
-        for _ in range(3):
-            synchronize(device)
-            began = time.perf_counter()
-            stepper.step(network, batch, labels)
-            synchronize(device)
-            seconds.append(time.perf_counter() - began)
-    return min(seconds[1:])
-
-
-def _probe_seconds(task: Task, width: int) -> float:
-    """Seconds to fit a probe to all training pictures, from the speed of matrix products."""
-    square = np.ones((512, 512))
-    seconds = []
-    for _ in range(3):
-        began = time.perf_counter()
-        square @ square
-        seconds.append(time.perf_counter() - began)
-    rate = 2 * 512**3 / min(seconds)  # operations per second
-    n, n_classes = len(task.train), len(task.classes)
-    turned = min(n, width)
-    turning = 20 * n * turned * width / rate if n < width else 0.0
-    each = 4 * n * turned * n_classes / rate + 1e-3  # one iteration: forward and backward
-    return turning + len(STRENGTHS) * _ITERATIONS * each
-
-
-SEEDS = (0, 1, 2)
-
-_FILL = 0.8  # of the budget; the rest is for what the probe cannot foresee
-_LOOK = 0.4  # of it at most for computing features; more pictures than that are not used
-_HEAD_EPOCHS = 10
-_EACH = 0.8  # seconds that every training takes beside its steps
-_ENOUGH = 0.7  # of the operations in the frozen part, where not all can be trained
-
-# From rich to poor: (freeze?, epochs of fine_tune, epochs of from_scratch, seeds). Without a
-# freeze, all layers are trained.
-_SETTINGS = (
-    *((False, 6, 10, seeds) for seeds in (3, 1)),
-    *((False, epochs, epochs, 1) for epochs in (6, 5, 4, 3)),
-    *((True, 6, epochs, 1) for epochs in (6, 3)),
-    (True, 3, 3, 1),
+EFFORTS = (  # from rich to poor; the first one that fits is taken
+    Effort(6, 10, n_seeds=len(SEEDS)),
+    Effort(6, 10),
+    Effort(6, 6),
+    Effort(5, 5),
+    Effort(4, 4),
+    Effort(3, 3),
+    Effort(6, 3, freeze=True),
+    Effort(3, 3, freeze=True),
 )
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """How long each pattern will take on this machine.
+
+    Attributes:
+        backbone: The network.
+        counts: Split -> number of pictures.
+        n_classes: Of the task.
+        training: Options of all trainings: "layer", "batch_size" and "augment".
+        picture_seconds: To open a picture and to compute its features.
+        width: Number of features.
+    """
+
+    backbone: Backbone
+    counts: dict[str, int]
+    n_classes: int
+    training: dict[str, Any]
+    picture_seconds: float
+    width: int
+    _epochs: dict[str | None, float] = field(default_factory=dict)
+
+    def runs(self, patterns: Sequence[str], effort: Effort) -> list[PlannedRun]:
+        """All runs, the first seed of each pattern before the others."""
+        first: list[PlannedRun] = []
+        later: list[PlannedRun] = []
+        known = False  # whether the features are stored by then
+        for pattern in patterns:
+            options = self._options(pattern, effort)
+            seeds = SEEDS if pattern == "frozen_extractor" else SEEDS[: effort.n_seeds]
+            for seed in seeds if "epochs" in options else (None,):
+                run = PlannedRun(pattern, seed, options, self._seconds(pattern, options, known))
+                (later if seed and pattern not in CHEAP else first).append(run)
+                known = known or pattern != "classifier"
+        return first + later
+
+    def _options(self, pattern: str, effort: Effort) -> dict[str, Any]:
+        until = _until(self.backbone, self.training["layer"]) if effort.freeze else None
+        return {
+            "classifier": {},
+            "standalone_extractor": {"layer": self.training["layer"]},
+            "frozen_extractor": self.training | {"epochs": _HEAD_EPOCHS},
+            "fine_tune": self.training | {"epochs": effort.tuning_epochs, "freeze_until": until},
+            "from_scratch": self.training | {"epochs": effort.scratch_epochs},
+        }[pattern]
+
+    def _seconds(self, pattern: str, options: dict[str, Any], known: bool) -> float:
+        """Of one run; the first one that needs the features computes them for the others."""
+        n = sum(self.counts.values())
+        if pattern == "classifier":
+            return self.picture_seconds * (n - self.counts["train"])
+        seconds = 0.0 if known or pattern == "from_scratch" else self.picture_seconds * n
+        if pattern in ("standalone_extractor", "fine_tune"):
+            seconds += self._probe_seconds()
+        if pattern in ("fine_tune", "from_scratch"):  # each picture is opened, those of val twice
+            seconds += self.picture_seconds * (n + self.counts.get("val", 0))
+        if "epochs" in options:
+            until = options["layer"] if pattern in CHEAP else options.get("freeze_until")
+            seconds += options["epochs"] * self._epoch_seconds(until)
+        return seconds
+
+    def _probe_seconds(self) -> float:
+        """To fit a probe: its operations, at the speed at which the network makes its own."""
+        n = self.counts["train"]
+        operations = len(STRENGTHS) * _PASSES * 4 * n * min(n, self.width) * self.n_classes
+        return operations / max(self.backbone.operations, 1) * self.picture_seconds
+
+    def _epoch_seconds(self, freeze_until: str | None) -> float:
+        n = self.counts["train"]
+        if freeze_until not in self._epochs:
+            self._epochs[freeze_until] = cost.epoch(
+                self.backbone,
+                n_pictures=n,
+                repeats=1,
+                batch=self.training["batch_size"],
+                size=None,
+                layer=self.training["layer"],
+                n_classes=self.n_classes,
+                freeze_until=freeze_until,
+                cached=freeze_until is not None and not self.training["augment"],
+            ).seconds
+        # A validation picture only goes forward: about a third of a training step.
+        return self._epochs[freeze_until] * (1 + self.counts.get("val", 0) / (3 * n))
 
 
 def make_plan(
@@ -131,153 +155,93 @@ def make_plan(
 ) -> Plan:
     """Measure how fast this machine is, and plan what fits into `budget` seconds.
 
-    Args:
-        backbone: The network.
-        task: The pictures.
-        budget: Seconds for everything.
-        patterns: Names of `PATTERNS`, those to run.
-        layer: Where the backbone is cut.
-        augment: Whether trainings show random crops.
-        batch_size: Pictures per training step; by default what the memory allows.
-
     Raises:
         CourseError: Not even one pattern fits.
     """
     started = time.perf_counter()
+
+    def room() -> float:
+        return _FILL * budget - (time.perf_counter() - started)
+
     network = Network(backbone, len(task.classes), layer=layer)
-    if batch_size is None:
-        batch_size = default_batch_size(network)
-    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-        raise CourseError(f"batch_size is {batch_size!r}, but must be a whole number from 1 on.")
-    speeds = measure_speeds(network, task, batch_size)
-    room = _FILL * budget - (time.perf_counter() - started)
-    share, notes = _share(task, speeds, room)
+    batch_size = default_batch_size(network) if batch_size is None else batch_size
+    training = {"layer": layer, "batch_size": batch_size, "augment": augment}
+    seconds, width = time_features(backbone, task.train, layer)
+    share, notes = _share(task, seconds, room())
     counts = {name: n for name, n in used_counts(task, share).items() if n}
-    chosen = [p for p in PATTERNS if p in patterns]
-    runs: list[PlannedRun] = []
+    forecast = Forecast(backbone, counts, len(task.classes), training, seconds, width)
+    chosen = [pattern for pattern in PATTERNS if pattern in patterns]
     while chosen:
-        for setting in _SETTINGS:
-            runs = _runs(backbone, counts, speeds, chosen, setting, layer, batch_size, augment)
-            if sum(run.seconds for run in runs) <= room:
-                break
-        else:  # not even in the shortest setting: what takes the longest is left out
-            takes = {p: sum(r.seconds for r in runs if r.pattern == p) for p in chosen}
-            last = max(chosen, key=takes.__getitem__)
-            chosen.remove(last)
-            notes.append(f"{last} is left out: it would take about {in_words(takes[last])}.")
-            runs = []
-            continue
-        break
-    if not runs:
-        need = (takes[last] + budget * _FILL - room) / _FILL
-        raise CourseError(
-            f"A budget of {in_words(budget)} is too small for any pattern: {last} needs "
-            f"about {in_words(need)}, with the time to get ready. Give more time, or take smaller "
-            "pictures: backbone.at_size(128)."
-        )
-    return Plan(
-        tuple(runs), share, counts, backbone.preprocess.crop_size, budget, left_out=tuple(notes)
+        for effort in EFFORTS:
+            runs = forecast.runs(chosen, effort)
+            if sum(run.seconds for run in runs) <= room():
+                notes += _shortened(runs, effort)
+                size = backbone.preprocess.crop_size
+                return Plan(tuple(runs), share, counts, size, budget, tuple(notes))
+        takes = {p: sum(run.seconds for run in runs if run.pattern == p) for p in chosen}
+        dearest = max(chosen, key=takes.__getitem__)
+        chosen.remove(dearest)
+        notes.append(f"{dearest} is left out: it would take about {in_words(takes[dearest])}.")
+    need = (takes[dearest] + _FILL * budget - room()) / _FILL
+    raise CourseError(
+        f"A budget of {in_words(budget)} is too small for any pattern: {dearest} needs about "
+        f"{in_words(need)}, with the time to get ready. Give more time, or take smaller pictures: "
+        "backbone.at_size(128)."
     )
 
 
-def _share(task: Task, speeds: Speeds, room: float) -> tuple[float, list[str]]:
+def time_features(backbone: Backbone, split: Split, layer: str) -> tuple[float, int]:
+    """Compute features of a few pictures: the seconds for each, and how many features it has.
+
+    The first batch is not counted where there are more: in it the network gets ready.
+    """
+    batch_size = fast_batch_size(backbone)
+    n = min(max(4 * batch_size, 32), 96)
+    places = np.unique(np.linspace(0, len(split) - 1, n).astype(int))
+    stamps = [time.perf_counter()]
+    features = extract_features(
+        backbone,
+        split.take(places),
+        layer,
+        cache=False,
+        batch_size=batch_size,
+        progress=False,
+        on_batch=lambda: stamps.append(time.perf_counter()),
+    )
+    width = features.x[layer][0].size
+    if len(stamps) > 2:
+        return (stamps[-1] - stamps[1]) / (len(places) - batch_size), width
+    return (stamps[1] - stamps[0]) / len(places), width
+
+
+def _share(task: Task, picture_seconds: float, room: float) -> tuple[float, list[str]]:
     """Share of the pictures to use, so that there is time left for more than their features."""
     n = sum(used_counts(task, 1.0).values())
-    possible = (_LOOK * room - speeds.start) / speeds.look
-    if n <= possible or room <= 0:
-        return 1.0, []
-    least = 10 * len(task.classes)
-    share = max(possible, min(least, n)) / n
+    possible = _FEATURES * room / picture_seconds
+    share = max(possible, 10 * len(task.classes)) / n
     used = sum(used_counts(task, share).values())
-    if used == n:
+    if room <= 0 or used >= n:
         return 1.0, []
     return share, [
         f"Only {used} of the {n} pictures are used, from each class its share: to compute the "
-        f"features of all would take about {in_words(n * speeds.look)}."
+        f"features of all would take about {in_words(n * picture_seconds)}."
     ]
 
 
-def _runs(
-    backbone: Backbone,
-    counts: dict[str, int],
-    speeds: Speeds,
-    patterns: Sequence[str],
-    setting: tuple[bool, int, int, int],
-    layer: str,
-    batch_size: int,
-    augment: bool,
-) -> list[PlannedRun]:
-    """All runs of one of the settings, the first seed of each pattern before the others."""
-    freeze, tuning, scratch, n_seeds = setting
-    until = _until(backbone, layer) if freeze else None
-    how = {"layer": layer, "batch_size": batch_size, "augment": augment}
-    options: dict[str, dict[str, Any]] = {
-        "classifier": {},
-        "standalone_extractor": {"layer": layer},
-        "frozen_extractor": how | {"epochs": _HEAD_EPOCHS},
-        "fine_tune": how | {"epochs": tuning, "freeze_until": until},
-        "from_scratch": how | {"epochs": scratch},
-    }
-    first: list[PlannedRun] = []
-    later: list[PlannedRun] = []
-    known = False  # whether the features are there
-    for pattern in (p for p in PATTERNS if p in patterns):
-        chosen = options[pattern]
-        part = _moving(backbone, chosen.get("freeze_until"))
-        seconds = list(_seconds(pattern, counts, speeds, chosen, part, known))
-        known = known or pattern != "classifier"
-        fixed = pattern in ("classifier", "standalone_extractor")
-        seeds = SEEDS[: 3 if pattern == "frozen_extractor" else n_seeds]
-        for i, seed in enumerate([None] if fixed else seeds):
-            run = PlannedRun(pattern, seed, chosen, seconds[min(i, 1)])
-            (later if i and pattern not in CHEAP else first).append(run)
-    return first + later
-
-
-def _seconds(
-    pattern: str,
-    counts: dict[str, int],
-    speeds: Speeds,
-    options: dict[str, Any],
-    part: float,
-    known: bool,
-) -> Iterator[float]:
-    """Yield how long the first run of a pattern takes, and each one after it."""
-    n_look, n_train = counts.get("val", 0) + counts.get("test", 0), counts["train"]
-    features = speeds.start + sum(counts.values()) * speeds.look
-    looking = speeds.start + n_look * speeds.look
-    if pattern == "classifier":
-        yield from (looking, looking)
-        return
-    if pattern == "standalone_extractor":
-        once = (0 if known else features) + speeds.probe
-        yield from (once, once)
-        return
-    epochs, learn = options["epochs"], speeds.learn * part
-    if pattern == "frozen_extractor":
-        again = speeds.open + speeds.look if options["augment"] else 3e-4
-        yield _EACH + epochs * n_train * again + (0 if known else features)
-        yield _EACH + epochs * n_train * again
-        return
-    n_val = counts.get("val", 0)
-    opening = speeds.open if part == 1 or options["augment"] else 0.0
-    epoch = n_train * (learn + opening) + n_val * (learn / 3 + opening)
-    each = _EACH + epochs * epoch + looking
-    once = 0.0
-    if part < 1:  # the output of the frozen part is computed beforehand
-        once += 2 * speeds.start + (n_train + n_val) * speeds.look
-    if pattern == "fine_tune":
-        once += speeds.probe + (0 if known else features)
-    yield each + once
-    yield each + (speeds.probe if pattern == "fine_tune" else 0.0)
-
-
-def _moving(backbone: Backbone, until: str | None) -> float:
-    """Share of the operations behind the frozen part."""
-    if until is None:
-        return 1.0
-    frozen = up_to(backbone.trace, backbone.layer(until).path)[1]
-    return 1 - frozen / max(backbone.operations, 1)
+def _shortened(runs: Sequence[PlannedRun], effort: Effort) -> list[str]:
+    """Say in a sentence for each pattern what it is given less of than with plenty of time."""
+    full, sentences = EFFORTS[0], []
+    for run in runs:
+        if run.seed != 0 or run.pattern in CHEAP:
+            continue
+        epochs = full.tuning_epochs if run.pattern == "fine_tune" else full.scratch_epochs
+        less = [f"{run.options['epochs']} of {epochs} epochs"] * (run.options["epochs"] < epochs)
+        less += [f"{effort.n_seeds} of {full.n_seeds} seeds"] * (effort.n_seeds < full.n_seeds)
+        if run.options.get("freeze_until"):
+            less.append(f"frozen up to {run.options['freeze_until']}")
+        if less:
+            sentences.append(f"{run.pattern} is shortened to fit the time: {', '.join(less)}.")
+    return sentences
 
 
 def _until(backbone: Backbone, layer: str) -> str | None:

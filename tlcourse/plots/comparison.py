@@ -13,7 +13,7 @@ from tlcourse.plots.figure import (
 )
 
 if TYPE_CHECKING:
-    from tlcourse.comparison.compare import Comparison
+    from tlcourse.comparison.comparison import Comparison
 
 
 _WIDE = 8  # largest over smallest: from here on an axis is logarithmic
@@ -35,7 +35,7 @@ def tradeoffs(
     """
     figure = new_figure(3.9, title=title)
     left, right = figure.subplots(1, 2, sharey=True)
-    table, chosen = comparison.table(), comparison.recommended
+    table, chosen = comparison.table, comparison.recommended
     for axes, column in ((left, "seconds"), (right, "MiB")):
         for i, (name, row) in enumerate(table.iterrows()):
             cost, point = row[column], style(i)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @drawing
 def history(
-    trained: "History | Sequence[Epoch] | Mapping[str, History]",
+    trained: "History | Sequence[Epoch] | Mapping[str, History | Sequence[Epoch]]",
     *,
     chance: float | None = None,
     title: str | None = None,

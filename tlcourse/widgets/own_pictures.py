@@ -13,7 +13,8 @@ from IPython.display import display
 from PIL.Image import Image
 
 from tlcourse import plots
-from tlcourse.comparison.compare import Comparison, compare
+from tlcourse.comparison.compare import compare
+from tlcourse.comparison.comparison import Comparison
 from tlcourse.errors import CourseError
 from tlcourse.networks.backbone import Backbone
 from tlcourse.plots.figure import mime_bundle

@@ -1,0 +1,241 @@
+"""What each pattern brought and cost, on the same pictures, and which one to take (notebook 08)."""
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tlcourse.base.durations import in_words
+from tlcourse.comparison.plan import Plan, PlannedRun
+from tlcourse.errors import check_choice
+from tlcourse.metrics import Paired, compare_paired, p_in_words
+from tlcourse.patterns.result import Result
+from tlcourse.patterns.reuse import PATTERNS
+from tlcourse.tasks.split import Split
+from tlcourse.tasks.task import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_UNBALANCED = 1.5  # the largest class has so many times the pictures of the smallest one
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What each pattern brought and cost, on the same pictures.
+
+    Attributes:
+        task: The pictures that were used.
+        plan: What was to run; `compare(plan=...)` runs it again.
+        runs: Each finished run with its result. Of each pattern, only the run in `results` keeps
+            its network.
+        results: Pattern -> the result of its run with the highest validation accuracy.
+        notes: What was shortened, not run, or not run to the end, and why.
+        seconds: For everything.
+    """
+
+    task: Task
+    plan: Plan
+    runs: tuple[tuple[PlannedRun, Result], ...]
+    results: Mapping[str, Result]
+    notes: tuple[str, ...]
+    seconds: float
+
+    @property
+    def split(self) -> str:
+        """Which pictures the accuracies are of: "test", or "val" where there is no test picture."""
+        return "test" if len(self.task.test) else "val"
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Their classes, int64 (N,)."""
+        return self._pictures(self.split).labels
+
+    @cached_property
+    def best(self) -> str:
+        """Pattern with the highest validation accuracy; of equal ones the simplest."""
+        return max(self._in_order, key=lambda pattern: self.results[pattern].val_accuracy)
+
+    @cached_property
+    def recommended(self) -> str:
+        """The simplest pattern that is not told apart from the best one, in the order of the course.
+
+        Neither on the test pictures nor on the validation pictures: a few test pictures alone tell
+        hardly anything apart.
+        """
+        return next(pattern for pattern in self._in_order if not self._is_worse(pattern))
+
+    @cached_property
+    def recommendation(self) -> str:
+        """Which pattern to take and why, in sentences."""
+        return " ".join([self._advice(), *self._warnings()])
+
+    def right(self, pattern: str, split: str | None = None) -> np.ndarray:
+        """Whether a pattern is right, for each picture of a split, bool (N,).
+
+        Raises:
+            UnknownNameError: There is no result of such a pattern.
+        """
+        check_choice("pattern with a result", pattern, self.results)
+        split = split or self.split
+        return np.asarray(self.results[pattern].predicted[split] == self._pictures(split).labels)
+
+    def told_apart(self, first: str, second: str, split: str | None = None) -> Paired:
+        """Compare two patterns picture by picture with the exact McNemar test.
+
+        Raises:
+            UnknownNameError: There is no result of such a pattern.
+        """
+        key = (first, second, split or self.split)
+        if key not in self._pairs:
+            self._pairs[key] = compare_paired(self.right(first, split), self.right(second, split))
+        return self._pairs[key]
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """One row for each pattern.
+
+        `accuracy` and its 95 % interval (`low`, `high`; Wilson) are of the test pictures, or of the
+        validation pictures where there is no test picture, as is `balanced`, the mean over the
+        classes. `p` is that of the exact McNemar test against the best pattern, on the same
+        pictures. `lowest` and `highest` are the accuracies of all seeds.
+        """
+        import pandas as pd
+
+        rows = {}
+        for pattern, result in self.results.items():
+            seeds = [self._accuracy(r) for run, r in self.runs if run.pattern == pattern]
+            pair = self.told_apart(pattern, self.best)
+            rows[pattern] = {
+                "accuracy": self._accuracy(result),
+                "low": result.interval[0],
+                "high": result.interval[1],
+                "balanced": result.balanced_accuracy,
+                "validation": result.val_accuracy,
+                "only this one": pair.only_first,
+                "only the best": pair.only_second,
+                "p": pair.p_value,
+                "seconds": result.seconds,
+                "MiB": result.peak_bytes / 2**20,
+                "trained": result.trainable_parameters,
+                "runs": len(seeds),
+                "lowest": min(seeds),
+                "highest": max(seeds),
+            }
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("pattern")
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `report.html`, `results.csv`, `skipped.csv` and `model/`, whole or not at all.
+
+        `model/` holds the recommended pattern's result; `tlcourse.load_result` reads it. A folder
+        that holds an earlier comparison is replaced, any other one is left alone.
+
+        Raises:
+            CourseError: The folder holds something else, or cannot be written to.
+        """
+        from tlcourse.comparison.report import write
+
+        return write(self, Path(folder))
+
+    def __repr__(self) -> str:
+        head = "accuracy (95 % interval)"
+        lines = [
+            f"{len(self.labels)} {self.split} pictures of {self.task.name!r}",
+            f"{'pattern':21} {head:24} {'balanced':>8} {'p':>7} {'time':>12} {'memory':>9} learned",
+        ]
+        for pattern, row in self.table.iterrows():
+            interval = f"{row.accuracy:.3f} ({row.low:.3f} to {row.high:.3f})"
+            p = "best" if pattern == self.best else p_in_words(row.p)
+            lines.append(
+                f"{pattern:21} {interval:24} {row.balanced:8.3f} {p:>7} "
+                f"{in_words(row.seconds):>12} {row.MiB:5.0f} MiB {row.trained:,.0f}"
+            )
+        sentences = [textwrap.fill(text, 100) for text in (*self.notes, self.recommendation)]
+        return "\n".join([*lines, *sentences])
+
+    @cached_property
+    def _pairs(self) -> dict[tuple[str, str, str], Paired]:
+        """First pattern, second pattern, split -> their comparison, once it was asked for."""
+        return {}
+
+    @property
+    def _in_order(self) -> list[str]:
+        """Patterns with a result, from simple to complex."""
+        return [pattern for pattern in PATTERNS if pattern in self.results]
+
+    def _pictures(self, split: str) -> Split:
+        pictures: Split = getattr(self.task, split)
+        return pictures
+
+    def _accuracy(self, result: Result) -> float:
+        return result.test_accuracy if self.split == "test" else result.val_accuracy
+
+    def _is_worse(self, pattern: str) -> bool:
+        """Whether a pattern is told apart from the best one, on either of the two splits."""
+        if pattern == self.best:
+            return False
+        splits = [split for split in ("val", "test") if len(self._pictures(split))]
+        pairs = [self.told_apart(pattern, self.best, split) for split in splits]
+        return any(pair.told_apart and pair.difference < 0 for pair in pairs)
+
+    @property
+    def _their_split(self) -> str:
+        """The pictures that the accuracies are of, in a sentence."""
+        return f"{'test' if self.split == 'test' else 'validation'} pictures"
+
+    def _advice(self) -> str:
+        """Say what to take, and on what grounds."""
+        best, chosen = self.best, self.recommended
+        if chosen != best:
+            pair = self.told_apart(chosen, best)
+            return (
+                f"Take {chosen}: the simplest pattern that is not told apart from the best one. "
+                f"{best} has the highest validation accuracy, but these two cannot be told apart "
+                f"with {len(self.labels)} {self._their_split} (only {chosen} is right on "
+                f"{pair.only_first}, only {best} on {pair.only_second}; exact McNemar test, "
+                f"p {p_in_words(pair.p_value)}). {chosen} took {self._costs(chosen)}, "
+                f"{best} {self._costs(best)}."
+            )
+        if simpler := self._in_order[: self._in_order.index(best)]:
+            return (
+                f"Take {best}: it has the highest validation accuracy, and what is simpler is told "
+                f"apart from it ({', '.join(simpler)})."
+            )
+        return (
+            f"Take {best}: none has a higher validation accuracy, and none that was run is simpler. "
+            f"{self._others()}"
+        )
+
+    def _costs(self, pattern: str) -> str:
+        result = self.results[pattern]
+        return f"{in_words(result.seconds)} and {result.peak_bytes / 2**20:.0f} MiB"
+
+    def _others(self) -> str:
+        """Say which of the others are told apart from the best one."""
+        others = [pattern for pattern in self.results if pattern != self.best]
+        worse = [pattern for pattern in others if self._is_worse(pattern)]
+        same = [pattern for pattern in others if pattern not in worse]
+        sentences = [f"Not told apart from it: {', '.join(same)}."] * bool(same)
+        sentences += [f"Told apart, and worse: {', '.join(worse)}."] * bool(worse)
+        return " ".join(sentences) or "Nothing else was run."
+
+    def _warnings(self) -> list[str]:
+        """What else you have to know before you follow the advice."""
+        sizes = np.bincount(self.task.train.labels, minlength=len(self.task.classes))
+        common, warnings = sizes.argmax(), []
+        pair = compare_paired(self.right(self.recommended), self.labels == common)
+        if not (pair.told_apart and pair.difference > 0):
+            warnings.append(
+                f"Be careful: on these {self._their_split} it is not clearly better than a program "
+                f"that always answers {self.task.classes[common]!r}."
+            )
+        if sizes.max() > _UNBALANCED * sizes.min():
+            warnings.append(
+                f"The classes are of unequal size (from {sizes.min()} to {sizes.max()} training "
+                "pictures), so look at the balanced accuracy too."
+            )
+        return warnings
