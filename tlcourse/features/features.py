@@ -13,8 +13,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from tlcourse.base.machine import give_memory_back
-from tlcourse.errors import CourseError, UnknownNameError
-from tlcourse.features.extract import Joined, Run
+from tlcourse.errors import CourseError, UnknownNameError, check_choice, check_whole
+from tlcourse.features.extract import Extraction
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.fast import fast_batch_size
 from tlcourse.networks.layers import Pool
@@ -121,44 +121,51 @@ def extract_features(
     names = [layers] if isinstance(layers, str) else list(dict.fromkeys(layers))
     if not names:
         raise CourseError("No layer was named. Pass at least one of `backbone.layers`.")
-    if pool not in get_args(Pool):
-        raise UnknownNameError("pooling", pool, get_args(Pool))
+    check_choice("pooling", pool, get_args(Pool))
     for name in names:
         backbone.layer(name)
-    if batch_size is not None and batch_size < 1:
-        raise CourseError(f"batch_size is {batch_size}, but must be 1 or larger.")
+    if batch_size is None:
+        batch_size = fast_batch_size(backbone)
+    check_whole("batch_size", batch_size)
     splits = named_splits(task)
-    pictures = Joined([split for _, split in splits])
-    if not len(pictures):
+    if not any(len(split) for split in splits.values()):
         raise CourseError("There is no picture to extract features from.")
-    batch_size = batch_size or fast_batch_size(backbone)
-    run = Run(backbone, pictures, pool, batch_size, progress, on_batch)
+    run = Extraction(backbone, list(splits.values()), pool, batch_size, progress, on_batch)
     about = {"task": getattr(task, "name", "pictures"), "backbone": backbone.name, "pool": pool}
-    found = run.cached(names, about, refresh) if cache else run.in_memory(names)
+    stored = run.on_disk(names, about, refresh=refresh) if cache else run.in_memory(names)
     give_memory_back()
-    return Features(
-        x={name: found[name][0] for name in names},
-        y=np.concatenate([split.labels for _, split in splits]),
-        split=np.concatenate([np.full(len(split), name) for name, split in splits]),
-        classes=getattr(task, "classes", ()),
-        names=tuple(name for _, split in splits for name in split.names),
-        logits=None,
+    return features_of(
+        task,
+        {name: stored[name][0] for name in names},
         source=f"{backbone.name}, pool {pool}, {backbone.preprocess.crop_size} px; "
         f"weights: {backbone.source}",
-        seconds=max(seconds for _, seconds in found.values()),
+        seconds=max(seconds for _, seconds in stored.values()),
     )
 
 
-def named_splits(task: Task | Split) -> list[tuple[str, Split]]:
-    """Return a task's splits with their names, in order; a single split is called "all".
+def features_of(
+    task: Task | Split, x: dict[str, np.ndarray], *, source: str, seconds: float
+) -> Features:
+    """Join features of a task's pictures, in the order of its splits, with labels and names."""
+    splits = named_splits(task)
+    return Features(
+        x=x,
+        y=np.concatenate([split.labels for split in splits.values()]),
+        split=np.concatenate([np.full(len(split), name) for name, split in splits.items()]),
+        classes=getattr(task, "classes", ()),
+        names=tuple(name for split in splits.values() for name in split.names),
+        logits=None,
+        source=source,
+        seconds=seconds,
+    )
 
-    Raises:
-        CourseError: It is neither.
-    """
+
+def named_splits(task: Task | Split) -> dict[str, Split]:
+    """Return a task's splits by name, in order; a single split is called "all"."""
     if isinstance(task, Split):
-        return [("all", task)]
+        return {"all": task}
     if isinstance(task, Task):
-        return [(name, getattr(task, name)) for name in SPLITS]
+        return {name: getattr(task, name) for name in SPLITS}
     raise CourseError(
         f"Features are extracted from a task or a split, not from {type(task).__name__}. "
         'Make one with tl.load_task("emoji") or tl.load_task("my/folder").'
@@ -188,10 +195,8 @@ def load_features(task: str = "hymenoptera", weights: Weights = "imagenet") -> F
     """
     from safetensors import safe_open
 
-    if task != "hymenoptera":
-        raise UnknownNameError("set of shipped features", task, ["hymenoptera"])
-    if weights not in get_args(Weights):
-        raise UnknownNameError("set of weights", weights, get_args(Weights))
+    check_choice("set of shipped features", task, ["hymenoptera"])
+    check_choice("set of weights", weights, get_args(Weights))
 
     def read(stem: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         with (
@@ -207,7 +212,7 @@ def load_features(task: str = "hymenoptera", weights: Weights = "imagenet") -> F
     return Features(
         x={name: value.astype(np.float32) for name, value in x.items()},
         y=labels["y"].astype(np.int64),
-        split=np.array(["train", "val", "test"])[labels["split"]],
+        split=np.array(SPLITS)[labels["split"]],
         classes=tuple(about["classes"].split(",")),
         names=tuple(about["names"].split("\n")),
         logits=labels["logits"].astype(np.float32) if weights == "imagenet" else None,
