@@ -270,7 +270,7 @@ def test_a_folder_that_is_mounted_read_only_serves_a_learner(share, tmp_path):
 
 def test_downloaded_pictures_are_found_in_the_shared_cache(share, caches, monkeypatch):
     shared = share(lambda cache: (cache / "hymenoptera_data" / "train").mkdir(parents=True))
-    monkeypatch.setattr(download, "download", None)  # nobody asks the network
+    monkeypatch.setattr(download, "_download", None)  # nobody asks the network
     before = state(shared)
     assert tl.download_task("hymenoptera") == shared / "hymenoptera_data"
     assert state(shared) == before

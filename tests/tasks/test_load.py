@@ -4,10 +4,6 @@ import hashlib
 import os
 import pickle
 import shutil
-import threading
-import zipfile
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +13,9 @@ from PIL import Image
 from png import png_header
 
 import tlcourse as tl
-from tlcourse.errors import CourseError, DownloadError, UnknownNameError
-from tlcourse.tasks import download, load
+from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.tasks import folder as folder_module
+from tlcourse.tasks import load
 
 SPLITS = ("train", "val", "test")
 OFFLINE = {"emoji": (510, 7), "digits": (1797, 10), "faces": (200, 2)}
@@ -404,129 +400,6 @@ def test_a_class_of_damaged_pictures_says_what_was_left_out(pets):
 def test_fractions_and_seeds_that_make_no_sense_are_refused(wrong):
     with pytest.raises(CourseError, match="must"):
         tl.load_task("faces", **wrong)
-
-
-# Downloads
-
-
-def zip_of(path, members):
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return path
-
-
-@pytest.fixture
-def offered(tmp_path, monkeypatch):
-    """Offer a small archive of ants and bees at a local address, with an empty cache."""
-    (tmp_path / "served").mkdir()
-    members = {}
-    for i in range(12):
-        noise(i).save(tmp_path / "picture.png")
-        c = ("ants", "bees")[i % 2]
-        members[f"hymenoptera_data/train/{c}/{i}.png"] = (tmp_path / "picture.png").read_bytes()
-    good = zip_of(tmp_path / "served" / "good.zip", members)
-
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    handler = partial(Handler, directory=tmp_path / "served")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    cache = tmp_path / "cache"
-    monkeypatch.setenv("TLCOURSE_CACHE", str(cache))
-    monkeypatch.delenv("TLCOURSE_DATA", raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-    def offer(path=good, *, cut=None):
-        content = path.read_bytes()
-        (path.parent / "sent.zip").write_bytes(content[:cut])
-        archive = download.Archive(
-            url=f"http://127.0.0.1:{server.server_port}/sent.zip",
-            folder="hymenoptera_data",
-            size=len(content),
-            sha256=hashlib.sha256(content).hexdigest(),
-            what="the ants and bees photographs",
-        )
-        monkeypatch.setitem(download.ARCHIVES, "hymenoptera", archive)
-        return cache
-
-    yield offer
-    server.shutdown()
-    server.server_close()
-
-
-def kept_in(cache):
-    return [path.name for path in cache.iterdir() if not path.name.endswith(".lock")]
-
-
-def test_a_downloaded_task_is_found_and_fetched_only_once(offered, monkeypatch, capsys):
-    cache = offered()
-    with pytest.raises(CourseError, match=r"tl\.download_task\('hymenoptera'\) \(0 MB\)"):
-        tl.load_task("hymenoptera")
-    (cache / ".hymenoptera_data.killed.part").mkdir()  # what a killed download leaves
-    folder = tl.download_task("hymenoptera")
-    assert "MB" in capsys.readouterr().err  # the size is told
-    assert folder == cache / "hymenoptera_data"
-    assert kept_in(cache) == ["hymenoptera_data"]
-    assert len(tl.load_task("hymenoptera").train) == 8
-    monkeypatch.setattr(download, "download", None)
-    assert tl.download_task("hymenoptera") == folder
-
-
-def test_a_cut_download_leaves_no_task(offered):
-    cache = offered(cut=-100)
-    with pytest.raises(DownloadError, match="Nothing was kept"):
-        tl.download_task("hymenoptera")
-    assert kept_in(cache) == []
-
-
-def test_no_network_leaves_no_task(offered, monkeypatch):
-    cache = offered()
-    archive = download.ARCHIVES["hymenoptera"]
-    refused = download.Archive(**vars(archive) | {"url": "http://127.0.0.1:9/archive.zip"})
-    monkeypatch.setitem(download.ARCHIVES, "hymenoptera", refused)
-    with pytest.raises(DownloadError, match="could not be downloaded"):
-        tl.download_task("hymenoptera")
-    assert kept_in(cache) == []
-
-
-@pytest.mark.parametrize("name", ["hymenoptera_data/../../outside.txt", "/outside.txt", "other/x"])
-def test_an_archive_that_reaches_outside_is_refused(offered, tmp_path, name):
-    bad = zip_of(tmp_path / "served" / "bad.zip", {"hymenoptera_data/fine.txt": "x", name: "x"})
-    cache = offered(bad)
-    with pytest.raises(DownloadError, match="does not belong"):
-        tl.download_task("hymenoptera")
-    assert kept_in(cache) == []
-    assert not (tmp_path / "outside.txt").exists()
-
-
-def test_ctrl_c_while_unpacking_leaves_no_task(offered, monkeypatch):
-    def pressed(self, target):
-        (target / "hymenoptera_data").mkdir()
-        raise KeyboardInterrupt
-
-    cache = offered()
-    monkeypatch.setattr(download.zipfile.ZipFile, "extractall", pressed)
-    with pytest.raises(KeyboardInterrupt):
-        tl.download_task("hymenoptera")
-    assert kept_in(cache) == []
-
-
-def test_a_cache_that_cannot_be_written_is_one_sentence(offered, monkeypatch):
-    def refuse(**where):
-        raise PermissionError(13, "Permission denied")
-
-    offered()
-    monkeypatch.setattr(download.tempfile, "mkdtemp", refuse)
-    with pytest.raises(DownloadError, match=r"Permission denied.*Set TLCOURSE_CACHE to a folder"):
-        tl.download_task("hymenoptera")
-
-
-def test_only_the_named_tasks_can_be_downloaded():
-    with pytest.raises(UnknownNameError, match="hymenoptera"):
-        tl.download_task("hymenopter")
 
 
 @pytest.mark.skipif(

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from tlcourse.base.machine import give_memory_back
+from tlcourse.base.messages import printable
 from tlcourse.errors import CourseError, UnknownNameError, check_choice, check_whole
 from tlcourse.features.extract import Extraction
 from tlcourse.networks.backbone import Backbone
@@ -70,7 +71,7 @@ class Features:
         names = SPLITS if set(self.split) <= set(SPLITS) else sorted(set(self.split))
         counts = ", ".join(f"{name} {(self.split == name).sum()}" for name in names)
         return (
-            f"Features of {len(self.y)} pictures ({counts}), classes {', '.join(self.classes)}\n"
+            f"Features of {len(self.y)} pictures ({counts}), classes {printable(', '.join(self.classes))}\n"
             f"  layers: {', '.join(f'{name} {_shape(x)}' for name, x in self.x.items())}\n"
             f"  {self.source}"
         )
