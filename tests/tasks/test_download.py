@@ -106,7 +106,7 @@ def test_a_downloaded_task_is_found_and_fetched_only_once(offered, monkeypatch, 
     [
         ({"sent": lambda content: content[:-100]}, "is not the ants and bees photographs as"),
         ({"sent": lambda content: content[::-1]}, "is not the ants and bees photographs as"),
-        ({"sent": lambda content: b"sign in"}, "a network's login page"),
+        ({"sent": lambda content: b"sign in"}, "is not the ants and bees photographs as"),
         ({"page": "chunked-cut"}, r"could not be downloaded \(IncompleteRead"),
         ({"page": "missing"}, r"could not be downloaded \(File not found\)"),
     ],

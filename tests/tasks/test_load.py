@@ -4,6 +4,9 @@ import hashlib
 import os
 import pickle
 import shutil
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -306,6 +309,99 @@ def test_the_files_taken_are_those_of_image_folder(pets):
     (pets / "cats" / "movie.gif").write_bytes(b"GIF89a")
     ours = set().union(*names_of(tl.load_task(pets)).values())
     assert ours == {os.path.relpath(path, pets) for path, _ in ImageFolder(pets).samples}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_pipes_sockets_and_devices_are_left_out_and_not_waited_for(pets, tmp_path):
+    os.mkfifo(pets / "cats" / "pipe.png")
+    os.mkfifo(pets / "dogs" / "pipe")
+    os.mkfifo(pets / "pipe.jpg")
+    (pets / "cats" / "nothing.png").symlink_to("/dev/null")
+    (pets / "cats" / "gone.png").symlink_to("nowhere.png")
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(os.path.relpath(pets / "dogs" / "socket.jpg"))
+        with ThreadPoolExecutor(1) as pool:
+            try:
+                task = pool.submit(tl.load_task, pets).result(timeout=20)
+            finally:  # lets a reader go that waits at a pipe
+                for pipe in pets.rglob("pipe*"):
+                    os.close(os.open(pipe, os.O_RDWR | os.O_NONBLOCK))
+    no_file = "it is a pipe, a socket or a device, not a file"
+    assert reasons_of(task) == {
+        "cats/gone.png": "No such file or directory",
+        "cats/nothing.png": no_file,
+        "cats/pipe.png": no_file,
+        "dogs/pipe": no_file,
+        "dogs/socket.jpg": no_file,
+        "pipe.jpg": "it is not in the folder of a class",
+    }
+    assert sum(counts_of(task)) == 20
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names that Windows does not allow")
+def test_names_that_would_break_a_list_are_printed_escaped(tmp_path):
+    folder = tmp_path / "a\x1b[2Jb"
+    fill(folder / "wild\ncats", 3)
+    fill(folder / "dogs", 2, start=50)
+    noise(60).save(folder / "dogs" / "\x1b]0;title\x07.png")
+    (folder / "dogs" / "two\nlines.png").write_bytes(b"no picture")
+    task = tl.load_task(folder)
+    assert task.classes == ("dogs", "wild\ncats")  # the names themselves are as they are
+    assert len(repr(task).splitlines()) == 2
+    assert "(dogs, wild\\ncats)" in repr(task)
+    assert [str(skipped) for skipped in task.skipped] == [
+        "dogs/two\\nlines.png: it is not a picture"
+    ]
+    for path in (folder / "dogs").iterdir():
+        path.write_bytes(b"")
+    problems = []
+    for make in (
+        lambda: tl.load_task(folder),
+        lambda: tl.load_task(folder / "dogs"),
+        lambda: tl.load_task(folder / "gone"),
+        lambda: tl.open_picture(folder / "dogs" / "two\nlines.png"),
+        lambda: tl.open_picture(folder / "dogs" / "no\nfile.png"),
+    ):
+        with pytest.raises(CourseError) as caught:
+            make()
+        problems.append(str(caught.value))
+    assert all(char.isprintable() for text in problems for char in text)
+
+
+def test_a_progress_bar_is_shown_if_it_is_asked_for(pets, capsys):
+    tl.load_task(pets)
+    assert capsys.readouterr().err == ""
+    tl.load_task(pets, progress=True)
+    assert "checking pictures" in capsys.readouterr().err
+
+
+def test_files_are_hashed_once_and_again_only_if_they_changed(pets, monkeypatch):
+    task = tl.load_task(pets)
+    before = task.train.digests()
+    expected = [
+        hashlib.sha256(b"None " + (pets / name).read_bytes()).hexdigest()
+        for name in task.train.names
+    ]
+    assert before == expected
+    hashed, real = [], folder_module._Files._digest
+
+    def digest(self, file):
+        hashed.append(Path(file.name).relative_to(pets).as_posix())
+        return real(self, file)
+
+    monkeypatch.setattr(folder_module._Files, "_digest", digest)
+    assert task.train.digests() == before
+    assert hashed == []
+    path = pets / task.train.names[2]
+    content, times = path.read_bytes(), path.stat()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # as long as before
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # and as old, for who believes it
+    after = task.train.digests()
+    assert hashed == [task.train.names[2]]
+    assert [a == b for a, b in zip(after, before, strict=True)] == [i != 2 for i in range(12)]
+    assert task.train.digests() == after
+    assert len(hashed) == 1
+    assert pickle.loads(pickle.dumps(task.train)).digests() == after
 
 
 def test_spaces_and_other_alphabets_in_names_are_fine(tmp_path):
