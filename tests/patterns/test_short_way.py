@@ -20,7 +20,8 @@ import tlcourse as tl
 folder, pattern, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 package = str(pathlib.Path(tl.__file__).parent)
 backbone = tl.load_backbone("timm/test_resnet", pretrained=False, device="cpu").at_size(64)
-getattr(tl, "patterns")
+for name in ("patterns", "load_task", "extract_features"):
+    getattr(tl, name)  # what only happens while modules are loaded does not count
 functions, opened, decoded = set(), collections.Counter(), []
 
 def watch_calls(frame, event, _):

@@ -293,8 +293,8 @@ def rotated(x: np.ndarray) -> np.ndarray:
     the length of its weights sees nothing else of centred features, so it gives the same answers;
     no label is needed. Fits become many times faster where C is larger than N.
     """
-    x = np.asarray(x, dtype=np.float64)
-    left, lengths, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+    values = np.asarray(x, dtype=np.float64)
+    left, lengths, _ = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)
     kept = lengths > lengths.max(initial=0) * 1e-10
     kept[0] = True  # features that are all the same keep one number
     return left[:, kept] * lengths[kept]
@@ -309,15 +309,15 @@ def cross_validate(
     Strengths are tried in the order given, from small to large, until that loss grows. Returned
     are the classes and the strength for each fold.
     """
-    # scikit-learn's GridSearchCV in cross_val_predict gives the same, but fits twice as often.
+    # scikit-learn's GridSearchCV for each fold would do the same with twice as many fits.
     with one_thread():
-        x = rotated(x)
-        chosen = _choose(x, y, fold, strengths)
+        turned = rotated(x)
+        chosen = _choose(turned, y, fold, strengths)
         predicted = np.empty(len(y), dtype=np.int64)
         for number, strength in enumerate(chosen):
             scored = fold == number
-            probe = _fit(x[~scored], y[~scored], strength)
-            predicted[scored] = probe.logits(x[scored]).argmax(axis=1)
+            probe = _fit(turned[~scored], y[~scored], strength)
+            predicted[scored] = probe.logits(turned[scored]).argmax(axis=1)
     return predicted, tuple(chosen)
 
 

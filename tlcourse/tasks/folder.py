@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -83,7 +83,7 @@ class _Files:
                 self.known[path] = stamp, self._digest(file)
         return self.known[path][1]
 
-    def _digest(self, file: BinaryIO) -> str:
+    def _digest(self, file: BufferedIOBase) -> str:
         start = f"{self.max_side} ".encode()
         return hashlib.file_digest(file, lambda: hashlib.sha256(start)).hexdigest()
 
@@ -94,7 +94,7 @@ def _stamp(path: Path) -> tuple[int, int, int]:
         about = path.stat()
     except OSError as error:
         said = f"{printable(path)} cannot be opened: {error.strerror}."
-        raise PictureError(said, error.strerror) from error
+        raise PictureError(said, str(error.strerror)) from error
     return about.st_size, about.st_mtime_ns, about.st_ctime_ns
 
 

@@ -73,23 +73,21 @@ def load_task(
     name = name_or_folder if isinstance(name_or_folder, str) else ""
     if name in _OFFLINE:
         return _drawn(_OFFLINE[name](), shares)
-    folder, about = Path(name_or_folder).expanduser(), {}
     if name in ARCHIVES:
-        folder, about = _downloaded(name), _HYMENOPTERA
-    elif folder.name == name and not folder.exists():
+        task = read_folder(_downloaded(name), shares, max_side=max_side, progress=progress)
+        return replace(
+            task,
+            name=name,
+            title="Photographs of ants and bees",
+            source="PyTorch tutorial on transfer learning, a small part of ImageNet",
+            licence="unclear: use them to learn, do not pass them on",
+        )
+    folder = Path(name_or_folder).expanduser()
+    if folder.name == name and not folder.exists():
         known = sorted([*_OFFLINE, *ARCHIVES])
         more = "A path to a folder with one folder per class is fine too."
         raise UnknownNameError("task or folder", name, known, more)
-    task = read_folder(folder, shares, max_side=max_side, progress=progress)
-    return replace(task, **about)
-
-
-_HYMENOPTERA = {
-    "name": "hymenoptera",
-    "title": "Photographs of ants and bees",
-    "source": "PyTorch tutorial on transfer learning, a small part of ImageNet",
-    "licence": "unclear: use them to learn, do not pass them on",
-}
+    return read_folder(folder, shares, max_side=max_side, progress=progress)
 
 
 def _downloaded(name: str) -> Path:

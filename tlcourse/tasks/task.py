@@ -93,11 +93,11 @@ def subset(task: Task, share: float) -> Task:
     if share >= 1:
         return task
     n_classes = len(task.classes)
-    splits = {
-        name: _some_of_each(getattr(task, name), n_classes, lambda n: _kept(n, share), 0)
+    train, val, test = (
+        _some_of_each(getattr(task, name), n_classes, lambda n: _kept(n, share), 0)
         for name in SPLITS
-    }
-    return replace(task, **splits)
+    )
+    return replace(task, train=train, val=val, test=test)
 
 
 def used_counts(task: Task, share: float) -> dict[str, int]:
