@@ -104,7 +104,7 @@ def extract_features(
     does not grow with the number of pictures. Asking again takes no time, also in another process;
     a run that was stopped, or killed, goes on where it was. Stored features are found by what
     decides their values: the weights up to the layer, pooling, preprocessing, and the pictures'
-    content. The network runs on a copy that is faster (see `_fast`) and gives the same up to 1e-4;
+    content. The network runs on a copy that is faster (see `networks.fast`) and gives the same up to 1e-4;
     the network itself is not touched.
 
     Args:
@@ -334,10 +334,8 @@ def read_ahead(
 ) -> Generator[torch.Tensor, None, None]:
     """Yield batches (B, 3, H, W), in order, while the next ones are opened by other threads.
 
-    Args:
-        pictures: Gives (PIL picture, label) pairs, such as a `Split`.
-        transform: Turns a picture into a tensor (3, H, W). It must not draw random numbers.
-        batch_size: Pictures per batch; the last one may be smaller.
+    `pictures` gives (PIL picture, label) pairs; `transform` makes a tensor (3, H, W) of a picture,
+    without random numbers.
     """
 
     def open_one(place: int) -> torch.Tensor:

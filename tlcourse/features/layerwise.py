@@ -234,7 +234,9 @@ def raw_pixels(task: Task | Split, *, side: int = 32) -> Features:
     if not any(len(split) for split in splits):
         raise CourseError("There is no picture to take pixels from.")
     start = time.perf_counter()
+    x: np.ndarray
     stored = [split.raw for split in splits if split.raw is not None]
+    shape: tuple[int, ...]
     if len(stored) == len(splits):
         shape, source = stored[0].shape[1:], "raw pixels as stored, {} x {}"
         x = np.concatenate(stored).reshape(-1, math.prod(shape)).astype(np.float32)

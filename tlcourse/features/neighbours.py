@@ -9,19 +9,10 @@ from tlcourse.errors import CourseError
 
 
 class Neighbours:
-    """Finds the neighbours of some pictures among all others, by the features of one layer.
-
-    Each feature is first brought to mean 0 and standard deviation 1, so that none counts more
-    because its numbers are large. Then the angle between two vectors is compared.
-
-    Args:
-        features: (N, C) array or tensor, one row per picture.
+    """Finds neighbours as `nearest` does, several times for the same features.
 
     Attributes:
-        x: The features so standardised, float64 (N, C).
-
-    Raises:
-        CourseError: The features are not (N, C), or not finite.
+        x: The standardised features, float64 (N, C).
     """
 
     def __init__(self, features: Any) -> None:
@@ -52,15 +43,15 @@ class Neighbours:
             raise CourseError(
                 f"Among {count} pictures each has {count - 1} others; n={n} is not one."
             )
-        distances, found = self._finder.kneighbors(self.x[wanted], n + 1)
+        distances, others = self._finder.kneighbors(self.x[wanted], n + 1)
         # The query itself is among the nearest, unless twins of it fill the list.
         kept = np.array(
             [
                 [j for j, i in enumerate(row) if i != q][:n]
-                for q, row in zip(wanted, found, strict=True)
+                for q, row in zip(wanted, others, strict=True)
             ]
         )
-        return np.take_along_axis(found, kept, 1), 1 - np.take_along_axis(distances, kept, 1)
+        return np.take_along_axis(others, kept, 1), 1 - np.take_along_axis(distances, kept, 1)
 
 
 def nearest(features: Any, queries: Sequence[int], n: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -78,6 +69,7 @@ def nearest(features: Any, queries: Sequence[int], n: int = 4) -> tuple[np.ndarr
         Indices (Q, n), nearest first, and cosine similarities (Q, n), at most 1.
 
     Raises:
-        CourseError: The features are not (N, C) or not finite, a query is not one of the N, or n is too large.
+        CourseError: The features are not (N, C) or not finite, a query is not one of the N, or n
+            is too large.
     """
     return Neighbours(features).nearest(queries, n)

@@ -39,10 +39,7 @@ ARCHIVES = {
 
 
 def find_task(name: str) -> Path | None:
-    """Folder of a downloaded task: in `TLCOURSE_DATA`, the cache, or the cache that a class shares.
-
-    None if it is in none of them.
-    """
+    """Folder of a task in `TLCOURSE_DATA`, the cache, or the cache that a class shares, or None."""
     folder = ARCHIVES[name].folder
     given = Path(os.environ.get("TLCOURSE_DATA") or cache_dir()).expanduser()
     for place in (given, cache_dir()):

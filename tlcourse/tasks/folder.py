@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from io import BufferedIOBase
+from io import BufferedReader, BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +83,7 @@ class _Files:
                 self.known[path] = stamp, self._digest(file)
         return self.known[path][1]
 
-    def _digest(self, file: BufferedIOBase) -> str:
+    def _digest(self, file: BytesIO | BufferedReader) -> str:
         start = f"{self.max_side} ".encode()
         return hashlib.file_digest(file, lambda: hashlib.sha256(start)).hexdigest()
 

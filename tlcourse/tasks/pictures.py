@@ -6,7 +6,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedIOBase, BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -51,7 +51,7 @@ def open_picture(
         return decode(file, name, max_side)
 
 
-def decode(file: BufferedIOBase, name: str, max_side: int | None) -> Image.Image:
+def decode(file: BytesIO | BufferedReader, name: str, max_side: int | None) -> Image.Image:
     """Do the same with an opened file; `name` is its name in sentences."""
     try:
         picture = _read_header(file, name)
@@ -103,7 +103,7 @@ def to_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def open_file(source: object) -> tuple[str, BufferedIOBase]:
+def open_file(source: object) -> tuple[str, BytesIO | BufferedReader]:
     """Name of a source for sentences, and the source as an opened file."""
     if isinstance(source, bytes | bytearray | memoryview):
         return "The picture", BytesIO(source)
@@ -125,7 +125,7 @@ def open_file(source: object) -> tuple[str, BufferedIOBase]:
         raise PictureError(said, f"{reason}") from error
 
 
-def _read_header(file: BufferedIOBase, name: str) -> Image.Image:
+def _read_header(file: BytesIO | BufferedReader, name: str) -> Image.Image:
     """Open a picture without decoding it, and refuse what is not one or is too large."""
     start = file.read(12)
     if not start:
