@@ -11,7 +11,7 @@ from torchvision.models import ResNet18_Weights
 
 import tlcourse as tl
 from tlcourse.errors import PictureError
-from tlcourse.features.features import read_ahead
+from tlcourse.features.extract import read_ahead
 from tlcourse.networks.preprocess import Preprocess
 from tlcourse.training import data
 from tlcourse.training.data import KeptPictures, shuffled

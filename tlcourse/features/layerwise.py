@@ -311,7 +311,7 @@ def cross_validate(
     Strengths are tried in the order given, from small to large, until that loss grows. Returned
     are the classes and the strength for each fold.
     """
-    # scikit-learn's GridSearchCV for each fold would do the same with twice as many fits.
+    # scikit-learn's GridSearchCV for each fold needs twice as many fits for the same choice.
     with one_thread():
         turned = rotated(x)
         chosen = _choose(turned, y, fold, strengths)
