@@ -12,14 +12,11 @@ from PIL import Image
 from tiny_features import TinyNet, as_backbone, noise, noise_split, run, stir, with_mean
 from torch import nn
 from torchvision import transforms
-from torchvision.models import ResNet18_Weights
 
 import tlcourse as tl
 from tlcourse.errors import CourseError, PictureError, UnknownNameError
 from tlcourse.features.features import Features
-from tlcourse.networks.fast import fast_copy
 from tlcourse.networks.layers import Layer, pool_positions
-from tlcourse.networks.preprocess import Preprocess
 from tlcourse.tasks.split import Split
 from tlcourse.tasks.task import Task
 
@@ -635,109 +632,12 @@ def test_a_pass_that_fails_leaves_no_thread(tmp_path):
 # The fast copy
 
 
-def test_all_batch_norms_of_the_default_network_are_folded():
-    backbone = tl.load_backbone(device="cpu")
-    picture = backbone.preprocess(noise(0, (300, 260)))
-    fast = fast_copy(backbone, ["logits"])
-    assert not any(isinstance(m, nn.BatchNorm2d) for m in fast.model.modules())
-    assert sum(isinstance(m, nn.BatchNorm2d) for m in backbone.model.modules()) == 49
-    # timm's BatchNorm layers hold the activation that follows: as many are left as there were.
-    count = [sum(isinstance(m, nn.ReLU6) for m in b.model.modules()) for b in (fast, backbone)]
-    assert count[0] == count[1] > 30
-    expected = tl.activations(backbone, picture, backbone.layers)
-    for layer, value in tl.activations(fast, picture, backbone.layers).items():
-        assert_close(value.numpy(), expected[layer].numpy())
-
-
-class Twice(TinyNet):
-    """Uses a convolution's output in two ways."""
-
-    def forward(self, x):
-        x = self.conv(x)
-        x = self.block(self.norm(x) + x)
-        return self.head(x.mean(dim=(2, 3)))
-
-
-class InBetween(TinyNet):
-    """Changes a convolution's output in place before the BatchNorm gets it."""
-
-    def forward(self, x):
-        x = self.block(self.norm(self.act(self.conv(x))))
-        return self.head(x.mean(dim=(2, 3)))
-
-
-class TwoNorms(TinyNet):
-    """Normalises a convolution's output in two ways."""
-
-    def __init__(self):
-        super().__init__()
-        self.norm2 = nn.BatchNorm2d(4)
-
-    def forward(self, x):
-        x = self.conv(x)
-        x = self.block(self.norm(x) * self.norm2(x))
-        return self.head(x.mean(dim=(2, 3)))
-
-
-class Shared(TinyNet):
-    """Calls one convolution two times, and one BatchNorm too."""
-
-    def __init__(self):
-        super().__init__()
-        self.again = nn.Conv2d(4, 4, 1)
-        self.norm2 = nn.BatchNorm2d(4)
-
-    def forward(self, x):
-        x = self.act(self.norm(self.conv(x)))
-        x = self.norm2(self.again(x))
-        x = self.norm2(self.again(x))
-        return self.head(self.block(x).mean(dim=(2, 3)))
-
-
-class Reads(TinyNet):
-    """Reads a weight of the BatchNorm itself."""
-
-    def forward(self, x):
-        x = self.act(self.norm(self.conv(x)))
-        x = self.block(x + self.conv.bias.view(1, -1, 1, 1))
-        return self.head(x.mean(dim=(2, 3)))
-
-
-class Bare(TinyNet):
-    """Has BatchNorms without weights, and one without statistics."""
-
-    def __init__(self):
-        super().__init__()
-        self.norm = nn.BatchNorm2d(4, affine=False)
-        self.block[1] = nn.BatchNorm2d(6, track_running_stats=False)
-
-
-@pytest.mark.parametrize("kind", [TinyNet, Twice, InBetween, TwoNorms, Shared, Reads, Bare])
-def test_a_fast_copy_gives_what_the_network_gives(kind):
-    backbone = as_backbone(kind())
-    batch = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
-    names = ["block", "embedding", "logits"]
-    before = state(backbone.model)
-    modules = {path: type(m) for path, m in backbone.model.named_modules()}
-    expected = tl.activations(backbone, batch, names)
-    fast = fast_copy(backbone, names)
-    for layer, value in tl.activations(fast, batch, names).items():
-        assert_close(value.numpy(), expected[layer].numpy())
-    assert {path: type(m) for path, m in backbone.model.named_modules()} == modules
-    assert all(torch.equal(t, before[name]) for name, t in backbone.model.state_dict().items())
-    left = [path for path, m in fast.model.named_modules() if isinstance(m, nn.BatchNorm2d)]
-    assert (left == []) == (kind is TinyNet)
-
-
-def test_a_copy_that_is_asked_for_a_convolutions_own_output_gives_that(split):
+def test_a_convolutions_own_output_is_given_as_it_is(split):
     backbone = as_backbone(TinyNet())
     names = ["conv", "stem", "block.0", "logits"]
     found = extract(backbone, split, names)
     for name in names:
         assert_close(found.x[name], plain_loop(backbone, split, name))
-    fast = fast_copy(backbone, ["conv", "logits"])
-    kept = [path for path, m in fast.model.named_modules() if isinstance(m, nn.BatchNorm2d)]
-    assert kept == ["norm"]  # the other one is folded
 
 
 def test_what_goes_into_a_layer_is_given_as_it_is_too(split):
@@ -752,69 +652,6 @@ def test_hooks_of_the_learner_work_in_the_copy_too(tiny, split):
     tiny.model.norm.register_forward_hook(lambda module, inputs, output: output * 3)
     found = extract(tiny, split, cache=False)
     assert_close(found.x["embedding"], plain_loop(tiny, split, "embedding"))
-
-
-# Other sizes
-
-
-def by_hand(picture, resize_size, crop_size, resample, mean, std):
-    width, height = picture.size
-    shorter = min(width, height)
-    size = (int(resize_size * width / shorter), int(resize_size * height / shorter))
-    picture = picture.resize(size, resample)
-    left, top = (round((side - crop_size) / 2) for side in size)
-    values = np.asarray(picture.crop((left, top, left + crop_size, top + crop_size)), np.float32)
-    return (torch.from_numpy(values).permute(2, 0, 1) / 255 - mean) / std
-
-
-@pytest.mark.parametrize(("size", "resize_size"), [(32, 37), (64, 73), (224, 256), (300, 343)])
-@pytest.mark.parametrize("library", ["torchvision", "timm"])
-def test_preprocessing_at_another_size_is_that_of_the_weights_made_smaller(
-    library, size, resize_size
-):
-    if library == "timm":
-        preprocess = tl.load_backbone(device="cpu").preprocess  # 256 and 224 pixels, bicubic
-        mean, std, resample = torch.full((3, 1, 1), 0.5), 0.5, Image.Resampling.BICUBIC
-    else:
-        preprocess = Preprocess.from_torchvision(ResNet18_Weights.DEFAULT.transforms())
-        mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
-        std, resample = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), Image.Resampling.BILINEAR
-    other = preprocess.at_size(size)
-    assert (other.resize_size, other.crop_size) == (resize_size, size)
-    for shape in ((400, 352), (70, 90)):
-        picture = noise(3, shape)
-        expected = by_hand(picture, resize_size, size, resample, mean, std)
-        torch.testing.assert_close(other(picture), expected, rtol=0, atol=1e-5)
-    assert preprocess.crop_size == 224  # the one that was there is as it was
-    assert preprocess(noise(3, (300, 260))).shape == (3, 224, 224)
-
-
-def test_a_network_at_another_size_is_the_same_network():
-    backbone = tl.load_backbone("timm/test_resnet", pretrained=False, device="cpu")
-    small = backbone.at_size(64)
-    assert small.model is backbone.model
-    assert (small.layers, small.classes) == (backbone.layers, backbone.classes)
-    assert small.preprocess.crop_size == small.augment(noise(0, (90, 90))).shape[-1] == 64
-    assert tl.activations(small, noise(0), "logits")["logits"].shape == (1, 1000)
-    assert small.operations < backbone.operations / 4
-    assert backbone.at_size(160) is backbone
-    assert backbone.preprocess.crop_size == 160
-
-
-@pytest.mark.parametrize("size", [0, 15, -32, 64.0, "64", None])
-def test_sizes_that_make_no_sense_are_refused(tiny, size):
-    with pytest.raises(CourseError, match="must be a whole number of pixels from 16 on"):
-        tiny.at_size(size)
-
-
-def test_a_network_that_takes_one_size_only_says_so(tiny):
-    fixed = tl.load_backbone("timm/vit_tiny_patch16_224", pretrained=False, device="cpu")
-    with pytest.raises(CourseError, match=r"cannot take pictures of 64 pixels.*made for 224"):
-        fixed.at_size(64)
-    assert fixed.at_size(224) is fixed
-    own = replace(tiny, preprocess=replace(tiny.preprocess, make=None))
-    with pytest.raises(CourseError, match="has one size only"):
-        own.at_size(64)
 
 
 def test_extraction_of_a_copy_finds_the_features_of_the_original(tiny, split, opened):

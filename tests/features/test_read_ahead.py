@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from tlcourse.errors import PictureError
-from tlcourse.features import extract
-from tlcourse.features.extract import read_ahead
+from tlcourse.features import features
+from tlcourse.features.features import read_ahead
 
 
 @pytest.fixture
 def many_threads(monkeypatch):
     """Open pictures with as many threads as a large machine would."""
-    monkeypatch.setattr(extract, "usable_cores", lambda: 16)
+    monkeypatch.setattr(features, "usable_cores", lambda: 16)
 
 
 def as_tensor(number):
@@ -114,7 +114,7 @@ def test_no_thread_survives_an_early_stop(many_threads, stop):
 
 
 def test_an_early_stop_does_not_wait_for_what_was_to_be_opened(monkeypatch):
-    monkeypatch.setattr(extract, "usable_cores", lambda: 2)  # one thread
+    monkeypatch.setattr(features, "usable_cores", lambda: 2)  # one thread
     pictures = Numbers(100, lambda number: time.sleep(0.01))
     batches = read_ahead(pictures, as_tensor, 20)
     next(batches)

@@ -121,20 +121,20 @@ def test_refresh_computes_again_and_then_the_own_features_count(share, caches):
     assert sorted(opened) == list(range(N))
     assert state(shared) == before
     assert folders(caches[1]) == folders(shared)
-    (data,) = (caches[1] / "features").glob(f"{folders(shared)[0]}/*.safetensors")
+    (data,) = (caches[1] / "features").glob(f"{folders(shared)[0]}/*.npy")
     used = {x.filename.parent.parent for x in here().values()}
     assert used == {data.parent.parent.resolve()}
 
 
 def cut(folder):
-    data = folder / "features.safetensors"
+    data = folder / "features.npy"
     data.write_bytes(data.read_bytes()[:-3])
 
 
 def alter(folder):
-    content = bytearray((folder / "features.safetensors").read_bytes())
+    content = bytearray((folder / "features.npy").read_bytes())
     content[-1] ^= 1
-    (folder / "features.safetensors").write_bytes(content)
+    (folder / "features.npy").write_bytes(content)
 
 
 def half_a_manifest(folder):
@@ -147,7 +147,7 @@ def no_manifest(folder):
 
 
 def no_data(folder):
-    (folder / "features.safetensors").unlink()
+    (folder / "features.npy").unlink()
 
 
 @pytest.mark.parametrize("harm", [cut, alter, half_a_manifest, no_manifest, no_data])
@@ -270,7 +270,7 @@ def test_a_folder_that_is_mounted_read_only_serves_a_learner(share, tmp_path):
 
 def test_downloaded_pictures_are_found_in_the_shared_cache(share, caches, monkeypatch):
     shared = share(lambda cache: (cache / "hymenoptera_data" / "train").mkdir(parents=True))
-    monkeypatch.setattr(download, "download", None)  # nobody asks the network
+    monkeypatch.setattr(download, "_download", None)  # nobody asks the network
     before = state(shared)
     assert tl.download_task("hymenoptera") == shared / "hymenoptera_data"
     assert state(shared) == before

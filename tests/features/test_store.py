@@ -1,6 +1,7 @@
 """Stored features are whole or not there, whatever stops the process that computes them."""
 
 import errno
+import hashlib
 import json
 import multiprocessing
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
-from safetensors import safe_open
+from safetensors.numpy import save_file
 from tiny_features import (
     LAYERS,
     ROWS,
@@ -28,6 +29,8 @@ from tiny_features import (
     opened_in,
     run,
     small_entry,
+    small_load,
+    small_writer,
     write_rest,
     write_rows,
 )
@@ -36,11 +39,10 @@ from typer.testing import CliRunner
 import tlcourse as tl
 from tlcourse import cli
 from tlcourse.errors import CourseError, PictureError
-from tlcourse.features import extract as extract_module
 from tlcourse.features import store
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are killed by a signal")
-DATA, MANIFEST = "features.safetensors", "manifest.json"
+DATA, MANIFEST = "features.npy", "manifest.json"
 CANNOT = r"cannot be stored in .*features .*tlcourse cache --empty.*TLCOURSE_CACHE.*cache=False"
 
 
@@ -77,10 +79,9 @@ def stored(cache):
 
 
 def noted_rows(part):
-    """Rows that the journal of an unfinished entry says are complete."""
-    journal = part / "journal.jsonl"
-    lines = journal.read_text().splitlines() if journal.exists() else []
-    return sum(json.loads(line)["rows"] for line in lines)
+    """Rows of an unfinished entry that are noted as complete."""
+    manifest = part / MANIFEST
+    return json.loads(manifest.read_text())["rows"] if manifest.exists() else 0
 
 
 def assert_same(found, expected):
@@ -156,15 +157,14 @@ def test_killed_at_any_step_that_the_disk_sees(tmp_path, monkeypatch):
         exit_code, _ = run(write_rows, cache, dies_at_step=step)
         assert exit_code == -signal.SIGKILL
         monkeypatch.setenv("TLCOURSE_CACHE", str(cache))
-        entry = small_entry()
-        loaded = entry.load()
+        loaded = small_load()
         if loaded is None:
-            writer = entry.writer(len(ROWS))
+            writer = small_writer()
             assert writer.done >= before, f"step {step} lost rows that were finished"
             before = writer.done
             write_rest(writer)
             writer.finish()
-            loaded = entry.load()
+            loaded = small_load()
         assert np.array_equal(loaded[0], ROWS)
         assert loaded[1] == pytest.approx(1.5)  # three pieces of half a second
         assert [len(folders) for folders in stored(cache)] == [1, 0]
@@ -174,44 +174,51 @@ def test_killed_at_any_step_that_the_disk_sees(tmp_path, monkeypatch):
 @pytest.fixture
 def unfinished(cache):
     """An entry with three complete pieces that was not given its name."""
-    writer = small_entry().writer(len(ROWS))
+    writer = small_writer()
     write_rest(writer)
     return cache / "features" / f"{small_entry().key}.part"
 
 
-@pytest.mark.parametrize("file", [DATA, "journal.jsonl"])
-def test_what_a_kill_has_torn_is_cut_off_wherever_it_was_torn(unfinished, file):
+@pytest.mark.parametrize("file", [DATA, MANIFEST])
+def test_what_is_torn_is_written_again_wherever_it_was_torn(unfinished, file):
     whole = {path.name: path.read_bytes() for path in unfinished.iterdir()}
-    counts = set()
     for length in range(len(whole[file])):
         for name, content in whole.items():
             (unfinished / name).write_bytes(content[: length if name == file else None])
-        writer = small_entry().writer(len(ROWS))
-        counts.add(writer.done)
-        assert noted_rows(unfinished) == writer.done
-        if writer.done:  # nothing is behind the last complete row
-            data = (unfinished / DATA).read_bytes()
-            assert len(data) == len(whole[DATA]) - ROWS[writer.done :].nbytes
+        writer = small_writer()
+        assert writer.done == 0  # rows that were noted are on the disk, unless the disk failed
         write_rest(writer)
         assert (unfinished / DATA).read_bytes() == whole[DATA]
         assert noted_rows(unfinished) == len(ROWS)
-    assert counts >= {0, 2, 4}
 
 
-@pytest.mark.parametrize("row", [0, 2, 5])
-def test_rows_that_are_not_what_was_noted_are_written_again(unfinished, row):
-    data = bytearray((unfinished / DATA).read_bytes())
-    data[-ROWS[row:].nbytes] ^= 1
-    (unfinished / DATA).write_bytes(data)
-    writer = small_entry().writer(len(ROWS))
-    assert writer.done == row // 2 * 2
+@pytest.mark.parametrize("more", [1, 5, 12, 40])
+def test_rows_that_were_not_noted_any_more_are_cut_off(unfinished, more):
+    whole = (unfinished / DATA).read_bytes()
+    manifest = json.loads((unfinished / MANIFEST).read_text())
+    (unfinished / MANIFEST).write_text(json.dumps(manifest | {"rows": 4}))
+    (unfinished / DATA).write_bytes(whole[: -ROWS[4:].nbytes] + bytes(more))
+    writer = small_writer()
+    assert writer.done == 4
+    assert (unfinished / DATA).read_bytes() == whole[: -ROWS[4:].nbytes]
     write_rest(writer)
     writer.finish()
-    assert np.array_equal(small_entry().load()[0], ROWS)
+    assert np.array_equal(small_load()[0], ROWS)
+
+
+def test_rows_are_on_the_disk_before_they_are_noted(cache, monkeypatch):
+    events = []
+    monkeypatch.setattr(store.os, "fsync", lambda _: events.append("disk"))
+    real = store.Writer._note
+    monkeypatch.setattr(
+        store.Writer, "_note", lambda *a, **more: (events.append("note"), real(*a, **more))
+    )
+    write_rest(small_writer())
+    assert events == ["disk", "note"] * 3
 
 
 def test_an_unfinished_entry_of_another_number_of_pictures_is_not_gone_on_with(unfinished):
-    assert small_entry().writer(len(ROWS) + 1).done == 0
+    assert small_writer(len(ROWS) + 1).done == 0
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, PictureError("7.png is damaged.")])
@@ -270,16 +277,16 @@ def test_two_that_find_the_same_damage_do_not_disturb_each_other(cache, monkeypa
     def is_slow():
         return threading.current_thread() is slow
 
-    def read_slowly(path, real=store.open_array):
+    def read_slowly(path, real=store.files.sha256_of):
         if is_slow() and not slow_reads.is_set():
             slow_reads.set()
             half_way.wait(10)
         return real(path)
 
-    def wait_for_lock(name, real=extract_module.lock):
+    def wait_for_lock(lock, real=FileLock.acquire):
         if is_slow():
             slow_is_through.set()
-        return real(name)
+        return real(lock)
 
     def look(number):
         if len(opened) == 6:
@@ -287,8 +294,8 @@ def test_two_that_find_the_same_damage_do_not_disturb_each_other(cache, monkeypa
             slow_is_through.wait(10)
         return noise(number)
 
-    monkeypatch.setattr(store, "open_array", read_slowly)
-    monkeypatch.setattr(extract_module, "lock", wait_for_lock)
+    monkeypatch.setattr(store.files, "sha256_of", read_slowly)
+    monkeypatch.setattr(FileLock, "acquire", wait_for_lock)
     backbone = as_backbone(TinyNet())
 
     def ask(split):
@@ -325,7 +332,7 @@ DAMAGES = {
     "broken manifest": lambda folder: os.truncate(folder / MANIFEST, 40),
     "empty manifest": lambda folder: os.truncate(folder / MANIFEST, 0),
     "foreign manifest": lambda folder: (folder / MANIFEST).write_text("[1, 2]"),
-    "manifest without pieces": lambda folder: (folder / MANIFEST).write_text('{"seconds": 1}'),
+    "manifest without a digest": lambda folder: (folder / MANIFEST).write_text('{"seconds": 1}'),
     "no manifest": lambda folder: (folder / MANIFEST).unlink(),
 }
 
@@ -362,7 +369,7 @@ def test_the_other_layers_of_a_damaged_entry_are_kept(cache):
 @pytest.mark.parametrize("mask", [0x01, 0x80])
 @pytest.mark.parametrize("file", [DATA, MANIFEST])
 def test_no_flipped_bit_gives_wrong_numbers_or_a_traceback(cache, capsys, file, mask):
-    writer = small_entry().writer(len(ROWS))
+    writer = small_writer()
     write_rest(writer)
     writer.finish()
     folder = small_entry().folder
@@ -375,7 +382,7 @@ def test_no_flipped_bit_gives_wrong_numbers_or_a_traceback(cache, capsys, file, 
         (folder / file).write_bytes(
             whole[file][:place] + bytes([whole[file][place] ^ mask]) + whole[file][place + 1 :]
         )
-        loaded = small_entry().load()
+        loaded = small_load()
         if loaded is None:
             notes += 1
             assert not folder.exists()
@@ -394,7 +401,7 @@ def test_a_full_disk_is_one_sentence_and_what_was_finished_is_used(cache, monkey
     real = Path.open
 
     def nearly_full(path, mode="r", *arguments, **options):
-        if path.name == DATA and mode == "ab" and path.stat().st_size > 6 * size:
+        if path.name == DATA and mode == "ab" and path.stat().st_size > 128 + 5 * size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return real(path, mode, *arguments, **options)
 
@@ -483,16 +490,53 @@ def test_a_cache_folder_that_cannot_be_made_is_one_sentence(cache):
 # The files
 
 
-def test_the_data_is_a_safetensors_file_that_others_can_read(cache):
+def test_the_data_is_a_file_of_numpy_that_others_can_read(cache):
     maps = np.array(here(pool="none"))
     ((folder,), ()) = stored(cache)
-    with safe_open(folder / DATA, "numpy") as opened:
-        assert list(opened.keys()) == ["features"]
-        tensor = opened.get_tensor("features")
-    assert tensor.dtype == np.float32
-    assert tensor.shape == (N, 4, 7, 7)
-    assert np.array_equal(tensor, maps)
+    array = np.load(folder / DATA)
+    assert array.dtype == np.float32
+    assert array.shape == (N, 4, 7, 7)
+    assert np.array_equal(array, maps)
     assert {path.name for path in folder.iterdir()} == {DATA, MANIFEST}
+    digest = hashlib.sha256((folder / DATA).read_bytes()).hexdigest()
+    assert json.loads((folder / MANIFEST).read_text())["sha256"] == digest
+
+
+def as_version_1_0(folder):
+    """Put in the place of an entry, or of its beginning, what version 1.0 stored."""
+    array, manifest = np.load(folder / DATA), json.loads((folder / MANIFEST).read_text())
+    about = {"about": manifest["about"], "seconds": 1.0, "pieces": [[N, "0" * 64]]}
+    for path in folder.iterdir():
+        path.unlink()
+    save_file({"features": array}, folder / "features.safetensors")
+    (folder / MANIFEST).write_text(json.dumps(about))
+
+
+def test_features_of_version_1_0_are_computed_again_with_one_note(cache, capsys):
+    expected = {name: np.array(x) for name, x in here(layers=LAYERS).items()}
+    for folder in stored(cache)[0]:
+        as_version_1_0(folder)
+    shown = CliRunner().invoke(cli.app, ["cache"]).output
+    assert "in 2 entries" in shown
+    store.files.tell_once.cache_clear()
+    assert capsys.readouterr().out == ""
+    opened = []
+    assert_same(here(opened, LAYERS), expected)
+    (note,) = capsys.readouterr().out.splitlines()
+    assert "version 1.0" in note
+    assert "computed again" in note
+    assert sorted(opened) == list(range(N))
+    here(opened, LAYERS)
+    assert len(opened) == N
+
+
+def test_what_version_1_0_left_unfinished_is_begun_anew(unfinished):
+    as_version_1_0(unfinished)
+    (unfinished / MANIFEST).unlink()
+    (unfinished / "journal.jsonl").write_text('{"rows": 6, "digest": "0", "seconds": 1}\n')
+    writer = small_writer()
+    assert writer.done == 0
+    assert list(unfinished.iterdir()) == []
 
 
 def test_the_command_lists_what_is_stored_and_what_is_not_finished(cache, unfinished):

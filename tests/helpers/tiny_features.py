@@ -210,7 +210,7 @@ def write_rows(cache, *, dies_at_step=None):
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(watch)
-    writer = small_entry().writer(len(ROWS))
+    writer = small_writer()
     write_rest(writer)
     writer.finish()
     return steps
@@ -226,6 +226,16 @@ def small_entry():
     """Return the entry that `write_rows` writes."""
     about = {"task": "noise", "backbone": "tiny", "pool": "mean", "layer": "stem", "pictures": 6}
     return store.Entry("0123abcd", about)
+
+
+def small_writer(n=6):
+    """Begin, or go on with, that entry."""
+    return store.Writer(small_entry(), n)
+
+
+def small_load():
+    """Read that entry; None if it is not whole. A damaged one is removed."""
+    return store._load_all({"it": small_entry()}, fix=True).get("it")
 
 
 def with_mean(backbone, mean):

@@ -4,10 +4,9 @@ import hashlib
 import os
 import pickle
 import shutil
-import threading
-import zipfile
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +16,9 @@ from PIL import Image
 from png import png_header
 
 import tlcourse as tl
-from tlcourse.errors import CourseError, DownloadError, UnknownNameError
-from tlcourse.tasks import download, load
+from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.tasks import folder as folder_module
+from tlcourse.tasks import load
 
 SPLITS = ("train", "val", "test")
 OFFLINE = {"emoji": (510, 7), "digits": (1797, 10), "faces": (200, 2)}
@@ -312,6 +311,99 @@ def test_the_files_taken_are_those_of_image_folder(pets):
     assert ours == {os.path.relpath(path, pets) for path, _ in ImageFolder(pets).samples}
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_pipes_sockets_and_devices_are_left_out_and_not_waited_for(pets, tmp_path):
+    os.mkfifo(pets / "cats" / "pipe.png")
+    os.mkfifo(pets / "dogs" / "pipe")
+    os.mkfifo(pets / "pipe.jpg")
+    (pets / "cats" / "nothing.png").symlink_to("/dev/null")
+    (pets / "cats" / "gone.png").symlink_to("nowhere.png")
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(os.path.relpath(pets / "dogs" / "socket.jpg"))
+        with ThreadPoolExecutor(1) as pool:
+            try:
+                task = pool.submit(tl.load_task, pets).result(timeout=20)
+            finally:  # lets a reader go that waits at a pipe
+                for pipe in pets.rglob("pipe*"):
+                    os.close(os.open(pipe, os.O_RDWR | os.O_NONBLOCK))
+    no_file = "it is a pipe, a socket or a device, not a file"
+    assert reasons_of(task) == {
+        "cats/gone.png": "No such file or directory",
+        "cats/nothing.png": no_file,
+        "cats/pipe.png": no_file,
+        "dogs/pipe": no_file,
+        "dogs/socket.jpg": no_file,
+        "pipe.jpg": "it is not in the folder of a class",
+    }
+    assert sum(counts_of(task)) == 20
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names that Windows does not allow")
+def test_names_that_would_break_a_list_are_printed_escaped(tmp_path):
+    folder = tmp_path / "a\x1b[2Jb"
+    fill(folder / "wild\ncats", 3)
+    fill(folder / "dogs", 2, start=50)
+    noise(60).save(folder / "dogs" / "\x1b]0;title\x07.png")
+    (folder / "dogs" / "two\nlines.png").write_bytes(b"no picture")
+    task = tl.load_task(folder)
+    assert task.classes == ("dogs", "wild\ncats")  # the names themselves are as they are
+    assert len(repr(task).splitlines()) == 2
+    assert "(dogs, wild\\ncats)" in repr(task)
+    assert [str(skipped) for skipped in task.skipped] == [
+        "dogs/two\\nlines.png: it is not a picture"
+    ]
+    for path in (folder / "dogs").iterdir():
+        path.write_bytes(b"")
+    problems = []
+    for make in (
+        lambda: tl.load_task(folder),
+        lambda: tl.load_task(folder / "dogs"),
+        lambda: tl.load_task(folder / "gone"),
+        lambda: tl.open_picture(folder / "dogs" / "two\nlines.png"),
+        lambda: tl.open_picture(folder / "dogs" / "no\nfile.png"),
+    ):
+        with pytest.raises(CourseError) as caught:
+            make()
+        problems.append(str(caught.value))
+    assert all(char.isprintable() for text in problems for char in text)
+
+
+def test_a_progress_bar_is_shown_if_it_is_asked_for(pets, capsys):
+    tl.load_task(pets)
+    assert capsys.readouterr().err == ""
+    tl.load_task(pets, progress=True)
+    assert "checking pictures" in capsys.readouterr().err
+
+
+def test_files_are_hashed_once_and_again_only_if_they_changed(pets, monkeypatch):
+    task = tl.load_task(pets)
+    before = task.train.digests()
+    expected = [
+        hashlib.sha256(b"None " + (pets / name).read_bytes()).hexdigest()
+        for name in task.train.names
+    ]
+    assert before == expected
+    hashed, real = [], folder_module._Files._digest
+
+    def digest(self, file):
+        hashed.append(Path(file.name).relative_to(pets).as_posix())
+        return real(self, file)
+
+    monkeypatch.setattr(folder_module._Files, "_digest", digest)
+    assert task.train.digests() == before
+    assert hashed == []
+    path = pets / task.train.names[2]
+    content, times = path.read_bytes(), path.stat()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # as long as before
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # and as old, for who believes it
+    after = task.train.digests()
+    assert hashed == [task.train.names[2]]
+    assert [a == b for a, b in zip(after, before, strict=True)] == [i != 2 for i in range(12)]
+    assert task.train.digests() == after
+    assert len(hashed) == 1
+    assert pickle.loads(pickle.dumps(task.train)).digests() == after
+
+
 def test_spaces_and_other_alphabets_in_names_are_fine(tmp_path):
     fill(tmp_path / "my pictures 写真" / "Кошки и коты", 3)
     fill(tmp_path / "my pictures 写真" / "wilde Vögel", 2, start=50)
@@ -404,129 +496,6 @@ def test_a_class_of_damaged_pictures_says_what_was_left_out(pets):
 def test_fractions_and_seeds_that_make_no_sense_are_refused(wrong):
     with pytest.raises(CourseError, match="must"):
         tl.load_task("faces", **wrong)
-
-
-# Downloads
-
-
-def zip_of(path, members):
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return path
-
-
-@pytest.fixture
-def offered(tmp_path, monkeypatch):
-    """Offer a small archive of ants and bees at a local address, with an empty cache."""
-    (tmp_path / "served").mkdir()
-    members = {}
-    for i in range(12):
-        noise(i).save(tmp_path / "picture.png")
-        c = ("ants", "bees")[i % 2]
-        members[f"hymenoptera_data/train/{c}/{i}.png"] = (tmp_path / "picture.png").read_bytes()
-    good = zip_of(tmp_path / "served" / "good.zip", members)
-
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    handler = partial(Handler, directory=tmp_path / "served")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    cache = tmp_path / "cache"
-    monkeypatch.setenv("TLCOURSE_CACHE", str(cache))
-    monkeypatch.delenv("TLCOURSE_DATA", raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-    def offer(path=good, *, cut=None):
-        content = path.read_bytes()
-        (path.parent / "sent.zip").write_bytes(content[:cut])
-        archive = download.Archive(
-            url=f"http://127.0.0.1:{server.server_port}/sent.zip",
-            folder="hymenoptera_data",
-            size=len(content),
-            sha256=hashlib.sha256(content).hexdigest(),
-            what="the ants and bees photographs",
-        )
-        monkeypatch.setitem(download.ARCHIVES, "hymenoptera", archive)
-        return cache
-
-    yield offer
-    server.shutdown()
-    server.server_close()
-
-
-def kept_in(cache):
-    return [path.name for path in cache.iterdir() if not path.name.endswith(".lock")]
-
-
-def test_a_downloaded_task_is_found_and_fetched_only_once(offered, monkeypatch, capsys):
-    cache = offered()
-    with pytest.raises(CourseError, match=r"tl\.download_task\('hymenoptera'\) \(0 MB\)"):
-        tl.load_task("hymenoptera")
-    (cache / ".hymenoptera_data.killed.part").mkdir()  # what a killed download leaves
-    folder = tl.download_task("hymenoptera")
-    assert "MB" in capsys.readouterr().err  # the size is told
-    assert folder == cache / "hymenoptera_data"
-    assert kept_in(cache) == ["hymenoptera_data"]
-    assert len(tl.load_task("hymenoptera").train) == 8
-    monkeypatch.setattr(download, "download", None)
-    assert tl.download_task("hymenoptera") == folder
-
-
-def test_a_cut_download_leaves_no_task(offered):
-    cache = offered(cut=-100)
-    with pytest.raises(DownloadError, match="Nothing was kept"):
-        tl.download_task("hymenoptera")
-    assert kept_in(cache) == []
-
-
-def test_no_network_leaves_no_task(offered, monkeypatch):
-    cache = offered()
-    archive = download.ARCHIVES["hymenoptera"]
-    refused = download.Archive(**vars(archive) | {"url": "http://127.0.0.1:9/archive.zip"})
-    monkeypatch.setitem(download.ARCHIVES, "hymenoptera", refused)
-    with pytest.raises(DownloadError, match="could not be downloaded"):
-        tl.download_task("hymenoptera")
-    assert kept_in(cache) == []
-
-
-@pytest.mark.parametrize("name", ["hymenoptera_data/../../outside.txt", "/outside.txt", "other/x"])
-def test_an_archive_that_reaches_outside_is_refused(offered, tmp_path, name):
-    bad = zip_of(tmp_path / "served" / "bad.zip", {"hymenoptera_data/fine.txt": "x", name: "x"})
-    cache = offered(bad)
-    with pytest.raises(DownloadError, match="does not belong"):
-        tl.download_task("hymenoptera")
-    assert kept_in(cache) == []
-    assert not (tmp_path / "outside.txt").exists()
-
-
-def test_ctrl_c_while_unpacking_leaves_no_task(offered, monkeypatch):
-    def pressed(self, target):
-        (target / "hymenoptera_data").mkdir()
-        raise KeyboardInterrupt
-
-    cache = offered()
-    monkeypatch.setattr(download.zipfile.ZipFile, "extractall", pressed)
-    with pytest.raises(KeyboardInterrupt):
-        tl.download_task("hymenoptera")
-    assert kept_in(cache) == []
-
-
-def test_a_cache_that_cannot_be_written_is_one_sentence(offered, monkeypatch):
-    def refuse(**where):
-        raise PermissionError(13, "Permission denied")
-
-    offered()
-    monkeypatch.setattr(download.tempfile, "mkdtemp", refuse)
-    with pytest.raises(DownloadError, match=r"Permission denied.*Set TLCOURSE_CACHE to a folder"):
-        tl.download_task("hymenoptera")
-
-
-def test_only_the_named_tasks_can_be_downloaded():
-    with pytest.raises(UnknownNameError, match="hymenoptera"):
-        tl.download_task("hymenopter")
 
 
 @pytest.mark.skipif(

@@ -16,7 +16,7 @@ from pathlib import Path
 import platformdirs
 
 from tlcourse.base.messages import say
-from tlcourse.errors import CourseError, DownloadError
+from tlcourse.errors import CourseError
 
 
 def cache_dir() -> Path:
@@ -130,57 +130,3 @@ def _bring_back(path: Path) -> None:
     if not path.exists():
         for aside in sorted(path.parent.glob(f".{path.name}.*.old"))[:1]:
             aside.replace(path)
-
-
-def download(url: str, path: Path, *, sha256: str, size: int, what: str) -> Path:
-    """Fetch one file with a progress bar, verify it, and only then give it its name.
-
-    Args:
-        url: Where it is.
-        path: Where it goes. A file that is there and has the right digest is not fetched again.
-        sha256: Expected digest, hexadecimal.
-        size: Expected size in bytes; the progress bar shows it from the start.
-        what: Its name in sentences, such as "the ants and bees pictures".
-
-    Raises:
-        DownloadError: No network, cut half-way, or other content than expected. Nothing is left.
-    """
-    from http.client import HTTPException
-    from urllib.request import urlopen
-
-    from tqdm.auto import tqdm
-
-    if path.is_file() and sha256_of(path) == sha256:
-        return path
-    try:
-        with (
-            whole_file(path) as part,
-            urlopen(url, timeout=30) as source,
-            part.open("wb") as sink,
-            tqdm(total=size, unit="B", unit_scale=True, desc=what) as bar,
-        ):
-            announced = int(source.headers.get("Content-Length") or size)
-            received = 0
-            while announced == size and received <= size and (block := source.read(1 << 16)):
-                sink.write(block)
-                received += len(block)
-                bar.update(len(block))
-            sink.flush()
-            if announced == size and received < size:
-                raise DownloadError(
-                    f"The download of {what} was cut after {received:,} of {size:,} bytes. "
-                    "Nothing was kept; run the same line again."
-                )
-            if announced != size or sha256_of(part) != sha256:
-                raise DownloadError(
-                    f"What {url} sent is not {what} as expected (its size or SHA-256 differs). "
-                    "Nothing was kept; a network's login page can be the cause, so open a web "
-                    "page first, then run the same line again."
-                )
-    except (OSError, HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
-        raise DownloadError(
-            f"{what[0].upper()}{what[1:]} could not be downloaded ({reason}). Check the network "
-            "(and the space on the disk) and run the same line again; nothing half-done was kept."
-        ) from error
-    return path

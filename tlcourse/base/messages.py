@@ -1,10 +1,27 @@
-"""Short notes to the learner that are neither results nor errors."""
+"""Short notes to the learner that are neither results nor errors, and names that are safe to print."""
 
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+_CONTROLS = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode's names for what is not seen but acts
+_JOINERS = "\u200c\u200d"  # parts of some scripts and emoji
+
 _listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
+
+
+def printable(text: object) -> str:
+    """Write control characters as Python does, such as a line break as backslash and "n".
+
+    A file's name may hold anything: printed as it is, it could break a list or steer a terminal.
+    """
+    return "".join(
+        repr(char)[1:-1]
+        if unicodedata.category(char) in _CONTROLS and char not in _JOINERS
+        else char
+        for char in str(text)
+    )
 
 
 def say(text: str) -> None:

@@ -5,19 +5,29 @@ ants and bees photographs, which come with the course: the photographs themselve
 licence and are not included; numbers computed from them are.
 """
 
-from collections.abc import Callable, Sequence
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.resources import as_file, files
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
+import torch
+from PIL import Image
+from tqdm.auto import tqdm
 
-from tlcourse.base.machine import give_memory_back
-from tlcourse.errors import CourseError, UnknownNameError
-from tlcourse.features.extract import Joined, Run
+from tlcourse.base.machine import give_memory_back, usable_cores
+from tlcourse.base.messages import printable
+from tlcourse.errors import CourseError, UnknownNameError, check_choice, check_whole
+from tlcourse.features.store import Entry, Stored, get_or_compute
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.fast import fast_batch_size
-from tlcourse.networks.layers import Pool
+from tlcourse.networks.fast import fast_batch_size, fast_copy, layer_fingerprints
+from tlcourse.networks.layers import Pool, pool_positions
+from tlcourse.networks.tap import activations
 from tlcourse.tasks.split import SPLITS, Split
 from tlcourse.tasks.task import Task
 
@@ -70,7 +80,7 @@ class Features:
         names = SPLITS if set(self.split) <= set(SPLITS) else sorted(set(self.split))
         counts = ", ".join(f"{name} {(self.split == name).sum()}" for name in names)
         return (
-            f"Features of {len(self.y)} pictures ({counts}), classes {', '.join(self.classes)}\n"
+            f"Features of {len(self.y)} pictures ({counts}), classes {printable(', '.join(self.classes))}\n"
             f"  layers: {', '.join(f'{name} {_shape(x)}' for name, x in self.x.items())}\n"
             f"  {self.source}"
         )
@@ -94,7 +104,7 @@ def extract_features(
     does not grow with the number of pictures. Asking again takes no time, also in another process;
     a run that was stopped, or killed, goes on where it was. Stored features are found by what
     decides their values: the weights up to the layer, pooling, preprocessing, and the pictures'
-    content. The network runs on a copy that is faster (see `_fast`) and gives the same up to 1e-4;
+    content. The network runs on a copy that is faster (see `networks.fast`) and gives the same up to 1e-4;
     the network itself is not touched.
 
     Args:
@@ -121,44 +131,51 @@ def extract_features(
     names = [layers] if isinstance(layers, str) else list(dict.fromkeys(layers))
     if not names:
         raise CourseError("No layer was named. Pass at least one of `backbone.layers`.")
-    if pool not in get_args(Pool):
-        raise UnknownNameError("pooling", pool, get_args(Pool))
+    check_choice("pooling", pool, get_args(Pool))
     for name in names:
         backbone.layer(name)
-    if batch_size is not None and batch_size < 1:
-        raise CourseError(f"batch_size is {batch_size}, but must be 1 or larger.")
+    if batch_size is None:
+        batch_size = fast_batch_size(backbone)
+    check_whole("batch_size", batch_size)
     splits = named_splits(task)
-    pictures = Joined([split for _, split in splits])
-    if not len(pictures):
+    if not any(len(split) for split in splits.values()):
         raise CourseError("There is no picture to extract features from.")
-    batch_size = batch_size or fast_batch_size(backbone)
-    run = Run(backbone, pictures, pool, batch_size, progress, on_batch)
+    run = Extraction(backbone, list(splits.values()), pool, batch_size, progress, on_batch)
     about = {"task": getattr(task, "name", "pictures"), "backbone": backbone.name, "pool": pool}
-    found = run.cached(names, about, refresh) if cache else run.in_memory(names)
+    stored = run.on_disk(names, about, refresh=refresh) if cache else run.in_memory(names)
     give_memory_back()
-    return Features(
-        x={name: found[name][0] for name in names},
-        y=np.concatenate([split.labels for _, split in splits]),
-        split=np.concatenate([np.full(len(split), name) for name, split in splits]),
-        classes=getattr(task, "classes", ()),
-        names=tuple(name for _, split in splits for name in split.names),
-        logits=None,
+    return features_of(
+        task,
+        {name: stored[name][0] for name in names},
         source=f"{backbone.name}, pool {pool}, {backbone.preprocess.crop_size} px; "
         f"weights: {backbone.source}",
-        seconds=max(seconds for _, seconds in found.values()),
+        seconds=max(seconds for _, seconds in stored.values()),
     )
 
 
-def named_splits(task: Task | Split) -> list[tuple[str, Split]]:
-    """Return a task's splits with their names, in order; a single split is called "all".
+def features_of(
+    task: Task | Split, x: dict[str, np.ndarray], *, source: str, seconds: float
+) -> Features:
+    """Join features of a task's pictures, in the order of its splits, with labels and names."""
+    splits = named_splits(task)
+    return Features(
+        x=x,
+        y=np.concatenate([split.labels for split in splits.values()]),
+        split=np.concatenate([np.full(len(split), name) for name, split in splits.items()]),
+        classes=getattr(task, "classes", ()),
+        names=tuple(name for split in splits.values() for name in split.names),
+        logits=None,
+        source=source,
+        seconds=seconds,
+    )
 
-    Raises:
-        CourseError: It is neither.
-    """
+
+def named_splits(task: Task | Split) -> dict[str, Split]:
+    """Return a task's splits by name, in order; a single split is called "all"."""
     if isinstance(task, Split):
-        return [("all", task)]
+        return {"all": task}
     if isinstance(task, Task):
-        return [(name, getattr(task, name)) for name in SPLITS]
+        return {name: getattr(task, name) for name in SPLITS}
     raise CourseError(
         f"Features are extracted from a task or a split, not from {type(task).__name__}. "
         'Make one with tl.load_task("emoji") or tl.load_task("my/folder").'
@@ -188,10 +205,8 @@ def load_features(task: str = "hymenoptera", weights: Weights = "imagenet") -> F
     """
     from safetensors import safe_open
 
-    if task != "hymenoptera":
-        raise UnknownNameError("set of shipped features", task, ["hymenoptera"])
-    if weights not in get_args(Weights):
-        raise UnknownNameError("set of weights", weights, get_args(Weights))
+    check_choice("set of shipped features", task, ["hymenoptera"])
+    check_choice("set of weights", weights, get_args(Weights))
 
     def read(stem: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         with (
@@ -207,9 +222,133 @@ def load_features(task: str = "hymenoptera", weights: Weights = "imagenet") -> F
     return Features(
         x={name: value.astype(np.float32) for name, value in x.items()},
         y=labels["y"].astype(np.int64),
-        split=np.array(["train", "val", "test"])[labels["split"]],
+        split=np.array(SPLITS)[labels["split"]],
         classes=tuple(about["classes"].split(",")),
         names=tuple(about["names"].split("\n")),
         logits=labels["logits"].astype(np.float32) if weights == "imagenet" else None,
         source=notes["source"],
     )
+
+
+class Joined(Sequence[tuple[Image.Image, int]]):
+    """The pictures of several splits, one after the other, from one of them on."""
+
+    def __init__(self, splits: Sequence[Split], start: int = 0) -> None:
+        self._places = [(split, i) for split in splits for i in range(len(split))][start:]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: Any) -> Any:
+        split, place = self._places[index]
+        return split[place]
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """One way to run the N pictures of some splits through a network."""
+
+    backbone: Backbone
+    splits: Sequence[Split]
+    pool: Pool
+    batch_size: int
+    progress: bool
+    on_batch: Callable[[], None] | None = None
+
+    @property
+    def n(self) -> int:
+        """Number of pictures."""
+        return sum(map(len, self.splits))
+
+    def in_memory(self, names: list[str]) -> dict[str, Stored]:
+        """Layer -> its features (N, ...), and the seconds that they took."""
+        pieces: dict[str, list[np.ndarray]] = {name: [] for name in names}
+        total = 0.0
+        for batch, seconds in self._compute(names, 0):
+            total += seconds
+            for name, rows in batch.items():
+                pieces[name].append(rows)
+        return {name: (np.concatenate(rows), total) for name, rows in pieces.items()}
+
+    def on_disk(
+        self, names: list[str], about: dict[str, str], *, refresh: bool
+    ) -> dict[str, Stored]:
+        """Do the same, but look on the disk first and keep there what was computed."""
+        example = self.backbone.preprocess(_example()).numpy()
+        shared = [repr(self.backbone.preprocess), hashlib.sha256(example.tobytes()).hexdigest()]
+        shared += [self.pool, *(d for split in self.splits for d in split.digests())]
+        same = hashlib.sha256("\n".join(shared).encode()).hexdigest()
+        wanted = {}
+        for name, fingerprint in layer_fingerprints(self.backbone, names).items():
+            key = hashlib.sha256(f"{same} {fingerprint}".encode()).hexdigest()[:32]
+            wanted[name] = Entry(key, about | {"layer": name, "pictures": self.n})
+        return get_or_compute(wanted, self.n, self._compute, lock=same[:32], refresh=refresh)
+
+    def _compute(
+        self, names: list[str], start: int
+    ) -> Generator[tuple[dict[str, np.ndarray], float], None, None]:
+        """Yield layer -> rows, and seconds, batch by batch, from picture number `start` on."""
+        clock = time.perf_counter()
+        network = fast_copy(self.backbone, names)
+        pictures = Joined(self.splits, start)
+        batches = read_ahead(pictures, self.backbone.preprocess, self.batch_size)
+        bar = tqdm(
+            total=self.n,
+            initial=start,
+            desc="features",
+            unit="picture",
+            leave=False,
+            disable=not self.progress,
+        )
+        with closing(batches), bar:
+            for batch in batches:
+                rows = {
+                    name: pool_positions(value, self.pool).float().cpu().numpy()
+                    for name, value in activations(network, batch, names).items()
+                }
+                for name, row in rows.items():
+                    if not np.isfinite(row).all():
+                        raise CourseError(
+                            f"Layer {name!r} of {self.backbone.name} gives numbers that are not "
+                            "finite (NaN or infinity). Load the network again."
+                        )
+                now = time.perf_counter()
+                yield rows, now - clock
+                clock = now
+                bar.update(len(batch))
+                if self.on_batch:  # by now the rows are on the disk
+                    self.on_batch()
+
+
+def _example() -> Image.Image:
+    """A picture on which two preprocessings differ: coloured, not square, without symmetry."""
+    down, around = Image.linear_gradient("L"), Image.radial_gradient("L")
+    return Image.merge("RGB", (down, down.rotate(90), around)).crop((0, 0, 256, 200))
+
+
+_AHEAD = 2  # batches that are opened while one is computed
+
+
+def read_ahead(
+    pictures: Sequence[Any], transform: Callable[[Any], torch.Tensor], batch_size: int
+) -> Generator[torch.Tensor, None, None]:
+    """Yield batches (B, 3, H, W), in order, while the next ones are opened by other threads.
+
+    `pictures` gives (PIL picture, label) pairs; `transform` makes a tensor (3, H, W) of a picture,
+    without random numbers.
+    """
+
+    def open_one(place: int) -> torch.Tensor:
+        return transform(pictures[place][0])
+
+    ahead: deque[Future[torch.Tensor]] = deque()
+    places = iter(range(len(pictures)))
+    pool = ThreadPoolExecutor(max(1, min(8, usable_cores() // 2)))
+    try:
+        for _ in range(0, len(pictures), batch_size):
+            while len(ahead) < batch_size * (1 + _AHEAD) and (i := next(places, None)) is not None:
+                ahead.append(pool.submit(open_one, i))
+            taken = [ahead.popleft().result() for _ in range(min(batch_size, len(ahead)))]
+            yield torch.stack(taken).contiguous(memory_format=torch.channels_last)
+    finally:  # an error or Ctrl-C does not wait for what is not needed any more
+        pool.shutdown(cancel_futures=True)

@@ -1,16 +1,18 @@
 """Linear probes at every layer: how deep to tap a network (notebook 06)."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tlcourse.base.machine import one_thread
-from tlcourse.errors import CourseError, UnknownNameError
-from tlcourse.features.features import Features, named_splits
+from tlcourse.errors import CourseError, check_choice, check_whole
+from tlcourse.features.features import Features, features_of, named_splits
 from tlcourse.features.probe import Probe, Rows
 from tlcourse.metrics import Paired, compare_paired, wilson_interval
 from tlcourse.tasks.split import Split
@@ -172,15 +174,16 @@ def probe_layers(
     start = time.perf_counter()
     fold = draw_folds(features.y, folds, seed)
     ordered = sorted(float(strength) for strength in strengths)
-    found = {}
+    right, chosen = {}, {}
     for name in tqdm(names, desc="probes", leave=False, disable=not progress):
-        found[name] = cross_validate(features.x[name], features.y, fold, ordered)
+        predicted, chosen[name] = cross_validate(features.x[name], features.y, fold, ordered)
+        right[name] = predicted == features.y
     return LayerProbes(
-        right={name: nested.predicted == features.y for name, nested in found.items()},
+        right=right,
         y=features.y,
         classes=features.classes,
         n_features={name: features.x[name].shape[1] for name in names},
-        strengths={name: nested.strengths for name, nested in found.items()},
+        strengths=chosen,
         folds=folds,
         seconds=time.perf_counter() - start,
     )
@@ -197,8 +200,7 @@ def _check(features: Features, layers: str | Sequence[str] | None) -> list[str]:
     if not names:
         raise CourseError(f"No layer was named. Name at least one of {', '.join(features.x)}.")
     for name in names:
-        if name not in features.x:
-            raise UnknownNameError("layer among these features", name, features.x)
+        check_choice("layer among these features", name, features.x)
         if features.x[name].ndim != 2:
             raise CourseError(
                 f"A linear probe needs features of shape (N, C), {name} has "
@@ -227,58 +229,39 @@ def raw_pixels(task: Task | Split, *, side: int = 32) -> Features:
     """
     from PIL import Image
 
-    splits = named_splits(task)
-    if not isinstance(side, int | np.integer) or side < 1:
-        raise CourseError(f"side is {side!r}, but must be a whole number, 1 or larger.")
-    if not any(len(split) for _, split in splits):
+    splits = list(named_splits(task).values())
+    check_whole("side", side)
+    if not any(len(split) for split in splits):
         raise CourseError("There is no picture to take pixels from.")
     start = time.perf_counter()
-    stored = [split.raw for _, split in splits]
-    rows: list[np.ndarray] = []
-    if all(values is not None for values in stored):
-        rows = [values.reshape(len(values), -1) for values in stored if values is not None]
-        x = np.concatenate(rows).astype(np.float32)
+    x: np.ndarray
+    stored = [split.raw for split in splits if split.raw is not None]
+    shape: tuple[int, ...]
+    if len(stored) == len(splits):
+        shape, source = stored[0].shape[1:], "raw pixels as stored, {} x {}"
+        x = np.concatenate(stored).reshape(-1, math.prod(shape)).astype(np.float32)
         x /= max(float(x.max()), 1.0)
-        source = f"raw pixels as stored, {' x '.join(map(str, rows[0].shape[1:]))}"
     else:
-        for _, split in splits:
-            for picture, _ in split:
-                small = picture.resize((side, side), Image.Resampling.BICUBIC)
-                rows.append(np.asarray(small, dtype=np.uint8).ravel())
-        x = np.stack(rows).astype(np.float32) / 255
-        source = f"raw pixels, {side} x {side} x 3"
-    return Features(
-        x={"pixels": x},
-        y=np.concatenate([split.labels for _, split in splits]),
-        split=np.concatenate([np.full(len(split), name) for name, split in splits]),
-        classes=getattr(task, "classes", ()),
-        names=tuple(name for _, split in splits for name in split.names),
-        logits=None,
-        source=source,
-        seconds=time.perf_counter() - start,
-    )
+        shape, source = (side, side, 3), "raw pixels, {} x {} x {}"
+        small = [
+            np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC), dtype=np.uint8)
+            for split in splits
+            for picture, _ in split
+        ]
+        x = np.stack(small).reshape(len(small), -1).astype(np.float32) / 255
+    seconds = time.perf_counter() - start
+    return features_of(task, {"pixels": x}, source=source.format(*shape), seconds=seconds)
 
 
-@dataclass(frozen=True, eq=False)
-class Nested:
-    """What came out for one layer.
-
-    Attributes:
-        predicted: Class of each picture, int64 (N,), by the probe that did not see its fold.
-        strengths: The strength that was chosen for each fold.
-    """
-
-    predicted: np.ndarray
-    strengths: tuple[float, ...]
+# Nested cross-validation
 
 
 def check_folds(y: np.ndarray, folds: int, strengths: Sequence[float]) -> None:
-    """Refuse folds or strengths that nothing can be chosen with."""
-    if not isinstance(folds, int | np.integer) or folds < 3:
-        raise CourseError(
-            f"folds is {folds!r}, but must be a whole number, 3 or larger: one fold is scored, one "
-            "chooses the strength, and the others are learned from."
-        )
+    """Refuse folds or strengths that nothing can be chosen with.
+
+    Of the folds one is scored, one chooses the strength, and the others are learned from.
+    """
+    check_whole("folds", folds, least=3)
     counts = np.bincount(y)
     if len(counts) < 2 or counts.min() < folds:
         raise CourseError(
@@ -306,20 +289,14 @@ def draw_folds(y: np.ndarray, folds: int, seed: int) -> np.ndarray:
 
 
 def rotated(x: np.ndarray) -> np.ndarray:
-    """Shift and rotate features (N, C) so that at most N numbers per picture are left.
+    """Shift and turn features (N, C) into float64 (N, D), D at most N and at most C.
 
     All distances and angles between the pictures stay as they are. A probe that is regularised by
     the length of its weights sees nothing else of centred features, so it gives the same answers;
-    no label is looked at. Fits become many times faster where C is larger than N.
-
-    Args:
-        x: Features (N, C).
-
-    Returns:
-        float64 (N, D), D at most N and at most C.
+    no label is needed. Fits become many times faster where C is larger than N.
     """
-    x = np.asarray(x, dtype=np.float64)
-    left, lengths, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+    values = np.asarray(x, dtype=np.float64)
+    left, lengths, _ = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)
     kept = lengths > lengths.max(initial=0) * 1e-10
     kept[0] = True  # features that are all the same keep one number
     return left[:, kept] * lengths[kept]
@@ -327,29 +304,23 @@ def rotated(x: np.ndarray) -> np.ndarray:
 
 def cross_validate(
     x: np.ndarray, y: np.ndarray, fold: np.ndarray, strengths: Sequence[float]
-) -> Nested:
-    """Predict each picture by a probe that was fitted to the other folds.
+) -> tuple[np.ndarray, tuple[float, ...]]:
+    """Predict the class of each picture (N,) by a probe that was fitted to the other folds.
 
-    The strength for a fold is chosen by the log loss of a cross-validation inside the other folds:
-    for folds 0 to 4, the one for fold 0 by probes that were fitted to three of the folds 1 to 4
-    and tried on the fourth. Strengths are tried from small to large until that loss grows.
-
-    Args:
-        x: Features (N, C).
-        y: Labels (N,), whole numbers from 0.
-        fold: (N,) from `draw_folds`, at least three.
-        strengths: Values of scikit-learn's `C`, in increasing order.
+    The strength for a fold is chosen by the log loss of a cross-validation inside the other folds.
+    Strengths are tried in the order given, from small to large, until that loss grows. Returned
+    are the classes and the strength for each fold.
     """
+    # scikit-learn's GridSearchCV for each fold needs twice as many fits for the same choice.
     with one_thread():
-        x = rotated(x)
-        chosen = _choose(x, y, fold, strengths)
+        turned = rotated(x)
+        chosen = _choose(turned, y, fold, strengths)
         predicted = np.empty(len(y), dtype=np.int64)
         for number, strength in enumerate(chosen):
             scored = fold == number
-            predicted[scored] = (
-                _fit(x[~scored], y[~scored], strength).logits(x[scored]).argmax(axis=1)
-            )
-    return Nested(predicted, tuple(chosen))
+            probe = _fit(turned[~scored], y[~scored], strength)
+            predicted[scored] = probe.logits(turned[scored]).argmax(axis=1)
+    return predicted, tuple(chosen)
 
 
 def _choose(
@@ -362,14 +333,13 @@ def _choose(
     searching = np.ones(n_folds, dtype=bool)
     for strength in strengths:
         loss = np.zeros(n_folds)
-        for i in range(n_folds):
-            for j in range(i):
-                if searching[i] or searching[j]:
-                    # Fitted without folds i and j, so it serves the choices for both.
-                    rest = (fold != i) & (fold != j)
-                    probe = _fit(x[rest], y[rest], strength)
-                    loss[i] += _log_loss(probe.logits(x[fold == j]), y[fold == j])
-                    loss[j] += _log_loss(probe.logits(x[fold == i]), y[fold == i])
+        for i, j in combinations(range(n_folds), 2):
+            if searching[i] or searching[j]:
+                # Fitted without folds i and j, so it serves the choices for both.
+                rest = (fold != i) & (fold != j)
+                probe = _fit(x[rest], y[rest], strength)
+                loss[i] += _log_loss(probe.logits(x[fold == j]), y[fold == j])
+                loss[j] += _log_loss(probe.logits(x[fold == i]), y[fold == i])
         searching &= loss < lowest
         for number in np.flatnonzero(searching):
             chosen[number], lowest[number] = strength, loss[number]

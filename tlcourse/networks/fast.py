@@ -2,47 +2,53 @@
 
 In evaluation mode a BatchNorm only multiplies and adds fixed numbers, so it can be part of the
 convolution before it. And convolutions on a CPU are faster when the colours of a pixel lie side by
-side in memory ("channels last").
+side in memory ("channels last"). Digests tell whether a network is still the one it was.
 """
 
 import copy
+import hashlib
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Container, Sequence
+from itertools import pairwise
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tlcourse.networks.backbone import Backbone
+from tlcourse.networks.layers import Layer
 from tlcourse.networks.tap import activations
-from tlcourse.networks.trace import tensors_in
+from tlcourse.networks.trace import modules_up_to
 
 _CLOSE = 1e-4  # of the largest value of a layer
 
+# Model -> its state, and whether the folded copy was right, for each choice of layers. Copies are
+# not kept: making one takes less time than the proof, and two threads must not share one.
+_PROVEN: WeakKeyDictionary[nn.Module, tuple[str, dict[frozenset[Layer], bool]]]
+_PROVEN = WeakKeyDictionary()
+
 
 def fast_copy(backbone: Backbone, layers: Sequence[str]) -> Backbone:
-    """Copy a network, fold its BatchNorms, and prove on one picture that the layers agree.
+    """Copy a network and fold its BatchNorms.
 
-    Where the copy gives something else (a network that uses a convolution's output in two ways),
-    the copy is not folded.
+    That the layers agree is proven on one picture, once for a network and its layers, and again
+    if anything in the network changed. Where they do not agree (a network that uses a
+    convolution's output in two ways), nothing is folded.
     """
-    size = backbone.preprocess.crop_size
-    generator = torch.Generator().manual_seed(0)
-    example = torch.randn(1, 3, size, size, generator=generator).to(backbone.device)
-    folded = _copy(backbone)
-    pairs, expected = _find_pairs(folded, layers, example)
-    with torch.no_grad():
-        for convolution, norm in pairs:
-            _fold(folded.model, convolution, norm)
-    found = activations(folded, example, layers)
-    for name, value in expected.items():
-        largest = value.abs().max().item()
-        if not math.isfinite(largest) or not torch.allclose(
-            found[name], value, rtol=0, atol=_CLOSE * max(largest, 1e-6)
-        ):
-            return _copy(backbone)
-    return folded
+    asked, state = frozenset(map(backbone.layer, layers)), _state(backbone.model)
+    if _PROVEN.get(backbone.model, ("",))[0] != state:
+        _PROVEN[backbone.model] = state, {}
+    right = _PROVEN[backbone.model][1]
+    plain = _copy(backbone)
+    if asked not in right:
+        folded = _copy(backbone)
+        _fold(folded.model, asked)
+        right[asked] = _agree(plain, folded, layers)
+        return folded if right[asked] else plain
+    if right[asked]:
+        _fold(plain.model, asked)
+    return plain
 
 
 def fast_batch_size(backbone: Backbone) -> int:
@@ -53,68 +59,100 @@ def fast_batch_size(backbone: Backbone) -> int:
     return int(min(max(16 * 224**2 / pixels, 4), 32))  # more would only take more memory
 
 
+def _state(model: nn.Module) -> str:
+    """Another text whenever weights, modules, their options or their hooks are other ones."""
+    return repr(
+        [
+            (path, module_digest(module), *module._forward_hooks, *module._forward_pre_hooks)
+            for path, module in model.named_modules()
+        ]
+    )
+
+
 def _copy(backbone: Backbone) -> Backbone:
     model = copy.deepcopy(backbone.model).eval().to(memory_format=torch.channels_last)
     return backbone.with_model(model)
 
 
-def _find_pairs(
-    backbone: Backbone, layers: Sequence[str], example: torch.Tensor
-) -> tuple[list[tuple[str, str]], dict[str, torch.Tensor]]:
-    """Paths of each (convolution, BatchNorm that its output goes into), and the layers' values.
+def _fold(model: nn.Module, asked: frozenset[Layer]) -> None:
+    """Fold each BatchNorm that stands behind a convolution, unless the one's output is asked for.
 
-    A convolution whose own output is asked for is left as it is.
+    Whether it also runs behind it shows when the layers are compared.
     """
-    wanted = {backbone.layer(name).path for name in layers}
-    given: dict[int, tuple[str, torch.Tensor]] = {}  # the tensor is kept, so that its id stays its
-    pairs: list[tuple[str, str]] = []
-    calls: dict[str, int] = {}
-
-    def after(path: str) -> Any:
-        def hook(module: nn.Module, _: Any, output: torch.Tensor) -> None:
-            calls[path] = calls.get(path, 0) + 1
-            given[id(output)] = (path, output)
-
-        return hook
-
-    def before(path: str) -> Any:
-        def hook(module: nn.Module, inputs: Any) -> None:
-            calls[path] = calls.get(path, 0) + 1
-            source = given.get(id(inputs[0]))
-            if source:
-                pairs.append((source[0], path))
-
-        return hook
-
-    handles = []
-    for path, module in backbone.model.named_modules():
-        if isinstance(module, nn.Conv2d):
-            handles.append(module.register_forward_hook(after(path)))
-        elif isinstance(module, nn.BatchNorm2d) and module.track_running_stats:
-            handles.append(module.register_forward_pre_hook(before(path)))
-    try:
-        values = activations(backbone, example, layers)
-    finally:
-        for handle in handles:
-            handle.remove()
-    outputs = {id(t) for value in values.values() for t in tensors_in(value)}
-    asked = {path for number, (path, _) in given.items() if number in outputs} | wanted
-    once = [p for p in pairs if calls[p[0]] == calls[p[1]] == 1 and p[0] not in asked]
-    return once, values
+    kept = {layer.path for layer in asked}
+    for path, parent in list(model.named_modules()):
+        for (name, convolution), (norm_name, norm) in pairwise(list(parent.named_children())):
+            if (
+                isinstance(convolution, nn.Conv2d)
+                and isinstance(norm, nn.BatchNorm2d)
+                and norm.running_mean is not None
+                and norm.num_features == convolution.out_channels
+                and f"{path}.{name}".lstrip(".") not in kept
+            ):
+                fused = fuse_conv_bn_eval(convolution, norm)
+                convolution.weight, convolution.bias = fused.weight, fused.bias
+                # timm's BatchNorm layers carry the activation that comes after them.
+                behind = [part for part in map(norm._modules.get, ("drop", "act")) if part]
+                setattr(parent, norm_name, nn.Sequential(*behind))
 
 
-def _fold(model: nn.Module, convolution_path: str, norm_path: str) -> None:
-    convolution, norm = model.get_submodule(convolution_path), model.get_submodule(norm_path)
-    convolution.weight, convolution.bias = fuse_conv_bn_weights(
-        convolution.weight,
-        convolution.bias,
-        norm.running_mean,
-        norm.running_var,
-        norm.eps,
-        norm.weight,
-        norm.bias,
+def _agree(plain: Backbone, folded: Backbone, layers: Sequence[str]) -> bool:
+    """Whether the layers of two networks give nearly the same for a picture of noise."""
+    size = plain.preprocess.crop_size
+    noise = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    expected, given = (
+        activations(each, noise.to(plain.device), layers) for each in (plain, folded)
     )
-    # timm's BatchNorm layers carry the activation that comes after them.
-    rest = [part for part in (getattr(norm, "drop", None), getattr(norm, "act", None)) if part]
-    parent, _, name = norm_path.rpartition(".")
-    setattr(model.get_submodule(parent), name, nn.Sequential(*rest) if rest else nn.Identity())
+    for name, value in expected.items():
+        largest = value.abs().max().item()
+        near = _CLOSE * max(largest, 1e-6)
+        if not (math.isfinite(largest) and torch.allclose(given[name], value, rtol=0, atol=near)):
+            return False
+    return True
+
+
+def layer_fingerprints(backbone: Backbone, layers: Sequence[str]) -> dict[str, str]:
+    """Return a SHA-256 for each layer: of kinds, options, weights and buffers up to it.
+
+    What comes after the layer does not matter: a new head leaves the fingerprint as it is.
+    """
+    parts = {path: module_digest(module) for path, module in backbone.model.named_modules()}
+    fingerprints = {}
+    for name in layers:
+        layer = backbone.layer(name)
+        if layer.path in backbone.trace:
+            inclusive = layer.side == "output"
+            inside = set(modules_up_to(backbone.trace, layer.path, inclusive=inclusive))
+            # The modules that hold it may have weights of their own, such as a class token.
+            inside |= {path for path in parts if not path or layer.path.startswith(path + ".")}
+        else:  # a module that the learner put in later
+            inside = set(parts)
+        digest = hashlib.sha256(f"{layer.path} {layer.side}".encode())
+        for path, part in parts.items():
+            if _traced(path, backbone.trace) in inside:
+                digest.update(f"{path} {part}".encode())
+        fingerprints[name] = digest.hexdigest()
+    return fingerprints
+
+
+def module_digest(module: nn.Module) -> str:
+    """SHA-256 of a module's kind, options and own tensors, without those of its parts."""
+    digest = hashlib.sha256(f"{type(module).__name__}({module.extra_repr()})".encode())
+    options = {k: v for k, v in vars(module).items() if isinstance(v, int | float | str)}
+    options.pop("training", None)
+    digest.update(repr(sorted(options.items())).encode())
+    tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+    for name, tensor in tensors:
+        if name == "num_batches_tracked":  # counts training steps; nothing is computed with it
+            continue
+        flat = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {flat.dtype} {tuple(flat.shape)}".encode())
+        digest.update(flat.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _traced(path: str, records: Container[str]) -> str:
+    """The module itself; of one that was put in later, the nearest around it that is known."""
+    while path and path not in records:
+        path = path.rpartition(".")[0]
+    return path

@@ -2,13 +2,18 @@
 
 import os
 import shutil
-import tempfile
+import socket
 import zipfile
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path, PurePosixPath
+from urllib.error import URLError
 
-from tlcourse.base.files import cache_dir, can_read, download, shared_cache
-from tlcourse.errors import DownloadError, UnknownNameError
+from tlcourse.base.files import cache_dir, can_read, shared_cache, whole_folder
+from tlcourse.base.messages import say
+from tlcourse.errors import DownloadError, check_choice
+
+_PATIENCE = 30  # seconds without a byte
 
 
 @dataclass(frozen=True)
@@ -34,18 +39,12 @@ ARCHIVES = {
 
 
 def find_task(name: str) -> Path | None:
-    """Folder of a downloaded task: in `TLCOURSE_DATA`, the cache, or the cache that a class shares.
-
-    None if it is in none of them.
-    """
+    """Folder of a task in `TLCOURSE_DATA`, the cache, or the cache that a class shares, or None."""
     folder = ARCHIVES[name].folder
-    if named := os.environ.get("TLCOURSE_DATA"):
-        given = Path(named).expanduser() / folder
-        if given.is_dir():
-            return given
-    cached = cache_dir() / folder
-    if cached.is_dir():
-        return cached
+    given = Path(os.environ.get("TLCOURSE_DATA") or cache_dir()).expanduser()
+    for place in (given, cache_dir()):
+        if (place / folder).is_dir():
+            return place / folder
     shared = shared_cache()
     return shared / folder if shared and can_read(shared / folder) else None
 
@@ -65,55 +64,68 @@ def download_task(name: str = "hymenoptera") -> Path:
     """
     from filelock import FileLock
 
-    if name not in ARCHIVES:
-        more = "The other tasks need no download."
-        raise UnknownNameError("task to download", name, ARCHIVES, more)
+    check_choice("task to download", name, ARCHIVES)
     archive, cache = ARCHIVES[name], cache_dir()
-    if found := find_task(name):
-        return found
+    if there := find_task(name):
+        return there
     try:
         with FileLock(cache / f".{archive.folder}.lock"):  # a second process waits for the first
-            return find_task(name) or _fetch(archive, cache)
+            if there := find_task(name):
+                return there
+            for left in cache.glob(f".{archive.folder}.*.part"):  # by a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            say(f"Downloading {archive.what} ({archive.size / 1e6:.0f} MB).")
+            with whole_folder(cache / archive.folder) as part:
+                _download(archive, part / "archive.zip")
+                _unpack(part / "archive.zip", archive)
+                (part / "archive.zip").unlink()
     except OSError as error:
         raise DownloadError(
             f"{archive.what[0].upper()}{archive.what[1:]} cannot be kept in {cache} ({error}). "
-            "Set TLCOURSE_CACHE to a folder that you may write to."
+            "Set TLCOURSE_CACHE to a folder that you may write to, and with room."
         ) from error
+    return cache / archive.folder
 
 
-def _fetch(archive: Archive, cache: Path) -> Path:
-    """Download and unpack into a temporary folder of the cache, which then gets its name."""
-    for rest in cache.glob(f".{archive.folder}.*.part"):  # of a process that was killed
-        shutil.rmtree(rest, ignore_errors=True)
-    part = Path(tempfile.mkdtemp(dir=cache, prefix=f".{archive.folder}.", suffix=".part"))
+def _download(archive: Archive, path: Path) -> None:
+    """Fetch an archive and compare its SHA-256."""
+    from torch.hub import download_url_to_file
+
+    patience = socket.getdefaulttimeout()
     try:
-        megabytes = f"{archive.what} ({archive.size / 1e6:.0f} MB)"
-        zipped = download(
-            archive.url,
-            part / "archive.zip",
-            sha256=archive.sha256,
-            size=archive.size,
-            what=megabytes,
-        )
-        _unpack(zipped, part, archive)
-        return (part / archive.folder).replace(cache / archive.folder)
+        socket.setdefaulttimeout(_PATIENCE)
+        download_url_to_file(archive.url, str(path), hash_prefix=archive.sha256)
+    except RuntimeError as error:
+        raise DownloadError(
+            f"What {archive.url} sent is not {archive.what} as expected (its SHA-256 differs). "
+            "Nothing was kept. The download may have been cut, or a network's login page came "
+            "instead: open a web page first, then run the same line again."
+        ) from error
+    except (URLError, HTTPException, TimeoutError, ConnectionError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise DownloadError(
+            f"{archive.what[0].upper()}{archive.what[1:]} could not be downloaded ({reason}). "
+            "Nothing was kept. Check the network and run the same line again."
+        ) from error
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        socket.setdefaulttimeout(patience)
 
 
-def _unpack(zipped: Path, target: Path, archive: Archive) -> None:
-    """Unpack the archive's folder into `target`, and nothing outside of it."""
+def _unpack(path: Path, archive: Archive) -> None:
+    """Unpack the content of the archive's folder beside the archive, and nothing elsewhere."""
     try:
-        with zipfile.ZipFile(zipped) as opened:
+        with zipfile.ZipFile(path) as opened:
             for member in opened.infolist():
-                parts = PurePosixPath(member.filename).parts
-                if parts[:1] != (archive.folder,) or ".." in parts:
+                top, *inside = PurePosixPath(member.filename).parts
+                if top != archive.folder or ".." in inside:
                     raise DownloadError(
                         f"The archive with {archive.what} holds {member.filename!r}, which does "
                         f"not belong into {archive.folder!r}. Nothing was kept."
                     )
-            opened.extractall(target)
-    except (OSError, zipfile.BadZipFile) as error:
+                if not member.is_dir():
+                    member.filename = "/".join(inside)
+                    opened.extract(member, path.parent)
+    except zipfile.BadZipFile as error:
         raise DownloadError(
             f"The archive with {archive.what} could not be unpacked ({error}). Nothing was kept."
         ) from error

@@ -42,8 +42,7 @@ def draw_emoji(code: str) -> Image.Image:
         drawing = sheet.crop(box)
         room = SIDE - 2 * _MARGIN
         scale = room / max(drawing.size)
-        size = [max(1, round(side * scale)) for side in drawing.size]
-        drawing = drawing.resize(size, Image.Resampling.BICUBIC)
-        corner = [(SIDE - side) // 2 for side in drawing.size]
-        picture.paste(drawing, corner, drawing)
+        width, height = (max(1, round(side * scale)) for side in drawing.size)
+        drawing = drawing.resize((width, height), Image.Resampling.BICUBIC)
+        picture.paste(drawing, ((SIDE - width) // 2, (SIDE - height) // 2), drawing)
     return picture

@@ -1,8 +1,8 @@
 """Read a folder of pictures: `folder/class/picture` or `folder/{train,val,test}/class/picture`.
 
 Which files count, and that folders inside a class folder belong to it, is as in torchvision's
-`ImageFolder`. Every picture is decoded once when the folder is read, so that a damaged one is left
-out now and does not stop a training later.
+`ImageFolder`. Every picture is opened once when the folder is read: a damaged one is left out now
+and does not stop a training later, and a digest of its file is kept for the key of its features.
 """
 
 import hashlib
@@ -11,15 +11,18 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from io import BufferedReader, BytesIO
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+from tlcourse.base.messages import printable
 from tlcourse.errors import CourseError, PictureError
-from tlcourse.tasks.pictures import open_picture
-from tlcourse.tasks.split import SPLITS, Skipped, Split, draw_splits
+from tlcourse.tasks.pictures import decode, open_file, open_picture
+from tlcourse.tasks.split import SPLITS, Shares, Skipped, Split, draw_splits
+from tlcourse.tasks.task import Task
 
 # torchvision.datasets.folder.IMG_EXTENSIONS; importing torchvision for it would take a second.
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
@@ -31,7 +34,7 @@ _SPLIT_FOLDERS = {
     "test": "test",
 }
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini", "__macosx"}  # and all that begin with a dot
-_PROGRESS_FROM = 1000  # pictures; fewer are read before a progress bar is of use
+_PROGRESS_FROM = 1000  # pictures; reading so many takes long enough for a bar in any case
 
 
 @dataclass(frozen=True)
@@ -44,72 +47,112 @@ class _Entry:
     label: str
 
 
-def read_folder(
-    folder: Path, *, seed: int, val_fraction: float, test_fraction: float, max_side: int | None
-) -> tuple[tuple[str, ...], dict[str, Split], tuple[Skipped, ...]]:
-    """Find, check and split the pictures of a folder.
+@dataclass
+class _Files:
+    """How the pictures of a folder are opened, and the digests of the files that were read.
 
-    Returns:
-        Class names in sorted order; "train", "val", "test" -> pictures in the order of their names;
-        the files left out.
-
-    Raises:
-        CourseError: See `tlcourse.tasks.load.load_task`.
+    Attributes:
+        max_side: For `open_picture`.
+        known: Path -> what the file system said of the file when it was read, and the digest.
     """
+
+    max_side: int | None
+    known: dict[Path, tuple[tuple[int, int, int], str]] = field(default_factory=dict)
+
+    def open(self, path: Path) -> Image.Image:
+        return open_picture(path, max_side=self.max_side)
+
+    def pixels(self, path: Path, max_side: int | None) -> str:
+        """Digest of a picture's size and pixels; that of the file is computed on the way."""
+        stamp = _stamp(path)
+        name, file = open_file(path)
+        with file:
+            try:
+                self.known[path] = stamp, self._digest(file)
+                file.seek(0)
+            except OSError as error:
+                raise PictureError(f"{printable(path)} cannot be read.", str(error)) from error
+            picture = decode(file, name, max_side)
+        return hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).hexdigest()
+
+    def digest(self, path: Path) -> str:
+        """Digest of a file and of how it is opened; it is read only if it was changed since."""
+        stamp = _stamp(path)
+        if path not in self.known or self.known[path][0] != stamp:
+            with open_file(path)[1] as file:
+                self.known[path] = stamp, self._digest(file)
+        return self.known[path][1]
+
+    def _digest(self, file: BytesIO | BufferedReader) -> str:
+        start = f"{self.max_side} ".encode()
+        return hashlib.file_digest(file, lambda: hashlib.sha256(start)).hexdigest()
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """Size and times of a file, which another content changes."""
+    try:
+        about = path.stat()
+    except OSError as error:
+        said = f"{printable(path)} cannot be opened: {error.strerror}."
+        raise PictureError(said, str(error.strerror)) from error
+    return about.st_size, about.st_mtime_ns, about.st_ctime_ns
+
+
+def read_folder(
+    folder: Path, shares: Shares, *, max_side: int | None = None, progress: bool = False
+) -> Task:
+    """Find, check and split the pictures of a folder; see `tlcourse.load_task`."""
     skipped: list[Skipped] = []
     bases = _split_folders(folder, skipped)
-    classes: dict[str, list[str]] = {}
     entries: list[_Entry] = []
+    inside: set[str] = set()
     for split, base in bases.items():
-        classes[split] = [path.name for path in children(base) if path.is_dir()]
+        inside |= {path.name for path in children(base) if path.is_dir()}
         entries += _entries(folder, base, split, skipped)
-    names = sorted({name for found in classes.values() for name in found})
-    _check_classes(folder, names, entries)
+    classes = sorted(inside)
+    _check_classes(folder, classes, entries)
 
-    used = _without_copies(_readable(entries, skipped), skipped)
-    given = {split: [e for e in used if e.split == split] for split in bases}
-    source = given.pop("all" if "all" in bases else "train")
-    labels = np.array([names.index(e.label) for e in source], dtype=np.int64)
-    fractions = {"val": val_fraction, "test": test_fraction}
-    missing = {split: share for split, share in fractions.items() if split not in given}
+    files = _Files(max_side)
+    used = _without_copies(_readable(files, entries, skipped, progress), skipped)
+    chosen = {split: [e for e in used if e.split == split] for split in bases}
+    source = chosen.pop("all" if "all" in bases else "train")
+    labels = np.array([classes.index(e.label) for e in source], dtype=np.int64)
     try:
-        parts = draw_splits(labels, names, missing, seed)
+        drawn = draw_splits(labels, classes, shares, given=chosen)
     except CourseError as error:
         if not skipped:
             raise
-        left = f"Left out were {len(skipped)} files, such as {skipped[0].name}:"
-        raise CourseError(f"{error} {left} {skipped[0].reason}.") from None
-    chosen = {split: [source[i] for i in places] for split, places in parts.items()} | given
-    opener = partial(open_picture, max_side=max_side)
-    content = partial(_content, max_side=max_side)
-    splits = {
-        split: Split(
-            [e.path for e in chosen[split]],
-            [names.index(e.label) for e in chosen[split]],
-            [e.name for e in chosen[split]],
-            opener,
-            content,
-        )
-        for split in SPLITS
-    }
-    return tuple(names), splits, tuple(sorted(skipped, key=lambda s: s.name))
+        left = f"Left out were {len(skipped)} files, such as {skipped[0]}."
+        raise CourseError(f"{error} {left}") from None
+    chosen |= {split: [source[i] for i in places] for split, places in drawn.items()}
+    train, val, test = (_split(chosen[name], classes, files) for name in SPLITS)
+    return Task(
+        name=folder.resolve().name,
+        title=folder.resolve().name,
+        classes=tuple(classes),
+        train=train,
+        val=val,
+        test=test,
+        skipped=tuple(sorted(skipped, key=lambda s: s.name)),
+        source="your folder",
+        licence="yours",
+    )
 
 
-def _content(path: Path, *, max_side: int | None) -> bytes:
-    """What decides how a picture looks: its file, and how it is opened."""
-    try:
-        return f"{max_side} ".encode() + path.read_bytes()
-    except OSError as error:
-        raise PictureError(f"{path} cannot be opened: {error.strerror}.") from error
+def _split(entries: list[_Entry], classes: list[str], files: _Files) -> Split:
+    paths, names = [e.path for e in entries], [e.name for e in entries]
+    labels = [classes.index(e.label) for e in entries]
+    return Split(paths, labels, names, files.open, files.digest)
 
 
 def children(folder: Path) -> list[Path]:
     """What lies in a folder, sorted by name, without the files that systems put there."""
     try:
-        found = sorted(folder.iterdir(), key=lambda path: path.name)
+        paths = sorted(folder.iterdir(), key=lambda path: path.name)
     except OSError as error:
-        raise CourseError(f"The folder {folder} cannot be read: {error.strerror}.") from error
-    return [p for p in found if not _is_system(p.name)]
+        said = f"The folder {printable(folder)} cannot be read: {error.strerror}."
+        raise CourseError(said) from error
+    return [path for path in paths if not _is_system(path.name)]
 
 
 def _is_system(name: str) -> bool:
@@ -119,9 +162,13 @@ def _is_system(name: str) -> bool:
 def _split_folders(folder: Path, skipped: list[Skipped]) -> dict[str, Path]:
     """Split -> its folder; {"all": folder} where the folders in it are classes."""
     if not folder.exists():
-        raise CourseError(f"The folder {folder} does not exist. Check the spelling of its path.")
+        raise CourseError(
+            f"The folder {printable(folder)} does not exist. Check the spelling of its path."
+        )
     if not folder.is_dir():
-        raise CourseError(f"{folder} is a file; give the folder that holds the class folders.")
+        raise CourseError(
+            f"{printable(folder)} is a file; give the folder that holds the class folders."
+        )
     inside = children(folder)
     splits: dict[str, Path] = {}
     for path in inside:
@@ -130,13 +177,13 @@ def _split_folders(folder: Path, skipped: list[Skipped]) -> dict[str, Path]:
         if split and path.is_dir() and any(child.is_dir() for child in children(path)):
             if split in splits:
                 raise CourseError(
-                    f"{folder} holds {splits[split].name!r} and {path.name!r}, which both mean the "
+                    f"{printable(folder)} holds {splits[split].name!r} and {path.name!r}, which both mean the "
                     f"split {split!r}. Keep one of them."
                 )
             splits[split] = path
     if splits and "train" not in splits:
         raise CourseError(
-            f"{folder} holds {', '.join(p.name for p in splits.values())} but no folder 'train'. "
+            f"{printable(folder)} holds {', '.join(p.name for p in splits.values())} but no folder 'train'. "
             "Add it, or put the class folders directly into the folder."
         )
     for path in inside:
@@ -160,7 +207,9 @@ def _entries(root: Path, base: Path, split: str, skipped: list[Skipped]) -> Iter
             folders[:] = [name for name in folders if not _is_system(name)]
             files += [Path(where, name) for name in names if not _is_system(name)]
         for name, path in sorted((path.relative_to(root).as_posix(), path) for path in files):
-            if path.suffix.lower() in EXTENSIONS:
+            if path.exists() and not path.is_file():  # to open it could take for ever
+                skipped.append(Skipped(name, "it is a pipe, a socket or a device, not a file"))
+            elif path.suffix.lower() in EXTENSIONS:
                 yield _Entry(path, name, split, child.name)
             else:
                 kind = path.suffix.lower() or "files without an extension"
@@ -172,20 +221,18 @@ def _entries(root: Path, base: Path, split: str, skipped: list[Skipped]) -> Iter
 def _check_classes(folder: Path, names: list[str], entries: list[_Entry]) -> None:
     shape = "Expected is folder/class/picture, with a folder for each of at least two classes."
     if not names:
-        raise CourseError(f"{folder} holds no folder with pictures. {shape}")
+        raise CourseError(f"{printable(folder)} holds no folder with pictures. {shape}")
     if len(names) == 1:
-        raise CourseError(f"{folder} holds only one class, {names[0]!r}. {shape}")
+        raise CourseError(f"{printable(folder)} holds only one class, {names[0]!r}. {shape}")
     if not entries:
-        raise CourseError(f"{folder} holds class folders but no picture in them. {shape}")
+        raise CourseError(
+            f"{printable(folder)} holds class folders but no picture in them. {shape}"
+        )
 
 
-def _pixels(path: Path, max_side: int | None) -> str:
-    """Digest of a picture's size and pixels."""
-    picture = open_picture(path, max_side=max_side)
-    return hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).hexdigest()
-
-
-def _readable(entries: list[_Entry], skipped: list[Skipped]) -> dict[_Entry, str]:
+def _readable(
+    files: _Files, entries: list[_Entry], skipped: list[Skipped], progress: bool
+) -> dict[_Entry, str]:
     """Decode each picture once: entry -> digest of its pixels; unreadable ones are left out."""
     from tqdm.auto import tqdm
 
@@ -194,24 +241,24 @@ def _readable(entries: list[_Entry], skipped: list[Skipped]) -> dict[_Entry, str
     only_jpeg = all(e.path.suffix.lower() in {".jpg", ".jpeg"} for e in entries)
     max_side = 64 if only_jpeg else None
 
-    def look(entry: _Entry) -> str | PictureError:
+    def read(entry: _Entry) -> str | PictureError:
         try:
-            return _pixels(entry.path, max_side)
+            return files.pixels(entry.path, max_side)
         except PictureError as error:
             return error
 
     readable: dict[_Entry, str] = {}
     pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
     try:
-        found = tqdm(
-            zip(entries, pool.map(look, entries), strict=True),
+        results = tqdm(
+            zip(entries, pool.map(read, entries), strict=True),
             total=len(entries),
             desc="checking pictures",
-            disable=len(entries) < _PROGRESS_FROM,
+            disable=not progress and len(entries) < _PROGRESS_FROM,
         )
         with warnings.catch_warnings():  # what is wrong with a file is told by `skipped`
             warnings.simplefilter("ignore")
-            for entry, result in found:
+            for entry, result in results:
                 if isinstance(result, PictureError):
                     skipped.append(Skipped(entry.name, result.reason))
                 else:
@@ -220,7 +267,7 @@ def _readable(entries: list[_Entry], skipped: list[Skipped]) -> dict[_Entry, str
         pool.shutdown(cancel_futures=True)
     if only_jpeg:
         for group in _groups(readable.items()):
-            readable.update({entry: _pixels(entry.path, None) for entry in group})
+            readable.update({entry: files.pixels(entry.path, None) for entry in group})
     return readable
 
 
@@ -244,7 +291,7 @@ def _without_copies(readable: dict[_Entry, str], skipped: list[Skipped]) -> list
         labels: dict[str, set[str]] = defaultdict(set)
         for entry in group:
             labels[entry.split].add(entry.label)
-        contradiction = any(len(found) > 1 for found in labels.values())
+        contradiction = any(len(in_split) > 1 for in_split in labels.values())
         for entry in group:
             if contradiction:
                 other = next(e for e in group if e.label != entry.label)

@@ -2,11 +2,10 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,7 +16,7 @@ from tlcourse.tasks.download import ARCHIVES, download_task, find_task
 from tlcourse.tasks.emoji import draw_emoji, font_path
 from tlcourse.tasks.folder import read_folder
 from tlcourse.tasks.photographs import photographs
-from tlcourse.tasks.split import Skipped, Split, check_fractions, draw_splits
+from tlcourse.tasks.split import SPLITS, Shares, Skipped, Split, draw_splits
 from tlcourse.tasks.task import Task
 
 __all__ = ["Skipped", "Split", "Task", "download_task", "load_task", "photographs"]
@@ -37,6 +36,7 @@ def load_task(
     val_fraction: float = 0.2,
     test_fraction: float = 0.2,
     max_side: int | None = None,
+    progress: bool = False,
 ) -> Task:
     """Load labelled pictures, split so that no picture is in two splits.
 
@@ -58,6 +58,8 @@ def load_task(
         test_fraction: The same for the test split. Both are shares of what `train` holds.
         max_side: For folders: shrink pictures to at most so many pixels a side when they are
             opened, which is faster for large photographs. By default they keep their size.
+        progress: Show a progress bar while a folder is read; for 1,000 pictures and more there is
+            one anyway.
 
     Raises:
         UnknownNameError: There is no such task, and no such folder either.
@@ -65,67 +67,57 @@ def load_task(
             too few usable pictures (3 where val and test are drawn); fractions or seed that make
             no sense; pictures that have to be downloaded first.
     """
-    check_fractions(seed, val_fraction, test_fraction)
-    how = {"seed": seed, "val_fraction": val_fraction, "test_fraction": test_fraction}
+    shares = Shares(val_fraction, test_fraction, seed)
     if not isinstance(name_or_folder, str | os.PathLike):
         raise CourseError(f"load_task needs a name or a path, not {type(name_or_folder).__name__}.")
-    if isinstance(name_or_folder, str) and name_or_folder in _OFFLINE:
-        return _OFFLINE[name_or_folder](**how)
-    if isinstance(name_or_folder, str) and name_or_folder in ARCHIVES:
-        return _hymenoptera(name_or_folder, max_side=max_side, **how)
+    name = name_or_folder if isinstance(name_or_folder, str) else ""
+    if name in _OFFLINE:
+        return _drawn(_OFFLINE[name](), shares)
+    if name in ARCHIVES:
+        task = read_folder(_downloaded(name), shares, max_side=max_side, progress=progress)
+        return replace(
+            task,
+            name=name,
+            title="Photographs of ants and bees",
+            source="PyTorch tutorial on transfer learning, a small part of ImageNet",
+            licence="unclear: use them to learn, do not pass them on",
+        )
     folder = Path(name_or_folder).expanduser()
-    is_name = isinstance(name_or_folder, str) and folder.name == name_or_folder
-    if is_name and not folder.exists():
+    if folder.name == name and not folder.exists():
         known = sorted([*_OFFLINE, *ARCHIVES])
         more = "A path to a folder with one folder per class is fine too."
-        raise UnknownNameError("task or folder", name_or_folder, known, more)
-    classes, splits, skipped = read_folder(folder, max_side=max_side, **how)
-    name = folder.resolve().name
-    return Task(
-        name, name, classes, **splits, skipped=skipped, source="your folder", licence="yours"
-    )
+        raise UnknownNameError("task or folder", name, known, more)
+    return read_folder(folder, shares, max_side=max_side, progress=progress)
 
 
-def _hymenoptera(name: str, **how: Any) -> Task:
+def _downloaded(name: str) -> Path:
     folder = find_task(name)
     if folder is None:
         raise CourseError(
             f"The pictures of {name!r} are not on this machine. Fetch them once with "
             f"tl.download_task({name!r}) ({ARCHIVES[name].size / 1e6:.0f} MB)."
         )
-    classes, splits, skipped = read_folder(folder, **how)
-    return Task(
-        name=name,
-        title="Photographs of ants and bees",
-        classes=classes,
-        **splits,
-        skipped=skipped,
-        source="PyTorch tutorial on transfer learning, a small part of ImageNet",
-        licence="unclear: use them to learn, do not pass them on",
-    )
+    return folder
+
+
+def _drawn(task: Task, shares: Shares) -> Task:
+    """Split a task whose pictures are all in `train`."""
+    drawn = draw_splits(task.train.labels, task.classes, shares)
+    train, val, test = (task.train.take(drawn[name]) for name in SPLITS)
+    return replace(task, train=train, val=val, test=test)
 
 
 def _built_in(
-    items: Sequence[Any] | np.ndarray,
-    labels: Sequence[int] | np.ndarray,
-    names: Sequence[str],
-    open_item: Callable[[Any], Image.Image],
-    how: dict[str, Any],
-    **about: Any,
+    name: str,
+    title: str,
+    classes: tuple[str, ...],
+    pictures: Split,
+    source: str,
+    licence: str,
 ) -> Task:
-    """Split the pictures of a task that comes with a package."""
-    everything = Split(items, labels, names, open_item, partial(_content, about["name"]))
-    fractions = {"val": how["val_fraction"], "test": how["test_fraction"]}
-    parts = draw_splits(everything.labels, about["classes"], fractions, how["seed"])
-    splits = {split: everything.take(places) for split, places in parts.items()}
-    return Task(**about, **splits, skipped=())
-
-
-def _content(task: str, item: str | np.ndarray) -> bytes:
-    """What decides how a picture of a built-in task looks."""
-    if isinstance(item, str):
-        return f"{task} {item} {_font_digest()}".encode()
-    return f"{task} {_UPSAMPLED} ".encode() + item.tobytes()
+    """A task that comes with a package, with all pictures in `train`."""
+    none = pictures.take([])
+    return Task(name, title, classes, pictures, none, none, (), source, licence)
 
 
 @cache
@@ -133,25 +125,27 @@ def _font_digest() -> str:
     return sha256_of(Path(font_path()))
 
 
-def _emoji(**how: Any) -> Task:
+def _emoji() -> Task:
     table = json.loads((files("tlcourse") / "data" / "emoji_kinds.json").read_text("utf-8"))
-    kinds = table["kinds"]
+    kinds: dict[str, dict[str, str]] = table["kinds"]
     drawings = [
-        (i, code, name) for i, kind in enumerate(kinds) for code, name in kinds[kind].items()
+        (label, code, f"{kind}/{name}")
+        for label, (kind, drawn) in enumerate(kinds.items())
+        for code, name in drawn.items()
     ]
-    classes = tuple(kinds)
+    labels, codes, names = zip(*drawings, strict=True)
     return _built_in(
-        [code for _, code, _ in drawings],
-        [label for label, _, _ in drawings],
-        [f"{classes[label]}/{name}" for label, _, name in drawings],
-        draw_emoji,
-        how,
-        name="emoji",
-        title="Drawings of seven kinds of things",
-        classes=classes,
-        source="OpenMoji, openmoji.org; kinds from Unicode's emoji-test.txt",
-        licence=f'CC BY-SA 4.0; credit: "{_OPENMOJI}"',
+        "emoji",
+        "Drawings of seven kinds of things",
+        tuple(kinds),
+        Split(codes, labels, names, draw_emoji, _drawing_content),
+        "OpenMoji, openmoji.org; kinds from Unicode's emoji-test.txt",
+        f'CC BY-SA 4.0; credit: "{_OPENMOJI}"',
     )
+
+
+def _drawing_content(code: str) -> bytes:
+    return f"emoji {code} {_font_digest()}".encode()
 
 
 def _grey(values: np.ndarray, *, white: float) -> Image.Image:
@@ -160,48 +154,45 @@ def _grey(values: np.ndarray, *, white: float) -> Image.Image:
     return small.resize((_UPSAMPLED, _UPSAMPLED), Image.Resampling.BICUBIC).convert("RGB")
 
 
-def _digit(values: np.ndarray) -> Image.Image:
-    return _grey(values, white=16)
+def _grey_split(
+    name: str, values: np.ndarray, labels: np.ndarray, names: list[str], white: float
+) -> Split:
+    content = partial(_grey_content, name)
+    return Split(values, labels, names, partial(_grey, white=white), content)
 
 
-def _face(values: np.ndarray) -> Image.Image:
-    return _grey(values, white=1)
+def _grey_content(name: str, values: np.ndarray) -> bytes:
+    return f"{name} {_UPSAMPLED} ".encode() + values.tobytes()
 
 
-def _digits(**how: Any) -> Task:
+def _digits() -> Task:
     from sklearn.datasets import load_digits
 
-    found = load_digits()
+    digits = load_digits()
+    names = [f"{label}/{i:04d}" for i, label in enumerate(digits.target)]
     return _built_in(
-        found.images,
-        found.target,
-        [f"{label}/{i:04d}" for i, label in enumerate(found.target)],
-        _digit,
-        how,
-        name="digits",
-        title="Handwritten digits",
-        classes=tuple("0123456789"),
-        source="scikit-learn load_digits, from the UCI repository (E. Alpaydin, C. Kaynak, 1998)",
-        licence="CC BY 4.0",
+        "digits",
+        "Handwritten digits",
+        tuple("0123456789"),
+        _grey_split("digits", digits.images, digits.target, names, 16),
+        "scikit-learn load_digits, from the UCI repository (E. Alpaydin, C. Kaynak, 1998)",
+        "CC BY 4.0",
     )
 
 
-def _faces(**how: Any) -> Task:
+def _faces() -> Task:
     from skimage.data import lfw_subset
 
     classes = ("face", "something else")
     labels = np.repeat([0, 1], 100)  # the first hundred are the faces
+    names = [f"{classes[label]}/{i:03d}" for i, label in enumerate(labels)]
     return _built_in(
-        lfw_subset(),
-        labels,
-        [f"{classes[label]}/{i:03d}" for i, label in enumerate(labels)],
-        _face,
-        how,
-        name="faces",
-        title="Faces and other patches of photographs",
-        classes=classes,
-        source="scikit-image lfw_subset, from Labeled Faces in the Wild",
-        licence="unclear: use them to learn, do not pass them on",
+        "faces",
+        "Faces and other patches of photographs",
+        classes,
+        _grey_split("faces", lfw_subset(), labels, names, 1),
+        "scikit-image lfw_subset, from Labeled Faces in the Wild",
+        "unclear: use them to learn, do not pass them on",
     )
 
 

@@ -6,13 +6,14 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from tlcourse.base.messages import printable
 from tlcourse.errors import PictureError
 
 MAX_PIXELS = 100_000_000  # about 10,000 x 10,000; decoded to RGB this is 300 MB
@@ -45,23 +46,28 @@ def open_picture(
         PictureError: Not there, empty, not a picture, cut off, or of more than 100 million pixels
             (found out from its first bytes, before it is decoded). The message names the reason.
     """
-    name, file = _binary(source)
+    name, file = open_file(source)
     with file:
-        try:
-            picture = _read_header(file, name)
-            if max_side is not None:
-                picture.draft(None, (2 * max_side, 2 * max_side))  # acts on JPEG only
-            picture.load()
-            with _quiet():
-                turned = picture.getexif().get(_ORIENTATION, 1)
-            result = to_rgb(picture)
-            if turned != 1:
-                result.getexif()[_ORIENTATION] = turned
-                result = ImageOps.exif_transpose(result)
-        except PictureError:
-            raise
-        except Exception as error:  # decoders raise nearly anything on damaged files
-            raise _unreadable(name, _reason(error)) from error
+        return decode(file, name, max_side)
+
+
+def decode(file: BytesIO | BufferedReader, name: str, max_side: int | None) -> Image.Image:
+    """Do the same with an opened file; `name` is its name in sentences."""
+    try:
+        picture = _read_header(file, name)
+        if max_side is not None:
+            picture.draft(None, (2 * max_side, 2 * max_side))  # acts on JPEG only
+        picture.load()
+        with _quiet():
+            turned = picture.getexif().get(_ORIENTATION, 1)
+        result = to_rgb(picture)
+        if turned != 1:
+            result.getexif()[_ORIENTATION] = turned
+            ImageOps.exif_transpose(result, in_place=True)
+    except PictureError:
+        raise
+    except Exception as error:  # decoders raise nearly anything on damaged files
+        raise _unreadable(name, _reason(error)) from error
     if max_side is not None:
         result.thumbnail((max_side, max_side), Image.Resampling.BICUBIC)
     result.info.clear()
@@ -91,11 +97,13 @@ def to_rgb(picture: Image.Image) -> Image.Image:
         return Image.alpha_composite(white, picture).convert("RGB")
     if picture.mode == "LAB":
         profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        return ImageCms.profileToProfile(picture, *profiles, outputMode="RGB")
+        converted = ImageCms.profileToProfile(picture, *profiles, outputMode="RGB")
+        assert converted is not None  # it is None only where the picture itself is changed
+        return converted
     return picture.convert("RGB")
 
 
-def _binary(source: object) -> tuple[str, BinaryIO]:
+def open_file(source: object) -> tuple[str, BytesIO | BufferedReader]:
     """Name of a source for sentences, and the source as an opened file."""
     if isinstance(source, bytes | bytearray | memoryview):
         return "The picture", BytesIO(source)
@@ -113,10 +121,11 @@ def _binary(source: object) -> tuple[str, BinaryIO]:
         return path.name, path.open("rb")
     except (OSError, ValueError) as error:
         reason = "it is a folder" if path.is_dir() else getattr(error, "strerror", None) or error
-        raise PictureError(f"{path} cannot be opened: {reason}.", f"{reason}") from error
+        said = f"{printable(path)} cannot be opened: {reason}."
+        raise PictureError(said, f"{reason}") from error
 
 
-def _read_header(file: BinaryIO, name: str) -> Image.Image:
+def _read_header(file: BytesIO | BufferedReader, name: str) -> Image.Image:
     """Open a picture without decoding it, and refuse what is not one or is too large."""
     start = file.read(12)
     if not start:
@@ -127,7 +136,7 @@ def _read_header(file: BinaryIO, name: str) -> Image.Image:
         with _quiet():
             picture = Image.open(file, formats=[f for f in _FORMATS if f in Image.OPEN])
         too_large = picture.width * picture.height > MAX_PIXELS
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         heic = start[4:8] == b"ftyp" and start[8:] in _HEIC
         kind = "a HEIC photograph; save it as JPEG" if heic else "not a picture"
         raise _unreadable(name, f"it is {kind}") from error
@@ -147,7 +156,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _unreadable(name: str, reason: str) -> PictureError:
-    return PictureError(f"{name} cannot be read: {reason}.", reason)
+    return PictureError(f"{printable(name)} cannot be read: {reason}.", reason)
 
 
 def _reason(error: Exception) -> str:

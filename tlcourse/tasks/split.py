@@ -1,15 +1,15 @@
 """Labelled pictures that are opened when they are asked for, and how a task is split."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from tlcourse.errors import CourseError
+from tlcourse.base.messages import printable
+from tlcourse.errors import CourseError, check_share, check_whole
 
 SPLITS = ("train", "val", "test")
 
@@ -21,6 +21,9 @@ class Skipped:
     name: str
     reason: str
 
+    def __str__(self) -> str:
+        return printable(f"{self.name}: {self.reason}")
+
 
 class Split(Sequence[tuple[Image.Image, int]]):
     """N labelled pictures; `split[i]` gives (PIL picture of mode "RGB", label).
@@ -31,6 +34,14 @@ class Split(Sequence[tuple[Image.Image, int]]):
     Attributes:
         labels: Class of each picture as its place in `task.classes`, int64 (N,).
         names: Name of each picture, such as "train/ants/0013035.jpg".
+
+    Args:
+        items: What `open_item` makes a picture of, such as paths, or an array (N, H, W).
+        labels: See above.
+        names: See above.
+        open_item: Item -> PIL picture of mode "RGB".
+        content: Item -> the bytes that decide how its picture looks, or their digest as text. By
+            default the picture is opened and its pixels are taken.
     """
 
     def __init__(
@@ -39,7 +50,7 @@ class Split(Sequence[tuple[Image.Image, int]]):
         labels: Sequence[int] | np.ndarray,
         names: Sequence[str],
         open_item: Callable[[Any], Image.Image],
-        content: Callable[[Any], bytes] | None = None,
+        content: Callable[[Any], bytes | str] | None = None,
     ) -> None:
         self._items, self._open, self._content = items, open_item, content
         self.labels = np.asarray(labels, dtype=np.int64)
@@ -61,21 +72,22 @@ class Split(Sequence[tuple[Image.Image, int]]):
     def take(self, indices: Sequence[int] | np.ndarray) -> "Split":
         """Return the pictures at these places, in this order, as a new split."""
         places = np.arange(len(self))[np.asarray(indices, dtype=np.int64)]
-        array = isinstance(self._items, np.ndarray)
-        items = self._items[places] if array else [self._items[i] for i in places]
+        given = self._items
+        items = given[places] if isinstance(given, np.ndarray) else [given[i] for i in places]
         names = [self.names[i] for i in places]
         return Split(items, self.labels[places], names, self._open, self._content)
 
     def digests(self) -> list[str]:
         """SHA-256 of what each picture is read from (N); equal digests mean equal pictures.
 
-        This is much faster than to open the pictures: a file is read, but not decoded.
+        Those of a folder's files are known since the task was read; only files that have changed
+        are read again.
 
         Raises:
             PictureError: A file is not there any more.
         """
         contents = map(self._content or self._pixels, self._items)
-        return [hashlib.sha256(content).hexdigest() for content in contents]
+        return [c if isinstance(c, str) else hashlib.sha256(c).hexdigest() for c in contents]
 
     def _pixels(self, item: Any) -> bytes:
         picture = self._open(item)
@@ -85,38 +97,45 @@ class Split(Sequence[tuple[Image.Image, int]]):
         return f"Split of {len(self)} pictures"
 
 
-def check_fractions(seed: int, val_fraction: float, test_fraction: float) -> None:
-    """Refuse a seed or fractions that no split can be drawn with."""
-    fractions = {"val_fraction": val_fraction, "test_fraction": test_fraction}
-    for name, value in fractions.items():
-        if not isinstance(value, Real) or not 0 <= value < 1:
-            raise CourseError(f"{name} is {value!r}, but must be a number from 0 to below 1.")
-    if val_fraction + test_fraction >= 1:
-        raise CourseError(
-            f"val_fraction {val_fraction} and test_fraction {test_fraction} leave nothing to train "
-            "on; together they must stay below 1."
-        )
-    if not isinstance(seed, int | np.integer) or seed < 0:
-        raise CourseError(f"seed is {seed!r}, but must be a whole number, 0 or larger.")
+@dataclass(frozen=True)
+class Shares:
+    """The share of each class that is drawn for validation and for the test, and the seed."""
+
+    val: float
+    test: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_share("val_fraction", self.val)
+        check_share("test_fraction", self.test)
+        check_whole("seed", self.seed, least=0)
+        if self.val + self.test >= 1:
+            raise CourseError(
+                f"val_fraction {self.val} and test_fraction {self.test} leave nothing to train on; "
+                "together they must stay below 1."
+            )
 
 
 def draw_splits(
-    labels: np.ndarray, classes: Sequence[str], fractions: Mapping[str, float], seed: int
+    labels: np.ndarray, classes: Sequence[str], shares: Shares, given: Container[str] = ()
 ) -> dict[str, np.ndarray]:
     """Draw splits at random, each class by itself, so that each split has its share of each class.
 
     Args:
         labels: (N,) class of each picture, the pictures in an order that never changes.
         classes: Their names, for the error.
-        fractions: Split -> share of the pictures; at least one picture of each class, none for 0.
-        seed: The same seed gives the same splits.
+        shares: The same shares and seed give the same splits. At least one picture of each class
+            is drawn, none for 0.
+        given: Splits that need not be drawn.
 
     Returns:
-        "train" and each split of `fractions` -> places of its pictures, in increasing order.
+        "train", and "val" and "test" if not given -> places of the pictures, in increasing order.
 
     Raises:
         CourseError: A class has too few pictures for one in each split.
     """
+    fractions = {"val": shares.val, "test": shares.test}
+    fractions = {name: share for name, share in fractions.items() if name not in given}
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ("train", *fractions)}
     wanted = {name: share for name, share in fractions.items() if share > 0}
     for label, name in enumerate(classes):
@@ -131,7 +150,7 @@ def draw_splits(
         counts = {split: max(1, round(share * len(places))) for split, share in wanted.items()}
         while sum(counts.values()) >= len(places):
             counts[max(counts, key=counts.__getitem__)] -= 1
-        order = np.random.default_rng([seed, label]).permutation(places)
+        order = np.random.default_rng([shares.seed, label]).permutation(places)
         for split, count in counts.items():
             parts[split].append(order[:count])
             order = order[count:]

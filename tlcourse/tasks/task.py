@@ -1,9 +1,11 @@
-"""Refuse a task that nothing can be learned from, in one sentence."""
+"""A task: labelled pictures in three splits. Is it fit to learn from, and how is it made smaller?"""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tlcourse.base.messages import printable
 from tlcourse.errors import CourseError
 from tlcourse.tasks.split import SPLITS, Skipped, Split
 
@@ -36,7 +38,7 @@ class Task:
 
     def __repr__(self) -> str:
         counts = {name: len(getattr(self, name)) for name in SPLITS}
-        shown = ", ".join(self.classes[:10]) + (", ..." if len(self.classes) > 10 else "")
+        shown = printable(", ".join(self.classes[:10])) + ", ..." * (len(self.classes) > 10)
         return (
             f"Task {self.name!r}: {sum(counts.values())} pictures, "
             f"{len(self.classes)} classes ({shown})\n"
@@ -90,38 +92,40 @@ def subset(task: Task, share: float) -> Task:
     """Keep a share of the pictures of each class in each split, the same ones at each call."""
     if share >= 1:
         return task
-    splits = {}
-    for name in SPLITS:
-        split, kept = getattr(task, name), []
-        for label in range(len(task.classes)):
-            places = np.flatnonzero(split.labels == label)
-            order = np.random.default_rng([0, label]).permutation(places)
-            kept.append(order[: _kept(len(places), share)])
-        splits[name] = split.take(np.sort(np.concatenate(kept)))
-    return replace(task, **splits)
+    n_classes = len(task.classes)
+    train, val, test = (
+        _some_of_each(getattr(task, name), n_classes, lambda n: _kept(n, share), 0)
+        for name in SPLITS
+    )
+    return replace(task, train=train, val=val, test=test)
 
 
 def used_counts(task: Task, share: float) -> dict[str, int]:
     """Pictures of each split that a share of each class leaves."""
-    found = {}
-    for name in SPLITS:
-        each = np.bincount(getattr(task, name).labels, minlength=len(task.classes))
-        found[name] = sum(_kept(n, share) for n in each.tolist())
-    return found
+    counts = {name: np.bincount(getattr(task, name).labels).tolist() for name in SPLITS}
+    return {name: sum(_kept(n, share) for n in each) for name, each in counts.items()}
+
+
+def few_of_each(task: Task, per_class: int | None, seed: int) -> Task:
+    """Keep so many training pictures of each class, and no test pictures: nobody asks for them.
+
+    Those of a smaller number are among those of a larger one. None keeps the task as it is.
+    """
+    if per_class is None:
+        return task
+    train = _some_of_each(task.train, len(task.classes), lambda n: per_class, seed)
+    return replace(task, train=train, test=task.test.take([]))
 
 
 def _kept(n: int, share: float) -> int:
     return min(n, max(2, round(share * n)))  # of 1 picture nothing can be learned
 
 
-def few_of_each(task: Task, per_class: int | None, seed: int) -> Task:
-    """Keep so many training pictures of each class; those of a smaller number are among them."""
-    if per_class is None:
-        return task
+def _some_of_each(split: Split, n_classes: int, keep: Callable[[int], int], seed: int) -> Split:
+    """Keep some pictures of each class, drawn at random; `keep` says how many of n."""
     chosen = []
-    for label in range(len(task.classes)):
-        places = np.flatnonzero(task.train.labels == label)
+    for label in range(n_classes):
+        places = np.flatnonzero(split.labels == label)
         order = np.random.default_rng([seed, label]).permutation(places)
-        chosen.append(order[:per_class])
-    train = task.train.take(np.sort(np.concatenate(chosen)))
-    return replace(task, train=train, test=task.test.take([]))  # which is not looked at
+        chosen.append(order[: keep(len(places))])
+    return split.take(np.sort(np.concatenate(chosen)))
