@@ -121,7 +121,7 @@ def page():
         Outcome("02_failed", "failed", 2.0, 60 * MIB, 40, None, failure),
         Outcome("03_never", "not run"),
     ]
-    return run_report.render(outcomes, MACHINE)
+    return run_report.report(outcomes, MACHINE)
 
 
 def test_the_page_tells_results_against_what_was_planned(page):
