@@ -72,16 +72,13 @@ def test_an_installation_without_notebooks_says_so(here, monkeypatch):
         notebooks.find_notebooks(here)
 
 
-def test_a_copy_that_breaks_off_leaves_no_half_a_file(here, monkeypatch):
-    source = write_notebook(here / "source.ipynb", "1")
-    target = here / "notebooks" / FIRST
+def test_a_copy_that_breaks_off_leaves_no_half_a_file(here, checkout, monkeypatch):
+    def full_disk(source, target):
+        target.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    class FullDisk(io.BytesIO):
-        def write(self, content):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(notebooks.Path, "read_bytes", lambda path: b"content")
-    monkeypatch.setattr(notebooks.Path, "open", lambda path, mode: path.touch() or FullDisk())
-    with pytest.raises(OSError, match="No space"):
-        notebooks._copy_new(source, target)
-    assert not target.exists()
+    monkeypatch.setattr(notebooks, "package_folder", lambda: checkout / "tlcourse")
+    monkeypatch.setattr(notebooks.shutil, "copyfile", full_disk)
+    with pytest.raises(CourseError, match=r"cannot be copied to .*No space left on device"):
+        notebooks.copy_notebooks(here)
+    assert files(here) == {}
