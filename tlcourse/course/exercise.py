@@ -13,8 +13,7 @@ class Misconception:
         name: Short name, unique within the exercise.
         matches: Whether an answer shows this misconception. It may raise for other answers.
         says: What the learner reads; it does not give the answer away.
-        example: An answer that shows it. A callable is called to get one, so an answer that is
-            itself a function is written as `lambda: function`.
+        example: An answer that shows it, or a function that returns one.
     """
 
     name: str
@@ -23,7 +22,7 @@ class Misconception:
     example: Any
 
     def sample(self) -> Any:
-        """Return the example answer."""
+        """Return the example; an answer that is a function is written as `lambda: function`."""
         return self.example() if callable(self.example) else self.example
 
 
@@ -64,8 +63,7 @@ def wrong_number(
 def number(answer: Any) -> float:
     """Return a Python, NumPy or PyTorch scalar, or a number that is written as a text, as a float.
 
-    Raises:
-        TypeError: It is something else: a word, True or False, an array of several numbers.
+    Anything else is a TypeError: a word, True or False, an array of several numbers.
     """
     try:
         if isinstance(answer, str):
@@ -83,10 +81,7 @@ def close(
 ) -> bool:
     """Tell whether a scalar lies within a share `rel` of, or `absolute` from, what is expected.
 
-    Without either, the share is 1 %.
-
-    Raises:
-        TypeError: The answer is not one number.
+    Without either, the share is 1 %. An answer that is not one number is a TypeError.
     """
     if rel is None:
         rel = 0.01 if absolute is None else 0.0
@@ -95,21 +90,14 @@ def close(
 
 
 def same_text(answer: Any, *accepted: str) -> bool:
-    """Compare texts, but not case, spaces, quotes around them, or a final full stop.
-
-    Raises:
-        TypeError: The answer is not a text.
-    """
+    """Compare texts, but not case, spaces, quotes around them, or a final full stop."""
     return _plain(answer) in {_plain(text) for text in accepted}
 
 
 def same_set(answer: Any, expected: Iterable[Any]) -> bool:
     """Compare the members of a list, tuple, set or dictionary's keys in any order.
 
-    Texts are compared as in `same_text`, numbers as equal numbers.
-
-    Raises:
-        TypeError: The answer is not a collection of texts or numbers.
+    Texts are compared as in `same_text`; an answer that is no collection is a TypeError.
     """
     return {_member(m) for m in _members(answer)} == {_member(m) for m in expected}
 
@@ -117,13 +105,7 @@ def same_set(answer: Any, expected: Iterable[Any]) -> bool:
 def same_sequence(answer: Any, expected: Sequence[Any], rel: float = 0.0) -> bool:
     """Compare a list, tuple, `torch.Size`, array or tensor with a sequence, in order.
 
-    Args:
-        answer: What the learner gave.
-        expected: Texts or numbers.
-        rel: Allowed relative difference of each number.
-
-    Raises:
-        TypeError: The answer has no order, or a member is of another type.
+    `rel` is the allowed relative difference of each number; a set is a TypeError.
     """
     if isinstance(answer, set | frozenset | dict):
         raise TypeError("a sequence has an order")

@@ -359,7 +359,7 @@ QUESTIONS = (
         question="Which pattern will the rule take for these drawings?",
         options=PATTERNS,
         figure="Figure 1",
-        look="The ring marks it. Section 3 shows why.",
+        where="The ring marks it. Section 3 shows why.",
     ),
     Question(
         id="08.B",
@@ -367,7 +367,7 @@ QUESTIONS = (
         "accuracy?",
         options=STEPS,
         figure="Figure 1",
-        look="Go from left to right in the left panel, without training from scratch; section 3 "
+        where="Go from left to right in the left panel, without training from scratch; section 3 "
         "has the p-values.",
     ),
 )
