@@ -50,18 +50,14 @@ class _Note(Exception):  # noqa: N818
 
 
 def examine() -> Iterator[Finding]:
-    """Check the packages, weights, pictures, notebooks, cache folder, devices and memory.
-
-    Findings come one by one: first what needs no PyTorch, which takes seconds to load. No check
-    raises.
-    """
+    """Look at everything, first at what needs no PyTorch, which takes seconds to load."""
     for about, check in _checks():
         yield _safely(about, check)
 
 
 def _checks() -> Iterator[tuple[str, Callable[[], str]]]:
     yield "Python", lambda: ".".join(map(str, sys.version_info[:3]))
-    yield "tlcourse", _tlcourse
+    yield "tlcourse", partial(_package, Requirement("tlcourse"))
     with suppress(metadata.PackageNotFoundError):
         for requirement in map(Requirement, metadata.requires("tlcourse") or []):
             # The others are needed by the tests and the web page only.
@@ -96,21 +92,20 @@ def _safely(about: str, check: Callable[[], str]) -> Finding:
         return Finding("TO DO", about, f"the check failed ({type(error).__name__}: {error}).")
 
 
-def _tlcourse() -> str:
-    try:
-        return metadata.version("tlcourse")
-    except metadata.PackageNotFoundError:
-        raise CourseError("it is not installed. Run: python -m pip install .") from None
-
-
 def _package(requirement: Requirement) -> str:
-    install = f'Run: python -m pip install --upgrade "{requirement.name}{requirement.specifier}"'
+    what = (
+        "."
+        if requirement.name == "tlcourse"
+        else (f'--upgrade "{requirement.name}{requirement.specifier}"')
+    )
     try:
         version = metadata.version(requirement.name)
     except metadata.PackageNotFoundError:
-        raise CourseError(f"it is missing. {install}") from None
+        raise CourseError(f"it is missing. Run: python -m pip install {what}") from None
     if not requirement.specifier.contains(version, prereleases=True):
-        raise CourseError(f"{version} is not {requirement.specifier}. {install}")
+        raise CourseError(
+            f"{version} is not {requirement.specifier}. Run: python -m pip install {what}"
+        )
     return version
 
 

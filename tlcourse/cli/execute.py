@@ -29,15 +29,7 @@ _POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Failure:
-    """The cell at which a notebook ended.
-
-    Attributes:
-        cell: Number of the cell among the code cells, from 1, as JupyterLab counts them; 0 if no
-            cell had begun.
-        source: Its code.
-        error: What happened, in one line.
-        traceback: Where, as plain text; may be empty.
-    """
+    """Where a notebook ended: the number of the code cell (0 if none had begun), and why."""
 
     cell: int
     source: str
@@ -47,17 +39,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one notebook.
+    """What came of one notebook; its name is the file's without ending.
 
-    Attributes:
-        name: File name without ending.
-        status: "passed", "failed", "stopped" (by Ctrl-C) or "not run".
-        seconds: From the start of the kernel to the end of the last cell.
-        peak_bytes: Largest resident set of the kernel.
-        budget_seconds: What the notebook says that it needs, on 2 slow cores.
-        first_figure_seconds: From the start of the kernel to the first picture shown.
-        failure: Where it ended, if it did not pass.
-        executed: The notebook with its outputs.
+    Seconds are counted from the start of the kernel to the end of the last cell, or to the first
+    picture shown. The peak is the largest resident set of the kernel.
     """
 
     name: str
@@ -101,15 +86,8 @@ def execute(
 ) -> Outcome:
     """Execute a notebook in a kernel of its own; its file stays as it is.
 
-    A failing cell, a kernel that dies and Ctrl-C all end in an `Outcome`.
-
-    Args:
-        path: The notebook file.
-        folder: Working folder of the kernel; by default the notebook's.
-        on_cell: Called after each code cell.
-
-    Raises:
-        CourseError: The file is not a notebook.
+    A failing cell, a kernel that dies and Ctrl-C all end in an `Outcome`. `on_cell` is called after
+    each code cell; the kernel's working folder is the notebook's unless another is named.
     """
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
@@ -128,7 +106,8 @@ def execute(
     started = datetime.now(UTC)
     error, peak, stopped = _run_in_thread(client)
     begun = [cell for cell in code_cells(notebook) if "execution" in cell.metadata]
-    ends = [_ended(cell) for cell in begun if "shell.execute_reply" in cell.metadata.execution]
+    replies = [cell.metadata.execution.get("shell.execute_reply") for cell in begun]
+    ends = [datetime.fromisoformat(reply) for reply in replies if reply]
     if error and not isinstance(error, CellExecutionError):
         ends.append(datetime.now(UTC))
     figures = [end for cell, end in zip(begun, ends, strict=False) if _shows_picture(cell)]
@@ -145,18 +124,16 @@ def execute(
 
 
 def _run_in_thread(client: "NotebookClient") -> tuple[BaseException | None, int, bool]:
-    """Execute; return what was raised, the kernel's peak memory, and whether Ctrl-C was pressed.
-
-    In a thread, because nbclient takes Ctrl-C for itself when it is in the main one.
-    """
+    """Execute; return what was raised, the kernel's peak memory, and whether Ctrl-C was pressed."""
     peak, stopped = 0, False
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool:  # in the main thread nbclient takes Ctrl-C for itself
         work = pool.submit(_run, client)
         while not work.done():
             try:
                 wait([work], timeout=_POLL_SECONDS)
-                with suppress(psutil.Error, OSError):  # the kernel may just have ended
-                    if kernel := _kernel(client):
+                if pid := getattr(getattr(client.km, "provisioner", None), "pid", None):
+                    with suppress(psutil.Error, OSError):  # the kernel may just have ended
+                        kernel = psutil.Process(pid)
                         peak = max(peak, peak_resident(kernel))
                         if stopped:
                             kernel.kill()
@@ -172,11 +149,6 @@ def _run(client: "NotebookClient") -> None:
         # What a kernel says on its own terminal, as when it is killed, is not part of the notebook.
         quiet = subprocess.DEVNULL
         asyncio.run(client.async_execute(env=env, stdout=quiet, stderr=quiet))
-
-
-def _kernel(client: "NotebookClient") -> psutil.Process | None:
-    pid = getattr(getattr(client.km, "provisioner", None), "pid", None)
-    return psutil.Process(pid) if pid else None
 
 
 def _failure(
@@ -197,10 +169,6 @@ def _failure(
     else:
         text = f"{'' if begun else 'No kernel started. '}{type(error).__name__}: {error}"
     return Failure(len(begun), begun[-1].source if begun else "", _plain(text), traceback)
-
-
-def _ended(cell: "NotebookNode") -> datetime:
-    return datetime.fromisoformat(cell.metadata.execution["shell.execute_reply"])
 
 
 def _shows_picture(cell: "NotebookNode") -> bool:

@@ -54,7 +54,7 @@ EXERCISES = (
             ),
             Misconception(
                 "B and C mixed up",
-                lambda a: wrong(a) and wrong(a) <= {1, 2} and not c_moves(a),
+                lambda a: set() < wrong(a) <= {1, 2} and not c_moves(a),
                 "A and D are right. Of B and C: for which one does the network run once for each "
                 "picture, and for which one in every epoch?",
                 lambda: [FOUR[0], FOUR[2], FOUR[1], FOUR[3]],
