@@ -19,7 +19,7 @@ def resolve_device(device: str | torch.device | None = None) -> torch.device:
             variable `TLCOURSE_DEVICE`, else a CUDA GPU, else an Apple GPU (MPS), else the CPU.
 
     Raises:
-        CourseError: The device does not exist, or is not there on this machine.
+        CourseError: There is no such device, or this machine does not have it.
     """
     wanted = device or os.environ.get("TLCOURSE_DEVICE") or None
     if wanted is None:
@@ -60,7 +60,7 @@ def seed_everything(seed: int = 0) -> None:
 
 @contextmanager
 def fixed_seed(seed: int, device: torch.device) -> Iterator[None]:
-    """Draw from a seed of one's own, and leave everybody else's random numbers as they were."""
+    """Draw from this seed inside the block, and leave all other random numbers as they were."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

@@ -50,13 +50,7 @@ class Verdict:
 
 @dataclass(frozen=True, repr=False)
 class Hint:
-    """One hint of an exercise.
-
-    Attributes:
-        text: The hint. Code stands between backticks.
-        level: Which hint it is, from 1.
-        levels: How many the exercise has.
-    """
+    """One hint of an exercise: which one of how many `levels`, counted from 1."""
 
     text: str
     level: int
@@ -177,7 +171,7 @@ def _tried(entry: dict[str, Any], right: bool) -> dict[str, Any]:
 
 
 def _is_open(answer: Any) -> bool:
-    """Tell whether the three dots of the cell, or a part of them, are still there."""
+    """Whether the three dots of the cell, or a part of them, are still there."""
     if isinstance(answer, str):
         return answer.strip(" .…\t\n") == ""
     if isinstance(answer, dict):

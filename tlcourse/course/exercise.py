@@ -1,4 +1,4 @@
-"""What an exercise is made of, and tolerant comparisons for those who write one."""
+"""What an exercise is made of, and tolerant comparisons for its authors."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Misconception:
-    """A usual wrong answer and the sentence that leads on from it.
+    """A common wrong answer, and the sentence that leads on from it.
 
     Attributes:
         name: Short name, unique within the exercise.
@@ -34,10 +34,10 @@ class Exercise:
         id: Notebook and number, such as "02.1".
         question: What is asked, in one sentence.
         right: Whether an answer is right. It may raise for an answer of another type or shape.
-        praise: What a right answer is met with; best is one more thing to see in it.
-        misconceptions: Tested in this order, the first that matches speaks.
+        praise: The reply to a right answer; ideally it shows one thing more.
+        misconceptions: Tried in this order; the first that matches gives the reply.
         hints: From a nudge to nearly the answer.
-        otherwise: What any other wrong answer is met with.
+        otherwise: The reply to any other wrong answer.
         expects: Type and form of an answer with its article: "a number", "a list of layer names".
     """
 
@@ -79,7 +79,7 @@ def number(answer: Any) -> float:
 def close(
     answer: Any, expected: float, *, rel: float | None = None, absolute: float | None = None
 ) -> bool:
-    """Tell whether a scalar lies within a share `rel` of, or `absolute` from, what is expected.
+    """Whether a scalar is within a share `rel` of what is expected, or within `absolute` of it.
 
     Without either, the share is 1 %. An answer that is not one number is a TypeError.
     """
@@ -90,7 +90,7 @@ def close(
 
 
 def same_text(answer: Any, *accepted: str) -> bool:
-    """Compare texts, but not case, spaces, quotes around them, or a final full stop."""
+    """Compare texts; case, spaces, quotes around them and a final full stop do not matter."""
     return _plain(answer) in {_plain(text) for text in accepted}
 
 

@@ -36,15 +36,15 @@ _TABLE = """
 
 @dataclass(frozen=True)
 class NotebookProgress:
-    """What you have done of one notebook.
+    """What you have done in one notebook.
 
     Attributes:
         notebook: Its name, such as "03 Standalone extractor".
-        solved: Exercises that were solved, such as "03.1".
-        tries: Exercises that are still open -> how often an answer was checked.
+        solved: Exercises that you have solved, such as "03.1".
+        tries: Exercises that are still open -> how often you have tried.
         questions: Number of prediction questions.
         guessed: How many of them you have answered.
-        right: How many of these the figure has agreed with.
+        right: How many of these answers the figure agreed with.
     """
 
     notebook: str
