@@ -10,7 +10,13 @@ from tlcourse.base.machine import MEMORY_LIMIT, MIB
 from tlcourse.cli.execute import Outcome
 from tlcourse.course.notebooks import drop_live_views
 
-_WORDS = {"passed": "Passed", "failed": "Failed", "stopped": "Stopped", "not run": "Not run"}
+# In the page, its class there, and in the terminal.
+_WORDS = {
+    "passed": ("Passed", "good", "OK"),
+    "failed": ("Failed", "bad", "FAILED"),
+    "stopped": ("Stopped", "", "STOPPED"),
+    "not run": ("Not run", "", "NOT RUN"),
+}
 _BODY = """
 <p>{{ passed }} of {{ outcomes | length }} notebooks passed
 {%- if over %}; {{ over }} took more time or memory than planned{% endif %}. {{ today }}.</p>
@@ -27,9 +33,9 @@ Peak memory is the largest resident set of the kernel.</caption>
 {% for o in outcomes %}
 <tr><th scope="row">
 {%- if o.failure %}<a href="#{{ o.name }}">{{ o.name }}</a>{% else %}{{ o.name }}{% endif %}</th>
-<td class="{{ {"passed": "good", "failed": "bad"}.get(o.status, "") }}">{{ words[o.status] }}</td>
+<td class="{{ words[o.status][1] }}">{{ words[o.status][0] }}</td>
 {% for text, over in cells(o) %}
-<td class="number"><span class="{{ "bad" if over else "" }}">{{ text }}</span></td>
+<td class="number{{ " bad" if over }}">{{ text }}</td>
 {% endfor %}
 </tr>
 {% endfor %}
@@ -65,10 +71,7 @@ def report(outcomes: Sequence[Outcome], machine: Mapping[str, str]) -> str:
 
 def summary_line(outcome: Outcome) -> str:
     """What came of a notebook, in one line for the terminal."""
-    word = "OK" if outcome.status == "passed" else _WORDS[outcome.status].upper()
-    line = f"{word:8}{outcome.name}"
-    if outcome.status != "not run":
-        line += f": {_seconds(outcome)}, {_memory(outcome)}"
+    line = f"{_WORDS[outcome.status][2]:8}{outcome.name}: {_seconds(outcome)}, {_memory(outcome)}"
     if outcome.failure:
         line += f"\n        cell {outcome.failure.cell}: {outcome.failure.error}"
     return line
