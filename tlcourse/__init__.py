@@ -6,10 +6,7 @@ a name is imported at its first use, so that `import tlcourse` itself costs next
 """
 
 import importlib
-from importlib.metadata import version
 from typing import Any
-
-__version__ = version("tlcourse")
 
 _HOME = {
     "Backbone": "networks.backbone",
@@ -65,6 +62,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"tlcourse.{_HOME[name]}"), name)
     elif name in _MODULES:
         value = importlib.import_module(f"tlcourse.{_MODULES[name]}")
+    elif name == "__version__":
+        value = importlib.import_module("importlib.metadata").version("tlcourse")
     else:
         raise AttributeError(f"module 'tlcourse' has no attribute {name!r}")
     globals()[name] = value

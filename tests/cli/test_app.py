@@ -1,12 +1,8 @@
 """The command line: where the notebooks come from, what it leaves behind, what it says."""
 
 import contextlib
-import errno
-import importlib.util
-import io
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,59 +14,24 @@ from pathlib import Path
 
 import jupyterlab.labapp
 import pytest
-from packaging.requirements import Requirement
-from tiny_notebooks import write_notebook
+from tiny_notebooks import LITTER, files, install_wheel, make_checkout, tlcourse, write_notebook
 from typer.testing import CliRunner
 
 from tlcourse import CourseError, cli
-from tlcourse.base import machine
-from tlcourse.cli import doctor
-from tlcourse.course import notebooks
 from tlcourse.course.notebooks import FIRST
 
 ROOT = Path(__file__).parents[2]
-LITTER = "open('litter.txt', 'w').close()"
-
-
-def tlcourse(*arguments, package, cwd, **options):
-    """Run the command line of the package in a folder, as a learner does."""
-    environment = {**os.environ, "PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", "tlcourse", *map(str, arguments)],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        **{"timeout": 120} | options,
-    )
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """A checkout of the course whose notebooks take no time."""
-    folder = tmp_path_factory.mktemp("checkout")
-    shutil.copytree(ROOT / "tlcourse", folder / "tlcourse", ignore=shutil.ignore_patterns("__py*"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, folder)
-    write_notebook(folder / "notebooks" / FIRST, LITTER)
-    write_notebook(folder / "notebooks" / "01_original.ipynb", "1")
-    (folder / "notebooks" / "pictures").mkdir()
-    (folder / "notebooks" / "pictures" / "plan.txt").write_text("plan")
-    return folder
+    return make_checkout(tmp_path_factory.mktemp("checkout"))
 
 
 @pytest.fixture(scope="module")
 def site(checkout, tmp_path_factory):
-    """Where the wheel built from that checkout is installed."""
     wheels, site = tmp_path_factory.mktemp("wheels"), tmp_path_factory.mktemp("site")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    offline = ["--no-deps", "--no-index"]
-    build = ["wheel", "--no-build-isolation", "--wheel-dir", wheels, checkout]
-    subprocess.run([*pip, *build, *offline], check=True)
-    (wheel,) = wheels.glob("*.whl")
-    subprocess.run([*pip, "install", "--target", site, wheel, *offline], check=True)
-    return site
+    return install_wheel(checkout, wheels, site)
 
 
 @pytest.fixture
@@ -78,13 +39,6 @@ def here(tmp_path, monkeypatch):
     """An empty folder that the learner works in."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def files(folder):
-    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-# Where notebooks come from
 
 
 @pytest.mark.parametrize("origin", ["here", "checkout", "wheel"])
@@ -105,62 +59,6 @@ def test_run_takes_notebooks_here_else_the_checkouts_else_the_wheels(
     litter = checkout / "notebooks" / "litter.txt"
     assert litter.exists() == (origin == "checkout")  # their own folder is the working folder
     litter.unlink(missing_ok=True)
-
-
-@pytest.mark.parametrize("origin", ["checkout", "wheel"])
-def test_lab_copies_what_is_missing_and_overwrites_nothing(origin, checkout, site, tmp_path):
-    mine = tmp_path / "notebooks" / FIRST
-    mine.parent.mkdir()
-    mine.write_text("my own work")
-    copy = "from tlcourse.course.notebooks import *; print([str(p) for p in copy_notebooks(Path())[1]])"
-    package = checkout if origin == "checkout" else site
-    for missing in (["01_original.ipynb", "pictures/plan.txt"], []):
-        done = subprocess.run(
-            [sys.executable, "-c", copy],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(package)},
-            capture_output=True,
-            text=True,
-        )
-        assert done.stdout == f"{missing}\n", done.stderr
-    assert mine.read_text() == "my own work"
-    assert set(files(tmp_path / "notebooks")) == set(files(checkout / "notebooks"))
-
-
-def test_lab_in_the_checkout_opens_the_originals(checkout, monkeypatch):
-    monkeypatch.setattr(notebooks, "package_folder", lambda: checkout / "tlcourse")
-    before = files(checkout)
-    for place in (checkout, checkout / "notebooks"):
-        assert notebooks.copy_notebooks(place) == (checkout / "notebooks", [])
-    assert files(checkout) == before
-
-
-def test_jupyterlabs_copies_and_checkpoints_are_not_the_courses(checkout, here, monkeypatch):
-    monkeypatch.setattr(notebooks, "package_folder", lambda: checkout / "tlcourse")
-    write_notebook(here / "notebooks" / "02_classifier-Copy1.ipynb", "1 / 0")
-    write_notebook(here / "notebooks" / ".ipynb_checkpoints" / "02_classifier.ipynb", "1 / 0")
-    assert notebooks.find_notebooks(here) == checkout / "notebooks"
-
-
-def test_an_installation_without_notebooks_says_so(here, monkeypatch):
-    monkeypatch.setattr(notebooks, "package_folder", lambda: here / "tlcourse")
-    with pytest.raises(CourseError, match="holds no notebooks"):
-        notebooks.find_notebooks(here)
-
-
-def test_a_copy_that_breaks_off_leaves_no_half_a_file(here, monkeypatch):
-    source = write_notebook(here / "source.ipynb", "1")
-    target = here / "notebooks" / FIRST
-
-    class FullDisk(io.BytesIO):
-        def write(self, content):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(notebooks.Path, "read_bytes", lambda path: b"content")
-    monkeypatch.setattr(notebooks.Path, "open", lambda path, mode: path.touch() or FullDisk())
-    with pytest.raises(OSError, match="No space"):
-        notebooks._copy_new(source, target)
-    assert not target.exists()
 
 
 # JupyterLab
@@ -328,138 +226,3 @@ def test_help_comes_without_loading_pytorch(here):
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert said.stdout.strip() == "False"
-
-
-# Doctor
-
-
-def test_doctor_finds_all_that_the_course_needs(site, tmp_path):
-    said = tlcourse("doctor", package=site, cwd=tmp_path)
-    assert said.returncode == 0, said.stdout
-    assert not said.stderr
-    lines = said.stdout.split("\n\n")[0].splitlines()
-    assert {line[:6].strip() for line in lines} <= {"OK", "NOTE"}
-    looked_at = {line[6:].partition(":")[0] for line in lines}
-    assert {
-        "torch",
-        "timm",
-        "weights",
-        "task emoji",
-        "photographs",
-        "notebooks",
-        "cache folder",
-        "memory",
-        "mps",
-    } <= looked_at
-    assert "pytest" not in looked_at  # only the tests need it
-
-
-def test_doctor_says_what_to_do_and_exits_with_1(here, monkeypatch):
-    monkeypatch.setattr(doctor, "examine", lambda: iter([doctor.Finding("TO DO", "x", "do\nit")]))
-    result = CliRunner().invoke(cli.app, ["doctor"])
-    assert result.exit_code == 1
-    assert result.output.startswith("TO DO x: do it\n")
-
-
-@pytest.mark.parametrize(
-    ("requirement", "says"),
-    [
-        ("numpy>=99", r'is not >=99\. Run: python -m pip install --upgrade "numpy>=99"'),
-        ("no-such-package>=1", r'missing\. Run: .*"no-such-package>=1"'),
-    ],
-)
-def test_doctor_names_the_package_to_install(requirement, says):
-    with pytest.raises(CourseError, match=says):
-        doctor._package(Requirement(requirement))
-
-
-def test_doctor_meets_a_package_that_cannot_be_imported(monkeypatch):
-    def broken(name):
-        raise OSError("a library is missing")
-
-    monkeypatch.setattr(doctor.importlib, "import_module", broken)
-    with pytest.raises(CourseError, match=r"cannot be imported \(OSError: a library is missing"):
-        doctor._package(Requirement("numpy"))
-
-
-def test_doctor_knows_how_each_package_is_imported():
-    for text in metadata.requires("tlcourse") if _installed() else []:
-        requirement = Requirement(text)
-        if requirement.marker is None:
-            assert importlib.util.find_spec(doctor._module(requirement.name)), requirement.name
-
-
-def _installed():
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        return metadata.distribution("tlcourse")
-    return None
-
-
-def _finding(about):
-    (found,) = [f for f in doctor.examine() if f.about == about]
-    return found
-
-
-@pytest.fixture
-def no_packages(monkeypatch):
-    """Leave the packages out, which take seconds to import."""
-    monkeypatch.setattr(doctor.metadata, "requires", lambda name: [])
-
-
-def test_doctor_finds_missing_pictures(no_packages, monkeypatch):
-    monkeypatch.setitem(doctor._TASKS, "digits", ("scikit-learn", "no/such.csv"))
-    found = _finding("task digits")
-    assert found.level == "TO DO"
-    assert "no/such.csv of scikit-learn is missing. Run: python -m pip install" in found.text
-    assert _finding("task emoji").level == _finding("photographs").level == "OK"
-
-
-def test_doctor_finds_altered_weights(no_packages, monkeypatch):
-    monkeypatch.setattr("tlcourse.networks.load.sha256_of", lambda path: "0" * 64)
-    found = _finding("weights")
-    assert found.level == "TO DO"
-    assert "altered" in found.text
-
-
-def test_doctor_finds_a_cache_folder_that_cannot_be(no_packages, here, monkeypatch):
-    (here / "file").touch()
-    monkeypatch.setenv("TLCOURSE_CACHE", str(here / "file" / "cache"))
-    found = _finding("cache folder")
-    assert found.level == "TO DO"
-    assert "Set TLCOURSE_CACHE" in found.text
-
-
-def test_doctor_finds_a_device_that_is_not_there(no_packages, monkeypatch):
-    monkeypatch.setenv("TLCOURSE_DEVICE", "cuda:99x")
-    assert _finding("device").level == "TO DO"
-
-
-@pytest.mark.parametrize(
-    ("total", "available", "level"), [(1.0, 0.5, "TO DO"), (8.0, 1.0, "NOTE"), (8.0, 4.0, "OK")]
-)
-def test_doctor_compares_memory_with_what_a_notebook_takes(
-    no_packages, monkeypatch, total, available, level
-):
-    monkeypatch.setattr(doctor, "memory", lambda: (total * 2**30, available * 2**30))
-    assert _finding("memory").level == level
-
-
-def test_doctor_survives_a_check_that_breaks(no_packages, monkeypatch):
-    monkeypatch.setattr(doctor, "memory", lambda: 1 / 0)
-    found = _finding("memory")
-    assert found.level == "TO DO"
-    assert "ZeroDivisionError" in found.text
-
-
-def test_a_container_is_taken_at_its_own_limits(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "_CGROUP", tmp_path)
-    cores, (total, _) = machine.usable_cores(), machine.memory()
-    (tmp_path / "cpu.max").write_text("max 100000\n")
-    (tmp_path / "memory.max").write_text("max\n")
-    (tmp_path / "memory.current").write_text("900\n")
-    assert (machine.usable_cores(), machine.memory()[0]) == (cores, total)
-    (tmp_path / "cpu.max").write_text("100000 100000\n")
-    (tmp_path / "memory.max").write_text("1000\n")
-    (tmp_path / "memory.stat").write_text("anon 500\ninactive_file 300\n")
-    assert machine.usable_cores() == 1
-    assert machine.memory() == (1000, 400)

@@ -1,4 +1,4 @@
-"""Question questions: a guess is kept, and compared with what a figure's data say."""
+"""Prediction questions: a guess is kept, and compared with what a figure's data say."""
 
 from dataclasses import replace
 
@@ -74,7 +74,7 @@ def test_a_number_is_right_within_its_factor(guess, answer, status):
 def test_numbers_are_told_with_their_unit():
     tl.guess("98.B", 3)
     assert tl.reveal("98.B", 12.345).text.startswith("You said: 3 times. Table 1 says: 12 times.")
-    assert SECONDS.told(12345.6) == "12,346 seconds"
+    assert SECONDS.in_words(12345.6) == "12,346 seconds"
     assert SECONDS.expects == "a number of seconds"
 
 
@@ -88,14 +88,14 @@ def test_numbers_are_told_with_their_unit():
         ("stem or stage3", None),
     ],
 )
-def test_spaces_and_the_rest_of_a_long_option_may_miss(said, meant):
-    assert LAYER.read(said) == meant
+def test_spaces_and_the_rest_of_a_long_option_may_be_missing(said, meant):
+    assert LAYER.parse(said) == meant
 
 
 def test_a_part_of_two_options_is_none_of_them():
     asked = Question("98.D", "More?", "Figure 1", "Look.", options=("worse now", "worse later"))
-    assert asked.read("worse") is None
-    assert asked.read("later") == "worse later"
+    assert asked.parse("worse") is None
+    assert asked.parse("later") == "worse later"
 
 
 def test_several_equal_answers_and_several_figures_are_one_sentence():
@@ -112,8 +112,8 @@ def test_several_equal_answers_and_several_figures_are_one_sentence():
 def test_a_number_can_be_an_option():
     """Options are texts, but whoever writes the number means it."""
     asked = Question("98.D", "How many?", "Figure 1", "Count.", options=("1", "2"))
-    assert asked.read("2") == "2"
-    assert asked.read(2) == "2"
+    assert asked.parse("2") == "2"
+    assert asked.parse(2) == "2"
 
 
 @pytest.mark.parametrize("guess", ["stge3", 7, ["stem"], lambda: 1, True, torch.zeros(3)])
@@ -140,7 +140,7 @@ def test_a_count_is_right_or_not():
     exact = Question("98.D", "How many?", "Figure 1", "Count.", unit="tensors", within=1.0)
     assert exact.agrees(2, 2)
     assert not exact.agrees(3, 2)
-    assert [exact.told(n) for n in (0, 1, 2, 12.0)] == [
+    assert [exact.in_words(n) for n in (0, 1, 2, 12.0)] == [
         "0 tensors",
         "1 tensor",
         "2 tensors",

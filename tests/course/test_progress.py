@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 import tlcourse as tl
+from tlcourse.base.files import tell_once
 from tlcourse.course import check, guess, progress_file
 from tlcourse.course.exercise import Exercise, Misconception, close
 from tlcourse.course.question import Question
@@ -43,7 +44,7 @@ def path(tmp_path, monkeypatch):
     monkeypatch.setattr("tlcourse.course.progress.all_questions", lambda: ASKED)
     monkeypatch.setattr(check, "_hints_given", {})
     monkeypatch.setattr(progress_file, "_unwritten", {})
-    monkeypatch.setattr(progress_file, "_told", set())
+    tell_once.cache_clear()
     return path
 
 
@@ -100,10 +101,10 @@ def test_another_process_goes_on_where_this_one_stopped(path):
 
 MANY = """
 import sys
-from tlcourse import _progress_file
+from tlcourse.course import progress_file
 for n in range(20):
-    _progress_file.change(f"{sys.argv[1]}.{n}", lambda entry: entry | {"tries": 1})
-    _progress_file.change("all", lambda entry: {"tries": entry.get("tries", 0) + 1})
+    progress_file.change(f"{sys.argv[1]}.{n}", lambda entry: entry | {"tries": 1})
+    progress_file.change("all", lambda entry: {"tries": entry.get("tries", 0) + 1})
 """
 
 
@@ -139,7 +140,7 @@ def test_a_damaged_file_is_set_aside_and_all_whole_lines_are_kept(path, capsys):
 
     tl.check("00.2", 1)
     assert row("00").solved == ("00.1", "00.2")
-    assert capsys.readouterr().out == ""  # told once, since it is mended
+    assert capsys.readouterr().out == ""  # told once, since it is fixed
     assert len(list(path.parent.glob("progress.damaged-*"))) == 1
 
 

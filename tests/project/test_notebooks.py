@@ -201,10 +201,10 @@ def _shows(cell):
 def test_a_prediction_question_can_be_answered(question):
     assert re.fullmatch(r"\d\d\.[A-Z]", question.id)
     assert question.question.endswith("?")
-    assert question.look.endswith((".", "?"))
+    assert question.where.endswith((".", "?"))
     if question.options:
         assert 2 <= len(question.options) <= 10
-        assert [question.read(option) for option in question.options] == list(question.options)
+        assert [question.parse(option) for option in question.options] == list(question.options)
     else:
         assert question.within >= 1
         assert question.unit

@@ -34,7 +34,7 @@ def questions():
         parts = [exercise.question, exercise.praise, exercise.otherwise, exercise.expects]
         yield exercise.id, "\n".join([*parts, *exercise.hints, *says])
     for prediction in all_questions().values():
-        parts = [prediction.question, prediction.look, *prediction.options, prediction.unit]
+        parts = [prediction.question, prediction.where, *prediction.options, prediction.unit]
         yield prediction.id, "\n".join(parts)
 
 

@@ -3,7 +3,7 @@
 import os
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import torch
@@ -19,31 +19,28 @@ def resolve_device(device: str | torch.device | None = None) -> torch.device:
             variable `TLCOURSE_DEVICE`, else a CUDA GPU, else an Apple GPU (MPS), else the CPU.
 
     Raises:
-        CourseError: The device does not exist, or is not there on this machine.
+        CourseError: There is no such device, or this machine does not have it.
     """
     wanted = device or os.environ.get("TLCOURSE_DEVICE") or None
     if wanted is None:
         return torch.device(_available()[-1])
-    try:
-        resolved = torch.device(wanted)
-    except RuntimeError:
-        resolved = None
-    if resolved is None or resolved.type not in _available():
-        raise CourseError(
-            f"Device {str(wanted)!r} is not available here. "
-            f"Available: {', '.join(_available())}. Leave it out to let the course choose."
-        )
-    return resolved
+    with suppress(RuntimeError):  # no such kind of device
+        if (resolved := torch.device(wanted)).type in _available():
+            return resolved
+    raise CourseError(
+        f"Device {str(wanted)!r} is not available here. "
+        f"Available: {', '.join(_available())}. Leave it out to let the course choose."
+    )
 
 
 def _available() -> list[str]:
     """Device types of this machine, the preferred one last."""
-    found = ["cpu"]
-    if torch.backends.mps.is_available():
-        found.append("mps")
-    if torch.cuda.is_available():
-        found.append("cuda")
-    return found
+    there = {
+        "cpu": True,
+        "mps": torch.backends.mps.is_available(),
+        "cuda": torch.cuda.is_available(),
+    }
+    return [kind for kind, is_there in there.items() if is_there]
 
 
 def synchronize(device: torch.device) -> None:
@@ -63,7 +60,7 @@ def seed_everything(seed: int = 0) -> None:
 
 @contextmanager
 def fixed_seed(seed: int, device: torch.device) -> Iterator[None]:
-    """Draw from a seed of one's own, and leave everybody else's random numbers as they were."""
+    """Draw from this seed inside the block, and leave all other random numbers as they were."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

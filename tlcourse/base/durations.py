@@ -2,15 +2,11 @@
 
 import math
 import re
-from numbers import Real
+from contextlib import suppress
 
 from tlcourse.errors import CourseError
 
-_UNITS = {"s": 1, "m": 60, "h": 3600}
-_WRITTEN = re.compile(
-    r"\s*(\d+(?:\.\d+)?)\s*(?:|(s)(?:ecs?|econds?)?|(m)(?:ins?|inutes?)?|(h)(?:ours?)?)\s*",
-    re.IGNORECASE,
-)
+_WRITTEN = re.compile(r"\s*([\d.]+)\s*([smh][a-z]*)\s*", re.IGNORECASE)
 
 
 def to_seconds(duration: str | float) -> float:
@@ -23,14 +19,13 @@ def to_seconds(duration: str | float) -> float:
         CourseError: It is neither, or not above zero.
     """
     seconds = math.nan
-    if isinstance(duration, str):
-        found = _WRITTEN.fullmatch(duration)
-        seconds = math.nan
-        if found:
-            unit = found[2] or found[3] or found[4] or "s"
-            seconds = float(found[1]) * _UNITS[unit.lower()]
-    elif isinstance(duration, Real) and not isinstance(duration, bool):
-        seconds = float(duration)
+    with suppress(TypeError, ValueError):
+        if isinstance(duration, str) and (written := _WRITTEN.fullmatch(duration)):
+            from pandas import Timedelta
+
+            seconds = Timedelta(float(written[1]), unit=written[2].lower()).total_seconds()
+        elif not isinstance(duration, bool):
+            seconds = float(duration)
     if not 0 < seconds < math.inf:
         raise CourseError(
             f"{duration!r} is no duration. Write a number of seconds, or one with a unit: "
@@ -46,6 +41,6 @@ def in_words(seconds: float) -> str:
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     if seconds < 5400:
-        whole = round(seconds)
-        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     return f"{seconds / 3600:.1f} h"

@@ -36,8 +36,8 @@ def cache_dir() -> Path:
 def shared_cache() -> Path | None:
     """Folder that a class reads and nobody writes: `TLCOURSE_SHARED_CACHE`; None without one.
 
-    A folder that cannot be read is told once, and the work goes on without it. The teacher who
-    fills it may name it as both caches: then it is the own one.
+    If it cannot be read, you are told once and the work goes on without it. The teacher who fills
+    it may name it as both caches: then it counts as the own one.
     """
     named = os.environ.get("TLCOURSE_SHARED_CACHE")
     if not named:
@@ -50,7 +50,7 @@ def shared_cache() -> Path | None:
 
 
 def no_shared_cache(folder: Path) -> str:
-    """What to say of a shared cache that cannot be read."""
+    """The sentence for a shared cache that cannot be read."""
     return (
         f"The shared cache {folder} is not a folder that you can read: correct or unset "
         "TLCOURSE_SHARED_CACHE."

@@ -1,6 +1,5 @@
 """HTML: one engine for all templates, and a page that needs no other file."""
 
-import html
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -15,18 +14,8 @@ _PAGE = """<!DOCTYPE html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-{body}
-</main>
-</body>
-</html>
-"""
-_STYLE = """
+<title>{{ title }}</title>
+<style>
 :root { color-scheme: light dark; --text: #1b1b1b; --back: #fff; --soft: #f1f3f5;
   --line: #8a8f94; --good: #00634a; --bad: #a33b00; }
 @media (prefers-color-scheme: dark) { :root { --text: #ececec; --back: #17191b;
@@ -48,7 +37,31 @@ pre { background: var(--soft); border-left: 4px solid var(--line); padding: .8re
   overflow-x: auto; font: .9rem/1.4 ui-monospace, monospace; }
 img { max-width: 100%; height: auto; }
 a { color: inherit; }
+</style>
+</head>
+<body>
+<main>
+<h1>{{ title }}</h1>
+{{ body | safe }}
+</main>
+</body>
+</html>
 """
+_FACTS = """
+<h2>{{ heading }}</h2>
+<div class="scroll"><table>
+{% for name, value in told.items() %}
+<tr><th scope="row">{{ name }}</th><td>{{ value }}</td></tr>
+{% endfor %}
+</table></div>
+"""
+_BOX = (
+    '<div role="status" style="border-left: 5px solid {{ colour }}; padding: 0.4em 0.8em; '
+    'margin: 0.4em 0"><strong><span aria-hidden="true">{{ sign }}</span> {{ first }}</strong> '
+    "{{ text }}</div>"
+)
+# Each colour stands out from white and from black.
+GREEN, RED, BLUE, VIOLET = "#009e73", "#d55e00", "#3d85c6", "#b07aa1"
 
 
 @cache
@@ -73,20 +86,12 @@ def render(template: str, **values: Any) -> "Markup":
 
 def page(title: str, body: str) -> str:
     """Return the page; `body` is HTML, the title is plain text."""
-    return _PAGE.format(title=html.escape(title), style=_STYLE, body=body)
+    return render(_PAGE, title=title, body=body)
 
 
 def facts(heading: str, told: Mapping[str, str]) -> str:
     """Return a heading and a table of names and values."""
-    rows = "".join(
-        f'<tr><th scope="row">{html.escape(name)}</th><td>{html.escape(value)}</td></tr>'
-        for name, value in told.items()
-    )
-    return f'<h2>{html.escape(heading)}</h2><div class="scroll"><table>{rows}</table></div>'
-
-
-# Each colour stands out from white and from black.
-GREEN, RED, BLUE, VIOLET = "#009e73", "#d55e00", "#3d85c6", "#b07aa1"
+    return render(_FACTS, heading=heading, told=told)
 
 
 def box(sign: str, first: str, colour: str, text: str) -> str:
@@ -98,9 +103,7 @@ def box(sign: str, first: str, colour: str, text: str) -> str:
         colour: Of the border.
         text: The sentence. Code stands between backticks.
     """
-    body = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
-    return (
-        f'<div role="status" style="border-left: 5px solid {colour}; padding: 0.4em 0.8em; '
-        f'margin: 0.4em 0"><strong><span aria-hidden="true">{sign}</span> {first}</strong> '
-        f"{body}</div>"
-    )
+    from markupsafe import Markup, escape
+
+    marked = Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+    return render(_BOX, sign=sign, first=first, colour=colour, text=marked)

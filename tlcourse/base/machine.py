@@ -1,8 +1,8 @@
 """What this machine is: cores, memory, devices."""
 
 import ctypes
-import os
 import platform
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,14 +20,9 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 def usable_cores() -> int:
     """Cores that this process may use; a container often gets fewer than the machine has."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows
-        cores = os.cpu_count() or 1
-    quota, _, period = _read("cpu.max").partition(" ")
-    if quota.isdecimal() and period.isdecimal():
-        cores = min(cores, max(1, round(int(quota) / int(period))))
-    return cores
+    from joblib import cpu_count
+
+    return int(cpu_count())
 
 
 def memory() -> tuple[int, int]:
@@ -44,13 +39,13 @@ def memory() -> tuple[int, int]:
 
 
 def peak_resident(process: psutil.Process) -> int:
-    """Largest resident set of a process in bytes, so far; the present one where none is kept."""
+    """Largest resident set of a process so far, in bytes; where none is kept, the present one."""
     if psutil.LINUX:
         status = Path(f"/proc/{process.pid}/status").read_text()
-        line = next((x for x in status.splitlines() if x.startswith("VmHWM:")), None)
-        if line is None:  # it has ended
+        peak = re.search(r"VmHWM:\s+(\d+) kB", status)
+        if peak is None:  # it has ended
             raise psutil.NoSuchProcess(process.pid)
-        return int(line.split()[1]) * 1024
+        return int(peak[1]) * 1024
     now = process.memory_info()
     return getattr(now, "peak_wset", now.rss)
 
@@ -84,14 +79,14 @@ def accelerators() -> dict[str, str]:
     """GPUs that PyTorch can use: "cuda:0" or "mps" -> name."""
     import torch
 
-    found = {f"cuda:{i}": torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
+    names = {f"cuda:{i}": torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
     if torch.backends.mps.is_available():
-        found["mps"] = "Apple GPU"
-    return found
+        names["mps"] = "Apple GPU"
+    return names
 
 
 def describe() -> dict[str, str]:
-    """What a report says of the machine: nothing that tells whose it is."""
+    """Describe the machine for a report, without a word on whose it is."""
     import torch
 
     from tlcourse.base.device import resolve_device

@@ -5,7 +5,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +25,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command; what the learner can put right is one sentence and exit status 2."""
+    """Run the command; what you can put right yourself is one sentence and exit status 2."""
     try:
         app(prog_name="tlcourse")
     except CourseError as error:
@@ -56,12 +56,12 @@ def doctor() -> None:
     """
     from tlcourse.cli.doctor import examine
 
-    failed = 0
+    to_do = 0
     for finding in examine():
         print(finding.line, flush=True)
-        failed += finding.level == "TO DO"
-    if failed:
-        print(f"\n{failed} to do. The lines above say what.")
+        to_do += finding.level == "TO DO"
+    if to_do:
+        print(f"\n{to_do} to do. The lines above say what.")
         raise typer.Exit(1)
     print("\nAll that the course needs is here. Start it with: tlcourse lab")
 
@@ -83,16 +83,14 @@ def lab(context: typer.Context) -> None:
     if copied:
         print(f"Copied {len(copied)} files to {folder}. They are yours to change.")
     else:
-        print(f"The notebooks are in {folder}. To have one afresh, rename yours and come again.")
-    sys.exit(open_lab([*_opening(here, folder / FIRST, context.args), *context.args]))
-
-
-def _opening(here: Path, first: Path, arguments: list[str]) -> list[str]:
-    """Arguments that make JupyterLab show this folder with the first notebook open."""
-    if any("notebook-dir" in a or "root_dir" in a for a in arguments):
-        return [str(first)]  # the learner wants another folder; the address is JupyterLab's to find
-    where = first.relative_to(here).as_posix()
-    return [f"--ServerApp.root_dir={here}", f"--LabApp.default_url=/lab/tree/{where}"]
+        print(f"The notebooks are in {folder}. To get a fresh one, rename yours and start again.")
+    first = folder / FIRST
+    if any("notebook-dir" in a or "root_dir" in a for a in context.args):
+        opening = [str(first)]  # the learner wants another folder; JupyterLab finds the address
+    else:
+        address = f"/lab/tree/{first.relative_to(here).as_posix()}"
+        opening = [f"--ServerApp.root_dir={here}", f"--LabApp.default_url={address}"]
+    sys.exit(open_lab([*opening, *context.args]))
 
 
 @app.command()
@@ -120,46 +118,42 @@ def run(
 
     from tlcourse.base.files import whole_file
     from tlcourse.base.machine import describe
+    from tlcourse.cli import run_report
     from tlcourse.cli.execute import Outcome, code_cells, execute, read_notebook
-    from tlcourse.cli.run_report import render, summary_line, write_html
     from tlcourse.course.notebooks import choose, find_notebooks, package_folder, save_outputs
 
     _share_the_cores()
     folder = find_notebooks(Path.cwd())
-    paths = choose(folder, notebook or [])
-    n_cells = sum(len(code_cells(read_notebook(path))) for path in paths)
-    machine = describe()
-    _make_folder(report.parent)
-    if html:
-        _make_folder(html)
-    outcomes: list[Outcome] = []
-    stopped = False
     if save and folder.parent == package_folder():
         raise CourseError("--save needs notebooks of your own here. Get them with: tlcourse lab")
+    paths = choose(folder, notebook or [])
+    n_cells = sum(len(code_cells(read_notebook(path))) for path in paths)
+    for place in filter(None, (report.parent, html)):
+        _make_folder(place)
+    outcomes: list[Outcome] = []
     with _working_folder(folder) as working, tqdm(total=n_cells, unit="cell") as bar:
-        try:
+        if html and (working / "images").is_dir():
+            shutil.copytree(working / "images", html / "images", dirs_exist_ok=True)
+        with suppress(KeyboardInterrupt):
             for path in paths:
                 bar.set_description(path.stem)
                 outcome = execute(path, folder=working, on_cell=bar.update)
                 outcomes.append(outcome)
-                bar.write(summary_line(outcome))
+                bar.write(run_report.summary_line(outcome))
                 if html:
-                    write_html(outcome, html)
-                if save and outcome.status == "passed":
+                    run_report.write_html(outcome, html)
+                if save and outcome.executed and outcome.status == "passed":
                     save_outputs(outcome.executed, path)
-                if stopped := outcome.status == "stopped":
+                if outcome.status == "stopped":
                     break
-        except KeyboardInterrupt:
-            stopped = True
-        if html and (working / "images").is_dir():
-            shutil.copytree(working / "images", html / "images", dirs_exist_ok=True)
     outcomes += [Outcome(path.stem, "not run") for path in paths[len(outcomes) :]]
     with whole_file(report) as part:
-        part.write_text(render(outcomes, machine), encoding="utf-8")
+        part.write_text(run_report.report(outcomes, describe()), encoding="utf-8")
     print(f"Report: {report}")
-    if stopped:
+    statuses = {outcome.status for outcome in outcomes}
+    if statuses & {"stopped", "not run"}:
         raise typer.Exit(130)
-    if any(outcome.status == "failed" for outcome in outcomes):
+    if "failed" in statuses:
         raise typer.Exit(1)
 
 
@@ -175,27 +169,25 @@ def cache(
 ) -> None:
     """Show what is stored in the cache folder, or delete the stored features.
 
-    Features are computed again when they are needed. Downloads are in the same folder and stay. Of
-    a shared cache (TLCOURSE_SHARED_CACHE) the sum is shown, and nothing is deleted.
+    Features are computed again when they are needed. Downloads are in the same folder and stay.
+    Of a shared cache (TLCOURSE_SHARED_CACHE) you see the sum, and nothing in it is deleted.
     """
     from tlcourse.features.store import empty_store, entries, shared_store, store_folder
+
+    def show(size: int, text: str) -> None:
+        print(f"{size / 1e6:10.1f} MB  {text}")
 
     stored = entries()
     print(f"Stored features in {store_folder()}")
     for about, size in stored:
-        if about["unfinished"] or "task" not in about:
-            print(f"{size / 1e6:10.1f} MB  not finished")
-        else:
-            print(
-                f"{size / 1e6:10.1f} MB  {about['task']}: {about['pictures']} pictures, "
-                f"{about['backbone']}, layer {about['layer']}, pool {about['pool']}"
-            )
-    total = sum(size for _, size in stored)
-    print(f"{total / 1e6:10.1f} MB  in {len(stored)} entries")
+        text = "{task}: {pictures} pictures, {backbone}, layer {layer}, pool {pool}"
+        is_whole = "task" in about and not about["unfinished"]
+        show(size, text.format_map(about) if is_whole else "not finished")
+    show(sum(size for _, size in stored), f"in {len(stored)} entries")
     if shared := shared_store():
         sizes = [size for about, size in entries(shared) if not about["unfinished"]]
         print(f"Shared with others, only read: {shared}")
-        print(f"{sum(sizes) / 1e6:10.1f} MB  in {len(sizes)} finished entries")
+        show(sum(sizes), f"in {len(sizes)} finished entries")
     if empty:
         empty_store()
         print("Deleted.")
@@ -212,13 +204,13 @@ def progress(
     It is kept in one file on this machine, and nothing of it is sent anywhere.
     """
     from tlcourse.course import progress_file
-    from tlcourse.course.progress import progress as look_up
+    from tlcourse.course.progress import progress as read_progress
 
     if begin_again:
         aside = progress_file.begin_again()
         print(f"Your progress until now is in {aside}." if aside else "Nothing was answered yet.")
         return
-    print(look_up())
+    print(read_progress())
     print(f"Kept in {progress_file.progress_path()}")
 
 
@@ -235,9 +227,9 @@ def _working_folder(folder: Path) -> Iterator[Path]:
 
 
 def _share_the_cores() -> None:
-    """Let a kernel's idle threads sleep; by default they spin, and slow down whoever computes.
+    """Let a kernel's idle threads sleep instead of spin.
 
-    Read by the OpenMP library of PyTorch when a kernel starts. On two busy cores a forward pass
+    The OpenMP library of PyTorch reads this when a kernel starts. On two busy cores a forward pass
     may take ten times as long without it.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")

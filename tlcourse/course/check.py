@@ -1,7 +1,8 @@
-"""Checked exercises: an answer is met at once and offline, and hints come in small steps."""
+"""Checked exercises: an answer is checked at once and offline, and hints come in small steps."""
 
 import dis
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from textwrap import shorten
@@ -11,12 +12,12 @@ from typing import Any, Literal
 from tlcourse.base.html import BLUE, GREEN, RED, VIOLET, box
 from tlcourse.course import progress_file
 from tlcourse.course.exercise import Exercise
-from tlcourse.errors import CourseError, UnknownNameError
+from tlcourse.errors import CourseError, check_choice
 
 Status = Literal["right", "not yet", "open"]
 
 # Sign, first word and colour of the border.
-_LOOK = {
+_BOXES: dict[Status, tuple[str, str, str]] = {
     "right": ("✓", "Right.", GREEN),
     "not yet": ("✗", "Not yet.", RED),
     "open": ("…", "Open.", BLUE),
@@ -28,7 +29,7 @@ _hints_given: dict[str, int] = {}
 
 @dataclass(frozen=True, repr=False)
 class Verdict:
-    """What an answer is met with; a notebook shows it as a marked box.
+    """The reply to an answer; a notebook shows it as a marked box.
 
     Attributes:
         right: Whether the answer is right.
@@ -41,21 +42,15 @@ class Verdict:
     status: Status
 
     def __repr__(self) -> str:
-        return f"{_LOOK[self.status][1]} {self.text}"
+        return f"{_BOXES[self.status][1]} {self.text}"
 
     def _repr_html_(self) -> str:
-        return box(*_LOOK[self.status], self.text)
+        return box(*_BOXES[self.status], self.text)
 
 
 @dataclass(frozen=True, repr=False)
 class Hint:
-    """One hint of an exercise.
-
-    Attributes:
-        text: The hint. Code stands between backticks.
-        level: Which hint it is, from 1.
-        levels: How many the exercise has.
-    """
+    """One hint of an exercise: which one of how many `levels`, counted from 1."""
 
     text: str
     level: int
@@ -117,8 +112,9 @@ def hint(exercise: str, level: int | None = None) -> Hint:
             f"Exercise {asked.id} has {count} hints, so there is no hint {level!r}. "
             f"Ask for a level from 1 to {count}, or leave it out to get the next one."
         )
+    seen = level
     progress_file.change(
-        asked.id, lambda entry: entry | {"hints": max(level, entry.get("hints", 0))}
+        asked.id, lambda entry: entry | {"hints": max(seen, entry.get("hints", 0))}
     )
     return Hint(asked.hints[level - 1], level, count)
 
@@ -133,36 +129,37 @@ def all_exercises() -> dict[str, Exercise]:
 
 def _find(exercise: str) -> Exercise:
     known = all_exercises()
-    try:
-        return known[exercise]
-    except (KeyError, TypeError):
-        raise UnknownNameError("exercise", exercise, known) from None
+    return known[check_choice("exercise", exercise, known)]
 
 
 def _judge(asked: Exercise, answer: Any) -> Verdict:
     failure: Exception | None = None
     try:
-        if bool(asked.right(answer)):
+        if asked.right(answer):
             return Verdict(True, asked.praise, "right")
     except Exception as error:  # the checker met a type or shape that it is not made for
         failure = error
     for misconception in asked.misconceptions:
         if _matches(misconception.matches, answer):
             return Verdict(False, misconception.says, "not yet")
-    if answer is None:
-        return _open(asked)
-    stopped = failure is not None and _stopped_inside(answer, failure)
-    returned = callable(answer) and asked.expects.startswith("a function") and not stopped
+    return (
+        _open(asked) if answer is None else Verdict(False, _why(asked, answer, failure), "not yet")
+    )
+
+
+def _why(asked: Exercise, answer: Any, failure: Exception | None) -> str:
+    """What to say of an answer that is wrong in a way nobody foresaw."""
+    if failure is None:
+        return asked.otherwise
     said = shorten(f"{type(failure).__name__}: {failure}", 240, placeholder=" ...")
-    if stopped:
-        text = f"Your function stopped with {said}"
-    elif returned and "positional argument" in said:
-        text = f"Your function could not be called: {said}"
-    elif failure is None or returned:  # a function is right here, but not what it returned
-        text = asked.otherwise
-    else:
-        text = f"This exercise expects {asked.expects}, you gave {_kind(answer)}."
-    return Verdict(False, text, "not yet")
+    frames = traceback.walk_tb(failure.__traceback__)
+    if any(frame.f_code is getattr(answer, "__code__", None) for frame, _ in frames):
+        return f"Your function stopped with {said}"
+    if callable(answer) and asked.expects.startswith("a function"):
+        if "positional argument" in said:
+            return f"Your function could not be called: {said}"
+        return asked.otherwise  # a function is right here, but not what it returned
+    return f"This exercise expects {asked.expects}, you gave {_kind(answer)}."
 
 
 def _tried(entry: dict[str, Any], right: bool) -> dict[str, Any]:
@@ -174,20 +171,17 @@ def _tried(entry: dict[str, Any], right: bool) -> dict[str, Any]:
 
 
 def _is_open(answer: Any) -> bool:
-    """Tell whether the three dots of the cell, or a part of them, are still there."""
+    """Whether the three dots of the cell, or a part of them, are still there."""
     if isinstance(answer, str):
         return answer.strip(" .…\t\n") == ""
+    if isinstance(answer, dict):
+        answer = [*answer, *answer.values()]
     if isinstance(answer, list | tuple | set):
         return any(part is ... for part in answer)
-    if isinstance(answer, dict):
-        return any(part is ... for pair in answer.items() for part in pair)
     if isinstance(answer, FunctionType):
         steps = {step.opname for step in dis.get_instructions(answer)}
-        return steps <= _DOES_NOTHING and {*answer.__code__.co_consts} <= {
-            answer.__doc__,
-            None,
-            ...,
-        }
+        constants = {*answer.__code__.co_consts}
+        return steps <= _DOES_NOTHING and constants <= {answer.__doc__, None, ...}
     return answer is ...
 
 
@@ -199,13 +193,7 @@ def _open(asked: Exercise) -> Verdict:
     return Verdict(False, text, "open")
 
 
-def _stopped_inside(answer: Any, error: Exception) -> bool:
-    """Tell whether an error came out of the learner's own function."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return any(frame.f_code is getattr(answer, "__code__", None) for frame in frames)
-
-
-def _matches(matches: Any, answer: Any) -> bool:
+def _matches(matches: Callable[[Any], bool], answer: Any) -> bool:
     try:
         return bool(matches(answer))
     except Exception:  # made for answers of another type or shape
@@ -218,12 +206,13 @@ def _kind(answer: Any) -> str:
         return f"{answer}"
     shape = getattr(answer, "shape", None)
     if isinstance(shape, tuple) and len(shape):
-        kind = "table" if type(answer).__name__ == "DataFrame" else type(answer).__name__.lower()
-        kind = {"ndarray": "array"}.get(kind, kind)
+        name = type(answer).__name__
+        kind = {"DataFrame": "table", "ndarray": "array"}.get(name, name.lower())
         return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind} of shape {tuple(shape)}"
     if isinstance(answer, int | float) or shape == ():
         return "a number"
     if callable(answer):
         return "a function"
-    words = {str: "a text", list: "a list", tuple: "a tuple", dict: "a dictionary", set: "a set"}
-    return words.get(type(answer), f"an object of type {type(answer).__name__}")
+    words = {"str": "text", "list": "list", "tuple": "tuple", "dict": "dictionary", "set": "set"}
+    name = type(answer).__name__
+    return f"a {words[name]}" if name in words else f"an object of type {name}"

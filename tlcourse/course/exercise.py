@@ -1,4 +1,4 @@
-"""What an exercise is made of, and tolerant comparisons for those who write one."""
+"""What an exercise is made of, and tolerant comparisons for its authors."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -7,14 +7,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Misconception:
-    """A usual wrong answer and the sentence that leads on from it.
+    """A common wrong answer, and the sentence that leads on from it.
 
     Attributes:
         name: Short name, unique within the exercise.
         matches: Whether an answer shows this misconception. It may raise for other answers.
         says: What the learner reads; it does not give the answer away.
-        example: An answer that shows it. A callable is called to get one, so an answer that is
-            itself a function is written as `lambda: function`.
+        example: An answer that shows it, or a function that returns one.
     """
 
     name: str
@@ -23,7 +22,7 @@ class Misconception:
     example: Any
 
     def sample(self) -> Any:
-        """Return the example answer."""
+        """Return the example; an answer that is a function is written as `lambda: function`."""
         return self.example() if callable(self.example) else self.example
 
 
@@ -35,10 +34,10 @@ class Exercise:
         id: Notebook and number, such as "02.1".
         question: What is asked, in one sentence.
         right: Whether an answer is right. It may raise for an answer of another type or shape.
-        praise: What a right answer is met with; best is one more thing to see in it.
-        misconceptions: Tested in this order, the first that matches speaks.
+        praise: The reply to a right answer; ideally it shows one thing more.
+        misconceptions: Tried in this order; the first that matches gives the reply.
         hints: From a nudge to nearly the answer.
-        otherwise: What any other wrong answer is met with.
+        otherwise: The reply to any other wrong answer.
         expects: Type and form of an answer with its article: "a number", "a list of layer names".
     """
 
@@ -64,8 +63,7 @@ def wrong_number(
 def number(answer: Any) -> float:
     """Return a Python, NumPy or PyTorch scalar, or a number that is written as a text, as a float.
 
-    Raises:
-        TypeError: It is something else: a word, True or False, an array of several numbers.
+    Anything else is a TypeError: a word, True or False, an array of several numbers.
     """
     try:
         if isinstance(answer, str):
@@ -81,12 +79,9 @@ def number(answer: Any) -> float:
 def close(
     answer: Any, expected: float, *, rel: float | None = None, absolute: float | None = None
 ) -> bool:
-    """Tell whether a scalar lies within a share `rel` of, or `absolute` from, what is expected.
+    """Whether a scalar is within a share `rel` of what is expected, or within `absolute` of it.
 
-    Without either, the share is 1 %.
-
-    Raises:
-        TypeError: The answer is not one number.
+    Without either, the share is 1 %. An answer that is not one number is a TypeError.
     """
     if rel is None:
         rel = 0.01 if absolute is None else 0.0
@@ -95,21 +90,14 @@ def close(
 
 
 def same_text(answer: Any, *accepted: str) -> bool:
-    """Compare texts, but not case, spaces, quotes around them, or a final full stop.
-
-    Raises:
-        TypeError: The answer is not a text.
-    """
+    """Compare texts; case, spaces, quotes around them and a final full stop do not matter."""
     return _plain(answer) in {_plain(text) for text in accepted}
 
 
 def same_set(answer: Any, expected: Iterable[Any]) -> bool:
     """Compare the members of a list, tuple, set or dictionary's keys in any order.
 
-    Texts are compared as in `same_text`, numbers as equal numbers.
-
-    Raises:
-        TypeError: The answer is not a collection of texts or numbers.
+    Texts are compared as in `same_text`; an answer that is no collection is a TypeError.
     """
     return {_member(m) for m in _members(answer)} == {_member(m) for m in expected}
 
@@ -117,13 +105,7 @@ def same_set(answer: Any, expected: Iterable[Any]) -> bool:
 def same_sequence(answer: Any, expected: Sequence[Any], rel: float = 0.0) -> bool:
     """Compare a list, tuple, `torch.Size`, array or tensor with a sequence, in order.
 
-    Args:
-        answer: What the learner gave.
-        expected: Texts or numbers.
-        rel: Allowed relative difference of each number.
-
-    Raises:
-        TypeError: The answer has no order, or a member is of another type.
+    `rel` is the allowed relative difference of each number; a set is a TypeError.
     """
     if isinstance(answer, set | frozenset | dict):
         raise TypeError("a sequence has an order")

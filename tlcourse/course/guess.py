@@ -1,4 +1,4 @@
-"""Question questions: commit to an answer before a figure shows, then compare with its data."""
+"""Prediction questions: commit to an answer before a figure shows, then compare with its data."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,9 +9,12 @@ from typing import Any, Literal
 from tlcourse.base.html import BLUE, GREEN, RED, VIOLET, box
 from tlcourse.course import progress_file
 from tlcourse.course.question import Answer, Question
-from tlcourse.errors import UnknownNameError
+from tlcourse.errors import check_choice
 
-_LOOK = {
+Status = Literal["noted", "kept", "open", "unclear", "as you said", "not as you said", "no guess"]
+
+# Sign, first words and colour of the border.
+_BOXES: dict[Status, tuple[str, str, str]] = {
     "noted": ("✎", "Noted.", VIOLET),
     "kept": ("✎", "Kept.", VIOLET),
     "open": ("…", "No guess yet.", BLUE),
@@ -24,7 +27,7 @@ _LOOK = {
 
 @dataclass(frozen=True, repr=False)
 class Reply:
-    """What a guess, or the figure's answer, is met with; a notebook shows it as a marked box.
+    """The reply to a guess, or to the figure's answer; a notebook shows it as a marked box.
 
     Attributes:
         status: "noted", "kept", "open" or "unclear" for a guess; "as you said", "not as you said"
@@ -34,18 +37,16 @@ class Reply:
         answer: What the figure's data say, once that is known.
     """
 
-    status: Literal[
-        "noted", "kept", "open", "unclear", "as you said", "not as you said", "no guess"
-    ]
+    status: Status
     text: str
     guess: Answer | None = None
     answer: Answer | None = None
 
     def __repr__(self) -> str:
-        return f"{_LOOK[self.status][1]} {self.text}"
+        return f"{_BOXES[self.status][1]} {self.text}"
 
     def _repr_html_(self) -> str:
-        return box(*_LOOK[self.status], self.text)
+        return box(*_BOXES[self.status], self.text)
 
 
 def guess(question: str, answer: Any) -> Reply:
@@ -63,24 +64,23 @@ def guess(question: str, answer: Any) -> Reply:
     """
     asked = _find(question)
     before = progress_file.entry(asked.id)
-    kept = asked.read(before.get("guess"))
+    kept = asked.parse(before.get("guess"))
+    will_tell = f"{asked.figure} will tell."
     if answer is None or answer is ... or str(answer).strip(" .…") == "":
         if kept is not None:
-            said = f"You said before: {asked.told(kept)}. {asked.figure} will tell."
-            return Reply("kept", said, kept)
-        return Reply(
-            "open",
-            f"In place of the three dots write {asked.expects}, and run the cell again. "
-            f"You can also go on without: {asked.figure} will tell.",
-        )
-    said = asked.read(answer)
-    if said is None:
+            return Reply("kept", f"You said before: {asked.in_words(kept)}. {will_tell}", kept)
+        how = f"In place of the three dots write {asked.expects}, and run the cell again."
+        return Reply("open", f"{how} You can also go on without: {will_tell}")
+    new = asked.parse(answer)
+    if new is None:
         return Reply("unclear", _unclear(asked, answer), kept)
-    if kept is not None and "right" in before and kept != said:
-        text = f"You have seen the answer, so what you said before it counts: {asked.told(kept)}."
+    if kept is not None and "right" in before and kept != new:
+        text = (
+            f"You have seen the answer, so what you said before it counts: {asked.in_words(kept)}."
+        )
         return Reply("kept", text, kept)
-    progress_file.change(asked.id, lambda entry: entry | {"guess": said})
-    return Reply("noted", f"You say: {asked.told(said)}. {asked.figure} will tell.", said)
+    progress_file.change(asked.id, lambda entry: entry | {"guess": new})
+    return Reply("noted", f"You say: {asked.in_words(new)}. {will_tell}", new)
 
 
 def reveal(question: str, answer: Any, *, also: Iterable[Any] = ()) -> Reply:
@@ -96,23 +96,22 @@ def reveal(question: str, answer: Any, *, also: Iterable[Any] = ()) -> Reply:
     """
     asked = _find(question)
     # What is none of the choices is shown as it is: data of your own may surprise the authors.
-    found = asked.read(answer)
-    found = str(answer) if found is None else found
-    equal = [asked.read(other) for other in also]
-    equal = [other for other in dict.fromkeys(equal) if other not in (None, found)]
+    parsed = asked.parse(answer)
+    right_answer = str(answer) if parsed is None else parsed
+    others = dict.fromkeys(map(asked.parse, also))
+    equal = [other for other in others if other is not None and other != right_answer]
     verb = "say" if " and " in asked.figure else "says"
-    says = f"{asked.figure} {verb}: {asked.told(found)}."
+    says = f"{asked.figure} {verb}: {asked.in_words(right_answer)}."
     if equal:
-        *names, last = (asked.told(other) for other in equal)
-        listed = f"{', '.join(names)} and {last}" if names else last
-        says += f" Its data also allow: {listed}."
-    kept = asked.read(progress_file.entry(asked.id).get("guess"))
+        *names, last = map(asked.in_words, equal)
+        says += f" Its data also allow: {', '.join(names)}{' and ' if names else ''}{last}."
+    kept = asked.parse(progress_file.entry(asked.id).get("guess"))
     if kept is None:
-        return Reply("no guess", f"{says} {asked.look}", None, found)
-    right = asked.agrees(kept, found, equal)
+        return Reply("no guess", f"{says} {asked.where}", None, right_answer)
+    right = asked.agrees(kept, right_answer, equal)
     progress_file.change(asked.id, lambda entry: {"right": right} | entry)  # the first one stays
-    said = f"You said: {asked.told(kept)}. {says} {asked.look}"
-    return Reply("as you said" if right else "not as you said", said, kept, found)
+    text = f"You said: {asked.in_words(kept)}. {says} {asked.where}"
+    return Reply("as you said" if right else "not as you said", text, kept, right_answer)
 
 
 @cache
@@ -120,15 +119,12 @@ def all_questions() -> dict[str, Question]:
     """Every prediction question of the course by its number, in the order of the notebooks."""
     from tlcourse.course.lessons import modules
 
-    return {p.id: p for module in modules() for p in getattr(module, "QUESTIONS", ())}
+    return {q.id: q for module in modules() for q in getattr(module, "QUESTIONS", ())}
 
 
 def _find(question: str) -> Question:
     known = all_questions()
-    try:
-        return known[question]
-    except (KeyError, TypeError):
-        raise UnknownNameError("prediction question", question, known) from None
+    return known[check_choice("prediction question", question, known)]
 
 
 def _unclear(asked: Question, answer: Any) -> str:

@@ -1,7 +1,8 @@
 """Where the notebooks of the course are, and a learner's own copy of them."""
 
 import re
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +20,7 @@ _NAME = re.compile(r"\d\d_[a-z0-9_]+\.ipynb")
 
 def notebooks_in(folder: Path) -> list[Path]:
     """Notebooks of the course in a folder, in their order; none if there is no such folder."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+    return sorted(path for path in folder.glob("*.ipynb") if _NAME.fullmatch(path.name))
 
 
 def package_folder() -> Path:
@@ -30,15 +29,10 @@ def package_folder() -> Path:
 
 
 def originals() -> Path:
-    """Folder of the notebooks that came with this package: the checkout's, else the wheel's.
-
-    Raises:
-        CourseError: There are none.
-    """
+    """Folder of the notebooks that came with this package: the checkout's, else the wheel's."""
     package = package_folder()
-    checkout = package.parent
-    if (checkout / "pyproject.toml").is_file() and notebooks_in(checkout / "notebooks"):
-        return checkout / "notebooks"
+    if (package.parent / "pyproject.toml").is_file() and notebooks_in(package.parent / "notebooks"):
+        return package.parent / "notebooks"
     if notebooks_in(package / "notebooks"):
         return package / "notebooks"
     raise CourseError(
@@ -58,16 +52,9 @@ def find_notebooks(here: Path) -> Path:
 
 
 def copy_notebooks(here: Path) -> tuple[Path, list[Path]]:
-    """Complete the notebooks at a place; no file that is there is ever touched.
+    """Complete the notebooks in `here/notebooks`, or in `here` if it holds them itself.
 
-    Args:
-        here: Folder to work in. The notebooks go to `here/notebooks`, unless it holds them itself.
-
-    Returns:
-        Folder of the notebooks, and the files that were copied, relative to it.
-
-    Raises:
-        CourseError: The folder cannot be written to.
+    No file that is there is ever touched. Returns the folder, and the files that were copied.
     """
     folder, source = own_notebooks(here) or here / "notebooks", originals()
     if folder.resolve() == source:
@@ -102,22 +89,18 @@ def save_outputs(executed: "NotebookNode", path: Path) -> None:
 
 
 def drop_live_views(executed: "NotebookNode") -> None:
-    """Take out what is dead without a kernel.
-
-    That is progress bars, and the live views of other widgets, whose figure or text stays.
-    """
+    """Take out progress bars and the live views of widgets; a widget's figure or text stays."""
+    view = "application/vnd.jupyter.widget-view+json"
     for cell in executed.cells:
-        if "outputs" in cell:
-            cell.outputs = [output for output in cell.outputs if not _is_progress_bar(output)]
+        kept = []
         for output in cell.get("outputs", []):
-            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+            data = output.get("data", {})
+            if data.pop(view, None) and re.search(r"\d%\|", data.get("text/plain", "")):
+                continue  # a progress bar
+            kept.append(output)
+        if "outputs" in cell:
+            cell.outputs = kept
     executed.metadata.pop("widgets", None)
-
-
-def _is_progress_bar(output: "NotebookNode") -> bool:
-    data = output.get("data", {})
-    is_widget = "application/vnd.jupyter.widget-view+json" in data
-    return is_widget and re.search(r"\d%\|", data.get("text/plain", "")) is not None
 
 
 def choose(folder: Path, wanted: Sequence[str]) -> list[Path]:
@@ -127,31 +110,21 @@ def choose(folder: Path, wanted: Sequence[str]) -> list[Path]:
         UnknownNameError: A name fits none of them; the nearest ones are offered.
     """
     there = notebooks_in(folder)
-    picked = {path for name in wanted for path in _fitting(there, name)}
+    picked: set[Path] = set()
+    for name in wanted:
+        stem = Path(name).name.removesuffix(".ipynb")
+        number = stem.zfill(2) if stem.isdecimal() else None
+        fitting = [p for p in there if p.stem == stem or p.stem.partition("_")[0] == number]
+        if not fitting:
+            raise UnknownNameError("notebook", name, [p.stem for p in there])
+        picked.update(fitting)
     return [path for path in there if path in picked] if wanted else there
-
-
-def _fitting(there: Iterable[Path], name: str) -> list[Path]:
-    stem = Path(name).name.removesuffix(".ipynb")
-    number = stem.zfill(2) if stem.isdecimal() else None
-    fitting = [p for p in there if p.stem == stem or p.stem.partition("_")[0] == number]
-    if not fitting:
-        raise UnknownNameError("notebook", name, [p.stem for p in there])
-    return fitting
 
 
 def _copy_new(source: Path, target: Path) -> bool:
     """Copy a file to where there is none yet; tell whether it was copied."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    content = source.read_bytes()
-    try:
-        stream = target.open("xb")  # fails where there is a file, also one that came just now
-    except FileExistsError:
+    if target.exists():
         return False
-    try:
-        with stream:
-            stream.write(content)
-    except BaseException:
-        target.unlink()
-        raise
+    with whole_file(target) as part:
+        shutil.copyfile(source, part)
     return True

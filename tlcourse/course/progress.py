@@ -1,32 +1,50 @@
 """Where you stand in the course: notebook 00 shows it, and so does `tlcourse progress`."""
 
-import html
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tlcourse.base.html import render
 from tlcourse.course import progress_file
 from tlcourse.course.check import all_exercises
 from tlcourse.course.guess import all_questions
+from tlcourse.course.notebooks import find_notebooks, notebooks_in
+from tlcourse.errors import CourseError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _COLUMNS = ("Notebook", "Solved", "Still open", "Guesses", "As guessed")
+_TABLE = """
+<table><caption style="text-align: left">{{ summary }}</caption>
+<thead><tr>
+{% for name in columns %}
+<th scope="col" style="text-align: left">{{ name }}</th>
+{% endfor %}
+</tr></thead><tbody>
+{% for row in rows %}
+<tr><th scope="row" style="text-align: left">{{ row[0] }}</th>
+{% for cell in row[1:] %}
+<td style="text-align: left">{{ cell }}</td>
+{% endfor %}
+</tr>
+{% endfor %}
+</tbody></table>
+"""
 
 
 @dataclass(frozen=True)
 class NotebookProgress:
-    """What you have done of one notebook.
+    """What you have done in one notebook.
 
     Attributes:
         notebook: Its name, such as "03 Standalone extractor".
-        solved: Exercises that were solved, such as "03.1".
-        tries: Exercises that are still open -> how often an answer was checked.
+        solved: Exercises that you have solved, such as "03.1".
+        tries: Exercises that are still open -> how often you have tried.
         questions: Number of prediction questions.
         guessed: How many of them you have answered.
-        right: How many of these the figure has agreed with.
+        right: How many of these answers the figure agreed with.
     """
 
     notebook: str
@@ -89,12 +107,8 @@ class Progress:
         return "\n".join([*lines, "", self.summary])
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col" style="text-align: left">{c}</th>' for c in _COLUMNS)
-        rows = "".join(map(_html_row, self.notebooks))
-        return (
-            f'<table><caption style="text-align: left">{html.escape(self.summary)}</caption>'
-            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-        )
+        rows = [row.cells for row in self.notebooks]
+        return render(_TABLE, summary=self.summary, columns=_COLUMNS, rows=rows)
 
 
 def progress() -> Progress:
@@ -114,37 +128,22 @@ def progress() -> Progress:
 
 
 def _of_notebook(number: str, name: str, known: progress_file.Entries) -> NotebookProgress:
-    exercises = [n for n in all_exercises() if n.startswith(f"{number}.")]
-    questions = [n for n in all_questions() if n.startswith(f"{number}.")]
-    guesses = [known[n] for n in questions if "guess" in known.get(n, {})]
+    exercises = {n: known.get(n, {}) for n in all_exercises() if n.startswith(f"{number}.")}
+    questions = [known.get(n, {}) for n in all_questions() if n.startswith(f"{number}.")]
     return NotebookProgress(
         notebook=name,
-        solved=tuple(n for n in exercises if "solved" in known.get(n, {})),
-        tries={
-            n: known.get(n, {}).get("tries", 0)
-            for n in exercises
-            if "solved" not in known.get(n, {})
-        },
+        solved=tuple(n for n, entry in exercises.items() if "solved" in entry),
+        tries={n: e.get("tries", 0) for n, e in exercises.items() if "solved" not in e},
         questions=len(questions),
-        guessed=len(guesses),
-        right=sum(guess.get("right", False) for guess in guesses),
+        guessed=sum("guess" in entry for entry in questions),
+        right=sum("guess" in entry and entry.get("right", False) for entry in questions),
     )
 
 
 def _notebook_names() -> dict[str, str]:
     """Number -> name, made of the file names: "03" -> "03 Standalone extractor"."""
-    from tlcourse.course.notebooks import find_notebooks, notebooks_in
-    from tlcourse.errors import CourseError
-
     try:
         stems = [path.stem for path in notebooks_in(find_notebooks(Path.cwd()))]
     except CourseError:  # an installation without notebooks
         return {}
-    words = {stem[:2]: stem[3:].replace("_", " ") for stem in stems}
-    return {number: f"{number} {name[0].upper()}{name[1:]}" for number, name in words.items()}
-
-
-def _html_row(row: NotebookProgress) -> str:
-    first, *others = map(html.escape, row.cells)
-    cells = "".join(f'<td style="text-align: left">{cell}</td>' for cell in others)
-    return f'<tr><th scope="row" style="text-align: left">{first}</th>{cells}</tr>'
+    return {stem[:2]: f"{stem[:2]} {stem[3:].replace('_', ' ').capitalize()}" for stem in stems}

@@ -8,31 +8,26 @@ to exercises are not kept, and nothing is sent anywhere.
 import json
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
-from tlcourse.base.files import whole_file
+from tlcourse.base.files import tell_once, whole_file
 from tlcourse.base.messages import say
 from tlcourse.errors import CourseError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 Entry = dict[str, Any]
 Entries = dict[str, Entry]
 
-_KINDS: dict[str, Callable[[Any], bool]] = {
-    "tries": lambda value: type(value) is int,
-    "hints": lambda value: type(value) is int,
-    "solved": lambda value: datetime.fromisoformat(value).tzinfo is not None,
-    "guess": lambda value: type(value) in (str, int, float),
-    "right": lambda value: type(value) is bool,
-}
+_KINDS = {"tries": (int,), "hints": (int,), "guess": (str, int, float), "right": (bool,)}
 _WAIT_SECONDS = 5
 # What could not be written; it counts until the kernel ends.
 _unwritten: Entries = {}
-_told: set[str] = set()
 
 
 def progress_path() -> Path:
@@ -44,17 +39,17 @@ def progress_path() -> Path:
 
 
 def entries() -> Entries:
-    """Everything that is known, by question. A damaged file is set aside, what is whole is kept."""
+    """Everything that is known, by question. A damaged file is set aside; whole lines are kept."""
     path = progress_path()
+    known: Entries = {}
     try:
-        found, damaged = _read(path)
+        known, damaged = _read(path)
         if damaged:
             with _locked(path):
-                found = _mend(path)
+                known = _read_and_fix(path)
     except OSError as error:
-        _tell_once(path, error)
-        found = {}
-    return found | _unwritten
+        _tell_not_kept(error)
+    return known | _unwritten
 
 
 def entry(question: str) -> Entry:
@@ -63,40 +58,32 @@ def entry(question: str) -> Entry:
 
 
 def change(question: str, how: Callable[[Entry], Entry]) -> None:
-    """Change what is known of one question.
+    """Change what is known of one question; `how` gets it, or an empty dictionary.
 
     Where the file cannot be written, you are told once, and the change counts until the kernel
     ends.
-
-    Args:
-        question: Its id.
-        how: From what is known (an empty dictionary if nothing is) to what is to be known.
     """
     path = progress_path()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(path):  # two notebooks may be open
-            known = _mend(path) | _unwritten
+            known = _read_and_fix(path) | _unwritten
             new = how(dict(known.get(question, {})))
             if _unwritten or new != known.get(question, {}):
                 _write(path, known | {question: new})
                 _unwritten.clear()
     except OSError as error:
-        _tell_once(path, error)
+        _tell_not_kept(error)
         _unwritten[question] = how(entry(question))
 
 
 def begin_again() -> Path | None:
-    """Set the file aside, so that nothing is answered; return where it is now, if there was one.
-
-    Raises:
-        CourseError: It cannot be renamed.
-    """
+    """Set the file aside, so that nothing is answered; return where it is now, if there was one."""
     path = progress_path()
     _unwritten.clear()
-    if not path.exists():
-        return None
     try:
+        if not path.exists():
+            return None
         with _locked(path):
             return _set_aside(path, "before")
     except OSError as error:
@@ -111,7 +98,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _locked(path: Path) -> Any:
+def _locked(path: Path) -> "FileLock":
     from filelock import FileLock
 
     # Its `Timeout` is an OSError.
@@ -120,40 +107,39 @@ def _locked(path: Path) -> Any:
 
 def _read(path: Path) -> tuple[Entries, int]:
     """Entries of the lines that are whole, and the number of the others."""
-    try:
-        lines = path.read_bytes().decode("utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        return {}, 0
-    found, damaged = {}, 0
-    for line in filter(str.strip, lines):
+    known: Entries = {}
+    damaged = 0
+    content = path.read_bytes() if path.exists() else b""
+    for line in filter(bytes.strip, content.splitlines()):
         try:
-            known = json.loads(line)
-            question = known.pop("id")
-            if "\ufffd" in line or not isinstance(question, str) or not _is_whole(known):
+            entry = json.loads(line.decode())
+            question = entry.pop("id")
+            if not isinstance(question, str) or not _is_whole(entry):
                 raise ValueError(line)
         except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
             damaged += 1
         else:
-            found[question] = known
-    return found, damaged
+            known[question] = entry
+    return known, damaged
 
 
-def _is_whole(known: Entry) -> bool:
-    return all(is_kind(known[key]) for key, is_kind in _KINDS.items() if key in known)
+def _is_whole(entry: Entry) -> bool:
+    kinds = all(type(entry[key]) in kinds for key, kinds in _KINDS.items() if key in entry)
+    return kinds and datetime.fromisoformat(entry.get("solved", now())).tzinfo is not None
 
 
-def _mend(path: Path) -> Entries:
+def _read_and_fix(path: Path) -> Entries:
     """Read; if lines are damaged, set the file aside, keep the others and say so."""
-    found, damaged = _read(path)
+    known, damaged = _read(path)
     if damaged:
         aside = _set_aside(path, "damaged")
-        _write(path, found)
+        _write(path, known)
         lines = "1 line" if damaged == 1 else f"{damaged} lines"
         say(
-            f"Your progress file was damaged: {lines} could not be read. The other {len(found)} "
+            f"Your progress file was damaged: {lines} could not be read. The other {len(known)} "
             f"answers are kept. The damaged file is now called {aside.name}."
         )
-    return found
+    return known
 
 
 def _set_aside(path: Path, why: str) -> Path:
@@ -167,11 +153,8 @@ def _write(path: Path, known: Entries) -> None:
         part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def _tell_once(path: Path, error: OSError) -> None:
-    if str(path) not in _told:
-        _told.add(str(path))
-        with suppress(Exception):
-            say(
-                f"Your progress cannot be kept ({error.strerror or error}). Answers are checked all "
-                "the same. Set TLCOURSE_PROGRESS to a file that you may write to."
-            )
+def _tell_not_kept(error: OSError) -> None:
+    tell_once(
+        f"Your progress cannot be kept ({error.strerror or error}). Answers are checked all the "
+        "same. Set TLCOURSE_PROGRESS to a file that you may write to."
+    )

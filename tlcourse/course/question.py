@@ -1,4 +1,4 @@
-"""What a prediction question is made of: asked before a figure, answered by the figure's data."""
+"""A prediction question: asked before a figure, answered by the figure's data."""
 
 import re
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ class Question:
         id: Notebook and letter, such as "06.A".
         question: What is asked, in one sentence.
         figure: Where the answer is read, such as "Figure 1".
-        look: Where in the figure it is seen; one sentence, true whatever the answer is.
+        where: Where in the figure the answer is seen; one sentence, true whatever the answer is.
         options: The answers to choose from; empty where a number is asked for.
         unit: What a number counts: "seconds", "times".
         within: A guess of a number counts as right within this factor; 1 for a count.
@@ -29,7 +29,7 @@ class Question:
     id: str
     question: str
     figure: str
-    look: str
+    where: str
     options: tuple[str, ...] = ()
     unit: str = ""
     within: float = 2.0
@@ -37,16 +37,16 @@ class Question:
     @property
     def expects(self) -> str:
         """What to write in place of the three dots."""
-        if not self.options:
-            return (
-                "a number, such as 0.5, 5 or 500"
-                if self.unit == "times"
-                else f"a number of {self.unit}"
-            )
-        *first, last = (f'"{option}"' for option in self.options)
-        return f"{', '.join(first)} or {last}"
+        if self.options:
+            *first, last = (f'"{option}"' for option in self.options)
+            return f"{', '.join(first)} or {last}"
+        return (
+            "a number, such as 0.5, 5 or 500"
+            if self.unit == "times"
+            else f"a number of {self.unit}"
+        )
 
-    def read(self, answer: Any) -> Answer | None:
+    def parse(self, answer: Any) -> Answer | None:
         """Return the option or the number that is meant; None if it is neither."""
         try:
             if self.options:
@@ -56,23 +56,27 @@ class Question:
             return None
         return value if isfinite(value) and value >= 0 else None
 
-    def _option(self, said: str) -> str | None:
-        """Return the option that is meant: spaces, hyphens and the rest of a long one may miss."""
-        plain = {re.sub(r"[\W_]", "", option.casefold()): option for option in self.options}
-        short = re.sub(r"[\W_]", "", said.casefold())
+    def _option(self, written: str) -> str | None:
+        """Find an option; spaces, hyphens and the rest of a long one may be missing."""
+        plain = {_plain(option): option for option in self.options}
+        short = _plain(written)
         parts = [option for text, option in plain.items() if len(short) >= 4 and short in text]
         return plain.get(short) or (parts[0] if len(parts) == 1 else None)
 
     def agrees(self, guess: Answer, answer: Answer, also: Iterable[Answer] = ()) -> bool:
-        """Whether a guess is the answer, cannot be told apart from it, or is near enough."""
-        if self.options or isinstance(answer, str):
+        """Whether a guess is the answer, is as good as the answer, or is near enough to it."""
+        if isinstance(guess, str) or isinstance(answer, str):
             return guess in (answer, *also)
         return max(guess, answer) <= self.within * min(guess, answer)
 
-    def told(self, answer: Answer) -> str:
+    def in_words(self, answer: Answer) -> str:
         """The answer with its unit, for a sentence."""
         if isinstance(answer, str):
             return answer
         digits = f"{answer:,.0f}" if answer >= 100 or answer == round(answer) else f"{answer:.2g}"
         one = answer == 1 and self.unit != "times"
         return f"{digits} {self.unit.removesuffix('s') if one else self.unit}".strip()
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\W_]", "", text.casefold())

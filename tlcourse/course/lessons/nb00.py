@@ -327,14 +327,14 @@ QUESTIONS = (
         question="How long would this machine need to train the network from random weights?",
         options=("hours", "days", "weeks", "months", "years"),
         figure="Figure 2",
-        look="The number stands beside the uppermost bar.",
+        where="The number stands beside the uppermost bar.",
     ),
     Question(
         id="00.B",
         question="One picture in the batch: what takes more memory in a training step?",
         options=("the activations", "the other three together"),
         figure="Table 1",
-        look="The share of the activations stands at the end of the first row: compare it with one "
+        where="The share of the activations stands at the end of the first row: compare it with one "
         "half.",
     ),
 )

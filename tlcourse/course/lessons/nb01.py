@@ -407,14 +407,14 @@ QUESTIONS = (
         unit="tensors",
         within=1.0,
         figure="Table 1",
-        look="Compare the two numbers of each row: where do they differ?",
+        where="Compare the two numbers of each row: where do they differ?",
     ),
     Question(
         id="01.B",
         question="Are neighbours by stage 1 of the drawing's own kind more often than by chance?",
         options=("less often", "as often as by chance", "more often"),
         figure="Explorer 2",
-        look="Put the map at stage 1: the bold line below it tells the share by all numbers of the "
+        where="Put the map at stage 1: the bold line below it tells the share by all numbers of the "
         "layer, and the share by chance.",
     ),
     Question(
@@ -422,7 +422,7 @@ QUESTIONS = (
         question="At which layer is the probe on the trained network for the first time clearly better?",
         options=("stem", "stage2", "stage4", "stage6", "embedding", "none of them"),
         figure="Figure 9",
-        look="Go from left to right, with the counts above: where is p below 0.05 for the first "
+        where="Go from left to right, with the counts above: where is p below 0.05 for the first "
         "time?",
     ),
 )

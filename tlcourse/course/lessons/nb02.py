@@ -314,14 +314,14 @@ QUESTIONS = (
         question="How sure is the surest answer about four things that the network does not know?",
         options=("below 20 %", "20 % to 50 %", "above 50 %"),
         figure="Figure 2",
-        look="Find the longest of all bars.",
+        where="Find the longest of all bars.",
     ),
     Question(
         id="02.B",
         question="What share of the photographs of ants and bees is right, without any training?",
         options=("below 60 %", "60 % to 75 %", "75 % to 90 %", "above 90 %"),
         figure="Figure 4",
-        look="Look where the upper bar ends. The black line on it covers the accuracies that fit these "
+        where="Look where the upper bar ends. The black line on it covers the accuracies that fit these "
         "photographs.",
     ),
     Question(
@@ -329,6 +329,6 @@ QUESTIONS = (
         question="How many of the six mistakes at least halve the probability of the right classes?",
         options=("none", "one", "two or three", "four or more"),
         figure="Figure 5",
-        look="Halve the first bar in your mind, and count the bars that are shorter than that.",
+        where="Halve the first bar in your mind, and count the bars that are shorter than that.",
     ),
 )

@@ -38,14 +38,14 @@ QUESTIONS = (
         question="Which classifier is right on more test drawings?",
         options=("the probe", "the neighbours", "a tie"),
         figure="Table 1",
-        look="Compare the two counts in the last line, of drawings that only one of them gets right.",
+        where="Compare the two counts in the last line, of drawings that only one of them gets right.",
     ),
     Question(
         id="03.B",
         question="How many labels do raw pixels need to do as well as the embedding with 4 per class?",
         options=("as many", "twice as many", "four times as many", "even more"),
         figure="Figure 4",
-        look="Start at the embedding's point for 4 pictures and go right at the same height. Does the "
+        where="Start at the embedding's point for 4 pictures and go right at the same height. Does the "
         "line of the pixels reach it, and where?",
     ),
     Question(
@@ -54,7 +54,7 @@ QUESTIONS = (
         unit="times",
         within=3,
         figure="Table 2",
-        look="Divide the last row by the row above it.",
+        where="Divide the last row by the row above it.",
     ),
 )
 

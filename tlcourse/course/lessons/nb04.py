@@ -38,14 +38,14 @@ QUESTIONS = (
             "lower by more than 5 points",
         ),
         figure="Figure 2",
-        look="Compare the two lines: if they overlap, three trainings do not tell the two apart.",
+        where="Compare the two lines: if they overlap, three trainings do not tell the two apart.",
     ),
     Question(
         id="04.B",
         question="At which cut is the network right on most test drawings?",
         options=("stage3", "stage5", "stage7", "embedding"),
         figure="Figure 3",
-        look="Each line of counts below the figure compares the best cut with another one, picture by "
+        where="Each line of counts below the figure compares the best cut with another one, picture by "
         "picture.",
     ),
     Question(
@@ -54,7 +54,7 @@ QUESTIONS = (
         unit="times",
         within=3,
         figure="Figure 4",
-        look="Divide the last number by the second.",
+        where="Divide the last number by the second.",
     ),
 )
 

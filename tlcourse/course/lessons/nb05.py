@@ -32,14 +32,14 @@ QUESTIONS = (
         question="Does fine-tuning get more of the test digits right than the frozen body?",
         options=("more", "fewer", "cannot be told apart"),
         figure="Figure 5",
-        look="Compare the two counts above the figure, of digits that only one of the two gets right.",
+        where="Compare the two counts above the figure, of digits that only one of the two gets right.",
     ),
     Question(
         id="05.B",
         question="How good is the network that is trained with a rate thirty times as high?",
         options=("about as good", "worse, but better than guessing", "no better than guessing"),
         figure="Table 2",
-        look="Look at the best number of the column `val_accuracy`; one digit in ten is guessing. "
+        where="Look at the best number of the column `val_accuracy`; one digit in ten is guessing. "
         "The counts above this answer compare it with section 2, picture by picture.",
     ),
     Question(
@@ -47,7 +47,7 @@ QUESTIONS = (
         question="How long is the change of the weights, in the stage that moves most?",
         options=("as long", "a tenth", "a hundredth", "a thousandth"),
         figure="Figure 3",
-        look="Look at the highest point of the line of the low rate.",
+        where="Look at the highest point of the line of the low rate.",
     ),
 )
 

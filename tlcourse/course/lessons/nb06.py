@@ -390,7 +390,7 @@ QUESTIONS = (
         question="At which layer does a probe tell ants from bees best?",
         options=LAYERS,
         figure="Figure 1",
-        look="In the first panel the star marks the best layer, the ring the shallowest one that "
+        where="In the first panel the star marks the best layer, the ring the shallowest one that "
         "cannot be told apart from it.",
     ),
     Question(
@@ -398,14 +398,14 @@ QUESTIONS = (
         question="At which layer does a probe tell the kinds of drawings apart best?",
         options=LAYERS,
         figure="Figure 1",
-        look="The middle panel shows it: look for the star and the ring there.",
+        where="The middle panel shows it: look for the star and the ring there.",
     ),
     Question(
         id="06.C",
         question="At which layer does a probe tell handwritten digits apart best?",
         options=LAYERS,
         figure="Figure 1",
-        look="See the right panel, and what the blue line does after its star.",
+        where="See the right panel, and what the blue line does after its star.",
     ),
     Question(
         id="06.D",
@@ -413,14 +413,14 @@ QUESTIONS = (
         "ones?",
         options=COMPARED,
         figure="Figure 1",
-        look="Compare blue and orange at the right end of the right panel.",
+        where="Compare blue and orange at the right end of the right panel.",
     ),
     Question(
         id="06.E",
         question="On digits, how good are raw pixels, compared with the network's best layer?",
         options=COMPARED,
         figure="Figure 2",
-        look="Look at the green circle of the digits: filled means told apart, to the left of 0 "
+        where="Look at the green circle of the digits: filled means told apart, to the left of 0 "
         "means worse.",
     ),
 )

@@ -390,7 +390,7 @@ QUESTIONS = (
         unit="times",
         within=2,
         figure="Table 1",
-        look="The ratios of the single turns say how sure this is.",
+        where="The ratios of the single turns say how sure this is.",
     ),
     Question(
         id="07.B",
@@ -398,21 +398,21 @@ QUESTIONS = (
         unit="times",
         within=1.5,
         figure="Figure 1",
-        look="Compare the whole length of the first bar with that of the third one.",
+        where="Compare the whole length of the first bar with that of the third one.",
     ),
     Question(
         id="07.C",
         question="If only the head moves, what takes the most memory?",
         options=("parameters", "optimiser state", "activations", "working memory"),
         figure="Figure 1",
-        look="Look for the longest part of the third bar.",
+        where="Look for the longest part of the third bar.",
     ),
     Question(
         id="07.D",
         question="Which of the two makes more operations: twice the layers, or twice the channels?",
         options=("twice the layers", "both the same", "twice the channels"),
         figure="Figures 4 and 5",
-        look="In each of them, look at the line of the operations: how far does its first step to the "
+        where="In each of them, look at the line of the operations: how far does its first step to the "
         "right go up?",
     ),
 )

@@ -54,7 +54,7 @@ EXERCISES = (
             ),
             Misconception(
                 "B and C mixed up",
-                lambda a: wrong(a) and wrong(a) <= {1, 2} and not c_moves(a),
+                lambda a: set() < wrong(a) <= {1, 2} and not c_moves(a),
                 "A and D are right. Of B and C: for which one does the network run once for each "
                 "picture, and for which one in every epoch?",
                 lambda: [FOUR[0], FOUR[2], FOUR[1], FOUR[3]],
@@ -359,7 +359,7 @@ QUESTIONS = (
         question="Which pattern will the rule take for these drawings?",
         options=PATTERNS,
         figure="Figure 1",
-        look="The ring marks it. Section 3 shows why.",
+        where="The ring marks it. Section 3 shows why.",
     ),
     Question(
         id="08.B",
@@ -367,7 +367,7 @@ QUESTIONS = (
         "accuracy?",
         options=STEPS,
         figure="Figure 1",
-        look="Go from left to right in the left panel, without training from scratch; section 3 "
+        where="Go from left to right in the left panel, without training from scratch; section 3 "
         "has the p-values.",
     ),
 )

@@ -392,7 +392,7 @@ QUESTIONS = (
         "the most frequent answer?",
         options=("none", "one or two", "three to five", "six or more"),
         figure="Figure 7",
-        look="Compare each square with the small line that marks the most frequent answer.",
+        where="Compare each square with the small line that marks the most frequent answer.",
     ),
     Question(
         id="09.B",
@@ -400,7 +400,7 @@ QUESTIONS = (
         "evaluation mode?",
         options=("worse", "as good", "better"),
         figure="Figure 3",
-        look="Compare the last point of the line with the dashed line.",
+        where="Compare the last point of the line with the dashed line.",
     ),
     Question(
         id="09.C",
@@ -409,6 +409,6 @@ QUESTIONS = (
         unit="points",
         within=1.5,
         figure="Figure 4",
-        look="Follow the line of the test drawings from 0 to one half.",
+        where="Follow the line of the test drawings from 0 to one half.",
     ),
 )

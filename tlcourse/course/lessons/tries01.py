@@ -10,12 +10,14 @@ from tlcourse.course.exercise import number
 if TYPE_CHECKING:
     from torch import nn
 
+    from tlcourse.features.features import Weights
+
 STEM = ("conv_stem.", "bn1.")
 
 
 @cache
 def share_of_own_kind(
-    layer: str, n: int = 1, split: str = "all", weights: str = "imagenet"
+    layer: str, n: int = 1, split: str = "all", weights: "Weights" = "imagenet"
 ) -> float:
     """Share of the nearest neighbours of ants and bees that are of the photograph's own kind."""
     import numpy as np

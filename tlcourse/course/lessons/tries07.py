@@ -60,7 +60,7 @@ def says_nothing(net: Any) -> None:
     learning_bytes(net)
 
 
-def same_as(function: Callable[[Any], int | None]) -> Callable[[Any], bool]:
+def same_as(function: Callable[[Any], float | None]) -> Callable[[Any], bool]:
     """Whether the learner's function gives what another one gives for a small network."""
 
     def matches(answer: Any) -> bool:
