@@ -76,7 +76,7 @@ def forward_account(network: nn.Module, shape: tuple[int, ...], batch: int) -> A
 
     The network stays as it is. It takes a batch, (B, *shape), as its only argument.
     """
-    twin, inputs, _ = _without_numbers(network, shape, batch)
+    twin, inputs = _without_numbers(network, shape, batch)
     with _explained(shape):
         with _counted() as counter:
             twin(inputs)
@@ -100,7 +100,8 @@ def training_account(network: nn.Module, shape: tuple[int, ...], batch: int) -> 
             "All parameters are frozen, so there is no training step. Unfreeze some, or ask for a "
             "forward pass."
         )
-    twin, inputs, labels = _without_numbers(network, shape, batch)
+    twin, inputs = _without_numbers(network, shape, batch)
+    labels = torch.empty(batch, dtype=torch.int64, device="meta")
     optimiser = torch.optim.AdamW(twin.parameters())
     loss_of = nn.CrossEntropyLoss(label_smoothing=0.1)  # as in `tlcourse.fit`
     with _explained(shape), torch.enable_grad():
@@ -137,14 +138,10 @@ def training_account(network: nn.Module, shape: tuple[int, ...], batch: int) -> 
 
 def _without_numbers(
     network: nn.Module, shape: tuple[int, ...], batch: int
-) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
-    """Return a copy of a network on the meta device, a batch, and its labels."""
+) -> tuple[nn.Module, torch.Tensor]:
+    """Return a copy of a network on the meta device, and a batch."""
     check_whole("batch", batch)
-    twin = meta_copy(network)
-    for copied, parameter in zip(twin.parameters(), network.parameters(), strict=True):
-        copied.requires_grad_(parameter.requires_grad)
-    labels = torch.empty(batch, dtype=torch.int64, device="meta")
-    return twin, torch.empty(batch, *shape, device="meta"), labels
+    return meta_copy(network), torch.empty(batch, *shape, device="meta")
 
 
 @contextmanager

@@ -67,7 +67,8 @@ class Backbone:
         What one forward pass does is not traced again. The model's parameters say which device it
         is on; its weights come from `source`, by default from where they came before.
         """
-        device = next((p.device for p in model.parameters()), self.device)
+        first = next(model.parameters(), None)
+        device = self.device if first is None else first.device
         other = replace(self, model=model, device=device, source=source or self.source)
         other.__dict__["trace"] = self.trace
         return other

@@ -5,6 +5,8 @@ it is.
 """
 
 import copy
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -16,16 +18,10 @@ from tlcourse.errors import CourseError
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.layers import Layer, pool_positions
 from tlcourse.networks.load import load_backbone
+from tlcourse.networks.tap import PassEndedError, listen
 from tlcourse.networks.trace import is_inside, modules_up_to, tensors_in
 
 HeadPool = Literal["mean", "max"]
-
-
-class _ReachedError(BaseException):
-    """Carries a layer's value out of the forward pass that has come to it."""
-
-    def __init__(self, value: torch.Tensor) -> None:
-        self.value = value
 
 
 class Network(nn.Module):
@@ -94,13 +90,9 @@ class Network(nn.Module):
             self.frozen_until: str | None = None
             self.frozen_paths: tuple[str, ...] = ()
             self.updates_batchnorm = random_weights
-            width = self._width()
-            self.head = nn.Linear(width, n_classes) if head is None else head
-        self.head.to(backbone.device)
-        self.n_classes = n_classes
-        self._check_head(width)
-        for parameter in self.parameters():
-            parameter.requires_grad_(True)
+            self.n_classes = n_classes
+            self.head = self._fitting_head(head).to(backbone.device)
+        self.requires_grad_(True)
         self.eval()
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
@@ -113,26 +105,30 @@ class Network(nn.Module):
 
     def value(self, batch: torch.Tensor) -> torch.Tensor:
         """Return what the layer at the cut gives for a batch of preprocessed pictures."""
-        module = self.body.get_submodule(self._where.path)
+        reached: list[torch.Tensor] = []
 
-        def stop_before(_: nn.Module, inputs: Any) -> None:
-            raise _ReachedError(tensors_in(inputs)[0])
-
-        def stop_after(_: nn.Module, inputs: Any, output: Any) -> None:
-            raise _ReachedError(tensors_in(output)[0])
+        def stop(value: Any) -> None:
+            reached.append(tensors_in(value)[0])
+            raise PassEndedError
 
         # The hook is set for one pass only, as the last one: all other hooks come first.
-        if self._where.side == "input":
-            handle = module.register_forward_pre_hook(stop_before)
-        else:
-            handle = module.register_forward_hook(stop_after)
-        try:
+        with listen(self.body, self._where, stop), suppress(PassEndedError):
             self.body(batch)
-        except _ReachedError as reached:
-            return reached.value
-        finally:
-            handle.remove()
-        raise CourseError(f"The forward pass never came to layer {self.layer!r}; name another one.")
+        if not reached:
+            raise CourseError(
+                f"The forward pass never came to layer {self.layer!r}; name another one."
+            )
+        return reached[0]
+
+    def freeze_modules(self, until: str | None, paths: Collection[str]) -> None:
+        """Freeze these modules of the body, the last of which is `until`; all else may learn."""
+        self.frozen_until, self.frozen_paths = until, tuple(paths)
+        self.requires_grad_(True)
+        for path in paths:
+            for parameter in self.body.get_submodule(path).parameters(recurse=False):
+                parameter.requires_grad_(False)
+                parameter.grad = None
+        self.train(self.training)
 
     def train(self, mode: bool = True) -> "Network":
         """Switch the mode of everything that is not frozen."""
@@ -153,44 +149,45 @@ class Network(nn.Module):
         """
         kept = self.backbone.trace
         end = kept[self._where.path].position
-        layers = [
-            Layer(layer.name, f"body.{layer.path}", layer.side)
+        layers = {
+            layer.name: Layer(layer.name, f"body.{layer.path}", layer.side)
             for layer in self.backbone.named_layers
             if layer.path and kept[layer.path].position <= end and layer.side == "output"
-        ]
-        if not any(layer.name == "embedding" for layer in layers):
-            layers.append(Layer("embedding", "head", "input"))
+        }
+        layers.setdefault("embedding", Layer("embedding", "head", "input"))
         return replace(
             self.backbone,
             model=self,
             classes=classes,
-            named_layers=(*layers, Layer("logits", "")),
+            named_layers=(*layers.values(), Layer("logits", "")),
             source=f"{self.backbone.source}, then trained further",
         )
 
-    def _width(self) -> int:
-        """Length of the vector that goes into the head."""
+    def _fitting_head(self, own: nn.Module | None) -> nn.Module:
+        """Return a new linear layer, or the learner's own head if it fits."""
         record = self.backbone.trace.get(self._where.path)
         if record is None or record.position < 0:
             raise CourseError(f"Layer {self.layer!r} is not part of the forward pass.")
         shape = record.input_shape if self._where.side == "input" else record.output_shape
         if shape is None:
             raise CourseError(f"Layer {self.layer!r} gives several tensors; name one inside it.")
-        return pool_positions(torch.empty(1, *shape, device="meta"), self.pool).shape[1]
-
-    def _check_head(self, width: int) -> None:
+        width = pool_positions(torch.empty(1, *shape, device="meta"), self.pool).shape[1]
+        if own is None:
+            return nn.Linear(width, self.n_classes)
+        device = self.backbone.device
         try:
             with torch.no_grad():
-                shape = self.head(torch.zeros(2, width, device=self.backbone.device)).shape
+                given = tuple(own.to(device)(torch.zeros(2, width, device=device)).shape)
         except RuntimeError as error:
             raise CourseError(
                 f"The head does not take the {width} numbers of layer {self.layer!r} ({error})."
             ) from error
-        if tuple(shape) != (2, self.n_classes):
+        if given != (2, self.n_classes):
             raise CourseError(
-                f"The head gives {tuple(shape)[1:]} numbers per picture, but the task has "
+                f"The head gives {given[1:]} numbers per picture, but the task has "
                 f"{self.n_classes} classes. End it with nn.Linear(..., {self.n_classes})."
             )
+        return own
 
 
 def _without_what_follows(model: nn.Module, backbone: Backbone, where: Layer) -> nn.Module:
@@ -199,11 +196,8 @@ def _without_what_follows(model: nn.Module, backbone: Backbone, where: Layer) ->
     if where.path not in records:
         return model
     reached = set(modules_up_to(records, where.path, inclusive=where.side == "output"))
-    removed: list[str] = []
-    for path, record in records.items():  # a module stands before its parts
-        gone = any(is_inside(path, other) for other in removed)
-        if record.calls and path not in reached and not is_inside(where.path, path) and not gone:
+    for path, record in reversed(records.items()):  # the parts of a module before itself
+        if record.calls and path not in reached and not is_inside(where.path, path):
             parent, _, name = path.rpartition(".")
             setattr(model.get_submodule(parent), name, nn.Identity())
-            removed.append(path)
     return model

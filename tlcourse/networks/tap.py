@@ -6,6 +6,7 @@ was, whatever happens.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 
 from tlcourse.errors import CourseError
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.layers import Layer
+from tlcourse.networks.layers import Layer, pool_positions
 from tlcourse.networks.trace import tensors_in, up_to
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _MORE_THAN_ONCE = (
 )
 
 
-class _DeepestReachedError(BaseException):
+class PassEndedError(BaseException):
     """Ends a forward pass early; no `except Exception` inside a network swallows it."""
 
 
@@ -64,7 +65,12 @@ def activations(
     names = [layers] if isinstance(layers, str) else list(layers)
     if not names:
         raise CourseError("No layer was named. Pass at least one of `backbone.layers`.")
-    wanted = {name: _tappable(backbone, name) for name in names}
+    wanted = {}
+    for name in names:
+        wanted[name] = layer = backbone.layer(name)
+        record = backbone.trace.get(layer.path)  # none where the learner has put a new module in
+        if record is not None and record.calls > 1:
+            raise CourseError(_MORE_THAN_ONCE.format(name, backbone.name))
     batch = to_batch(backbone, pictures)
     taken: dict[str, torch.Tensor] = {}
 
@@ -81,22 +87,24 @@ def activations(
         # What runs after a layer may overwrite its output in place; nothing runs after the deepest.
         taken[layer.name] = tensors[0] if deepest else tensors[0].clone()
         if deepest:
-            raise _DeepestReachedError
+            raise PassEndedError
 
     with ExitStack() as stack:
         stack.enter_context(in_mode(backbone.model, training))
         stack.enter_context(torch.set_grad_enabled(grad))
         for layer in wanted.values():
-            stack.enter_context(_listen(backbone.model, layer, keep))
-        with suppress(_DeepestReachedError):
+            stack.enter_context(listen(backbone.model, layer, partial(keep, layer)))
+        with suppress(PassEndedError):
             backbone.model(batch)
-    missing = [name for name in names if name not in taken]
-    if missing:
+    if len(taken) < len(wanted):
+        missing = [name for name in wanted if name not in taken]
         raise CourseError(
             f"The forward pass of {backbone.name} never came to {', '.join(missing)}. "
             "Such a module runs only in training mode, or not at all; name another layer."
         )
-    return {name: _as_vector(taken[name]) if name == "embedding" else taken[name] for name in names}
+    if "embedding" in taken:
+        taken["embedding"] = pool_positions(taken["embedding"], "mean")
+    return {name: taken[name] for name in names}
 
 
 def layer_table(backbone: Backbone) -> "pd.DataFrame":
@@ -141,18 +149,10 @@ def to_batch(
     return batch.to(backbone.device)
 
 
-def _tappable(backbone: Backbone, name: str) -> Layer:
-    layer = backbone.layer(name)
-    record = backbone.trace.get(layer.path)  # none where the learner has put a new module in
-    if record is not None and record.calls > 1:
-        raise CourseError(_MORE_THAN_ONCE.format(name, backbone.name))
-    return layer
-
-
 @contextmanager
 def in_mode(model: nn.Module, training: bool = False) -> Iterator[None]:
     """Set the mode of all modules; at the end put each one's own mode and the buffers back."""
-    switched = _in_other_mode(model, training)
+    switched = [module for module in model.modules() if module.training != training]
     # Only training mode moves buffers (the running statistics of BatchNorm).
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()] if training else []
     try:
@@ -166,26 +166,9 @@ def in_mode(model: nn.Module, training: bool = False) -> Iterator[None]:
             buffer.data.copy_(before)  # `.data` hides this from a backward pass that may follow
 
 
-def _in_other_mode(model: nn.Module, training: bool) -> list[nn.Module]:
-    """Modules whose mode is not `training`; each tap needs them, and `modules()` is slower."""
-    switched: list[nn.Module] = []
-    ahead: list[nn.Module | None] = [model]
-    while ahead:
-        module = ahead.pop()
-        if module is None:  # a place that a network leaves empty
-            continue
-        if module.training != training:
-            switched.append(module)
-        ahead.extend(module._modules.values())
-    return switched
-
-
-def _listen(model: nn.Module, layer: Layer, keep: Callable[[Layer, Any], None]) -> RemovableHandle:
+def listen(model: nn.Module, layer: Layer, keep: Callable[[Any], None]) -> RemovableHandle:
+    """Have `keep` called with a layer's value, until the handle is removed or its block ends."""
     module = model.get_submodule(layer.path)
     if layer.side == "input":
-        return module.register_forward_pre_hook(lambda _, inputs: keep(layer, inputs))
-    return module.register_forward_hook(lambda _, inputs, output: keep(layer, output))
-
-
-def _as_vector(value: torch.Tensor) -> torch.Tensor:
-    return value.mean(dim=(2, 3)) if value.ndim == 4 else value
+        return module.register_forward_pre_hook(lambda _, inputs: keep(inputs))
+    return module.register_forward_hook(lambda _, inputs, output: keep(output))

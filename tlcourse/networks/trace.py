@@ -5,37 +5,27 @@ trace takes almost no memory, and cannot change the network it describes.
 """
 
 import copy
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 
-@dataclass(frozen=True)
+@dataclass
 class ModuleRecord:
-    """One module in one forward pass of one picture.
+    """One module in one forward pass of one picture."""
 
-    Attributes:
-        kind: Class name of the module.
-        calls: How often the forward pass calls it; 0 if never.
-        position: Rank of its (first) output among all modules; -1 if it is never called.
-        input_shape: Shape of what goes in, without the batch axis; None if it is not one tensor.
-        output_shape: Likewise of what comes out.
-        n_parameters: Number of its parameters.
-        operations: Operations of its convolutions and linear layers, two per multiply-add.
-    """
-
-    kind: str
-    calls: int
-    position: int
-    input_shape: tuple[int, ...] | None
-    output_shape: tuple[int, ...] | None
     n_parameters: int
-    operations: int
+    calls: int = 0  # by the forward pass
+    position: int = -1  # rank of its (first) output among all modules; -1 if it is never called
+    input_shape: tuple[int, ...] | None = None  # without the batch axis; None if not one tensor
+    output_shape: tuple[int, ...] | None = None
+    operations: int = 0  # of its convolutions and linear layers, two per multiply-add
 
 
 _COUNTED = ("convolution", "mm", "addmm")
@@ -44,46 +34,32 @@ _COUNTED = ("convolution", "mm", "addmm")
 def trace(model: nn.Module, picture_shape: tuple[int, ...]) -> dict[str, ModuleRecord]:
     """Return a record for each module, by dotted path ("" is the whole network).
 
-    Args:
-        model: Any network that takes a batch of pictures; its own modes are used.
-        picture_shape: Shape of one picture, such as (3, 224, 224).
+    The network takes a batch of pictures of this shape, with each module in its own mode.
     """
-    twin = meta_copy(model)
-    calls: Counter[str] = Counter()  # in the order of the first calls
-    shapes: dict[str, tuple[Any, Any]] = {}
+    twin = meta_copy(model).requires_grad_(True)
+    records: dict[str, ModuleRecord] = {}
+    order = count()
 
-    def recorder(path: str) -> Any:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            calls[path] += 1
-            shapes[path] = (_shape(inputs), _shape(output))
-
-        return hook
+    def note(path: str, _: nn.Module, inputs: Any, output: Any) -> None:
+        record = records[path]
+        record.calls += 1
+        record.input_shape, record.output_shape = _shape(inputs), _shape(output)
+        if record.position < 0:
+            record.position = next(order)
 
     for path, module in twin.named_modules():
-        module.register_forward_hook(recorder(path))
+        n_parameters = sum(map(torch.numel, module.parameters()))
+        records[path] = ModuleRecord(n_parameters)
+        module.register_forward_hook(partial(note, path))
     # With gradients enabled, attention takes its ordinary path, whose operations can be counted.
     with FlopCounterMode(display=False) as counter, torch.enable_grad():
         twin(torch.empty(1, *picture_shape, device="meta"))
-    counts = {
-        name.partition(".")[2]: sum(
-            n for operator, n in by_operator.items() if operator.__name__.split(".")[0] in _COUNTED
-        )
-        for name, by_operator in counter.get_flop_counts().items()
-        if name != "Global"
-    }
-    ranks = {path: rank for rank, path in enumerate(calls)}
-    return {
-        path: ModuleRecord(
-            kind=type(module).__name__,
-            calls=calls[path],
-            position=ranks.get(path, -1),
-            input_shape=shapes.get(path, (None, None))[0],
-            output_shape=shapes.get(path, (None, None))[1],
-            n_parameters=sum(p.numel() for p in module.parameters()),
-            operations=counts.get(path, 0),
-        )
-        for path, module in twin.named_modules()
-    }
+    root, counts = type(twin).__name__, counter.get_flop_counts()
+    for path, record in records.items():
+        for operator, n in counts.get(f"{root}.{path}" if path else root, {}).items():
+            if operator.__name__.split(".")[0] in _COUNTED:
+                record.operations += n
+    return records
 
 
 def is_inside(path: str, module: str) -> bool:
@@ -129,7 +105,7 @@ def meta_copy(model: nn.Module) -> nn.Module:
     """Copy a network to the meta device, without its values and without its hooks."""
     memo: dict[int, Any] = {}
     for p in model.parameters():
-        memo[id(p)] = nn.Parameter(torch.empty_like(p, device="meta"), requires_grad=True)
+        memo[id(p)] = nn.Parameter(torch.empty_like(p, device="meta"), p.requires_grad)
     for b in model.buffers():
         memo[id(b)] = torch.empty_like(b, device="meta")
     twin = copy.deepcopy(model, memo)
@@ -143,10 +119,4 @@ def meta_copy(model: nn.Module) -> nn.Module:
 
 def tensors_in(output: Any) -> list[torch.Tensor]:
     """All tensors in what a module returned: a tensor, or tuples, lists and dicts of them."""
-    if isinstance(output, torch.Tensor):
-        return [output]
-    if isinstance(output, Mapping):
-        output = list(output.values())
-    if isinstance(output, (tuple, list)):
-        return [tensor for part in output for tensor in tensors_in(part)]
-    return []
+    return [leaf for leaf in tree_leaves(output) if isinstance(leaf, torch.Tensor)]

@@ -34,16 +34,7 @@ def freeze(network: Network, until: str | None) -> int:
         UnknownNameError: There is no such layer, so nothing would be frozen.
         CourseError: The layer lies behind the cut.
     """
-    paths = () if until is None else _frozen_paths(network, until)
-    frozen = {
-        id(p) for path in paths for p in network.body.get_submodule(path).parameters(recurse=False)
-    }
-    for parameter in network.parameters():
-        parameter.requires_grad_(id(parameter) not in frozen)
-        if id(parameter) in frozen:
-            parameter.grad = None
-    network.frozen_until, network.frozen_paths = until, paths
-    network.train(network.training)
+    network.freeze_modules(until, () if until is None else _frozen_paths(network, until))
     return sum(p.numel() for p in network.parameters() if not p.requires_grad)
 
 

@@ -88,8 +88,6 @@ def train(network: Network, task: Task, settings: Settings) -> tuple[History, Fe
 def _memory(network: Network, batch_size: int, cached_until: str | None) -> Callable[[], int]:
     """Return what counts the bytes of the largest step, from the network as it is now."""
     twin = meta_copy(network)
-    for copied, parameter in zip(twin.parameters(), network.parameters(), strict=True):
-        copied.requires_grad_(parameter.requires_grad)
     at_once = fast_batch_size(network.backbone) if cached_until else 2 * batch_size
     return partial(_largest_step, twin, network.backbone.preprocess.crop_size, batch_size, at_once)
 
