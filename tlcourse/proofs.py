@@ -6,7 +6,7 @@ Each one returns a `Proof` that says what was checked, or raises `ProofError` wi
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -32,11 +32,7 @@ class ProofError(CourseError):
 
 @dataclass(frozen=True, repr=False)
 class Proof:
-    """What was checked and found right.
-
-    Attributes:
-        text: In one sentence.
-    """
+    """What was checked and found right, in one sentence."""
 
     text: str
 
@@ -93,8 +89,7 @@ def head_fits(network: Network, task: Task, n_trainable: int | None = None) -> P
         n_trainable: How many parameters you expect training to change.
 
     Raises:
-        ProofError: The head has another number of outputs, or another number of parameters may
-            learn.
+        ProofError: The head has other outputs, or another number of parameters may learn.
     """
     size = network.backbone.preprocess.crop_size
     zeros = torch.zeros(2, 3, size, size, device=network.backbone.device)
@@ -210,6 +205,6 @@ def _same(before: State, now: State, names: Sequence[str], what: str) -> Proof:
     )
 
 
-def _some(names: Sequence[Any]) -> str:
-    shown = ", ".join(map(str, names[:3]))
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:3])
     return shown + (f" and {len(names) - 3} more" if len(names) > 3 else "")

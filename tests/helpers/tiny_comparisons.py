@@ -8,7 +8,7 @@ from tiny_tasks import tiny_backbone
 import tlcourse as tl
 from tlcourse.comparison.comparison import Comparison
 from tlcourse.comparison.plan import Plan, PlannedRun
-from tlcourse.patterns.evaluate import score
+from tlcourse.patterns.reuse import score
 from tlcourse.tasks.split import Skipped, Split
 from tlcourse.tasks.task import Task
 from tlcourse.training.history import Epoch, History

@@ -295,7 +295,7 @@ def change(folder, **entries):
     path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | entries), "utf-8")
 
 
-NEEDED = ("format", "backbone", "layer", "pool", "groups", "preprocess", "tlcourse", *FIGURES)
+NEEDED = ("format", "backbone", "layer", "pool", "groups", "preprocess", *FIGURES)
 
 
 @pytest.mark.parametrize("key", sorted(set(NEEDED)))
@@ -317,7 +317,7 @@ def test_a_description_that_says_too_little_is_told(mine, key):
         ({"pool": "median"}, CourseError, "pool is 'median'"),
         ({"classes": 3}, CourseError, "damaged"),
         ({"preprocess": None}, CourseError, "damaged"),
-        ({"preprocess": {"mean": [0, 0, 0]}}, CourseError, "damaged .*crop_size"),
+        ({"preprocess": {"mean": [0, 0, 0]}}, CourseError, "damaged.*crop_size"),
         ({"preprocess": {"crop_size": "large"}}, CourseError, "size is 'large'"),
     ],
 )

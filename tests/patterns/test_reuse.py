@@ -34,10 +34,11 @@ from tlcourse import patterns
 from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.features.features import extract_features
 from tlcourse.features.probe import STRENGTHS, fit_probe
+from tlcourse.networks import account
 from tlcourse.networks.account import Account, Bytes, forward_account, training_account
 from tlcourse.networks.fast import fast_batch_size
-from tlcourse.patterns import evaluate
-from tlcourse.patterns.evaluate import predict_split
+from tlcourse.patterns import reuse
+from tlcourse.patterns.reuse import predict_split
 from tlcourse.training import data, fit
 from tlcourse.training.finetune import freeze
 
@@ -513,8 +514,8 @@ def test_the_memory_of_a_pattern_that_trains_nothing_is_that_of_its_pass(results
 
 def test_a_probe_counts_its_tables_where_they_are_more(backbone, task, monkeypatch):
     result = patterns.standalone_extractor(backbone, task, layer="stage4", progress=False)
-    monkeypatch.setattr(evaluate, "forward_account", lambda *_: Account(Bytes(*6 * [0]), 0))
     weights = sum(p.nbytes for p in result.backbone.model.parameters())
+    monkeypatch.setattr(account, "forward_account", lambda *_: Account(Bytes(weights, *5 * [0]), 0))
     n = sum(map(sum, COUNTS.values()))
     tables = 48 * (n * 4 + 18 * 2 * 8)  # as read, and the training rows twice in double precision
     assert result.peak_bytes == weights + tables
@@ -528,11 +529,12 @@ def test_memory_is_counted_when_asked_for_and_stays_what_it_was(task, monkeypatc
         counted.append(1)
         return forward_account(*given)
 
-    monkeypatch.setattr(evaluate, "forward_account", count)
+    monkeypatch.setattr(account, "forward_account", count)
     monkeypatch.setattr(fit, "forward_account", count)
     for name, options in OPTIONS.items():
         made = getattr(patterns, name)(tiny_backbone(), task, progress=False, **options)
         dropped = replace(made, made=None)
+        assert f"{made}"  # which says nothing of memory
         assert counted == []
         expected = dropped.peak_bytes
         assert len(counted) == 1
@@ -590,7 +592,7 @@ def test_a_head_on_stored_features_gives_the_logits_of_the_whole_network(
     with torch.no_grad():
         network.head.weight.mul_(10)  # so that a mistake is larger than the tolerance
     features = tl.extract_features(backbone, task, layer, pool=pool, progress=False)
-    found = {part: evaluate._head_logits(network, features, part) for part in ("val", "test")}
+    found = {part: reuse._head_logits(network, features, part) for part in ("val", "test")}
     view = network.as_backbone(task.classes)
     assert (len(found["val"]), len(found["test"])) == (6, 9)
     for part, logits in found.items():
@@ -607,7 +609,7 @@ def test_a_frozen_body_is_not_run_again_to_count_what_is_right(backbone, task, m
     expected = patterns.frozen_extractor(
         backbone, task, progress=False, **OPTIONS["frozen_extractor"]
     )
-    monkeypatch.setattr(evaluate, "predict_split", never)
+    monkeypatch.setattr(reuse, "predict_split", never)
     again = patterns.frozen_extractor(backbone, task, progress=False, **OPTIONS["frozen_extractor"])
     assert again.predicted["test"].tolist() == expected.predicted["test"].tolist()
     with pytest.raises(AssertionError, match="predicted again"):  # where the body moved, it must be
@@ -626,7 +628,7 @@ def test_the_features_of_a_task_are_asked_for_once_in_a_training(
         return extract_features(backbone, pictures, *layers, **options)
 
     monkeypatch.setattr(data, "extract_features", extract)
-    monkeypatch.setattr(evaluate, "extract_features", extract)
+    monkeypatch.setattr(reuse, "extract_features", extract)
     options = OPTIONS["frozen_extractor"] | {"augment": augment}
     for seed in range(3):
         patterns.frozen_extractor(backbone, task, progress=False, seed=seed, **options)

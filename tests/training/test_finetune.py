@@ -187,6 +187,23 @@ def test_all_of_the_body_can_be_frozen(network):
     assert trainable(other) == 32 * 3 + 3
 
 
+@pytest.mark.parametrize("layer", ["stage2", "embedding"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_network_whose_body_is_frozen_is_frozen_up_to_its_cut(family, layer):
+    one, other = (tl.Network(tiny_backbone(family), 3, layer=layer) for _ in range(2))
+    freeze(one, layer)
+    other.freeze_body()
+    assert one.frozen_until == other.frozen_until == layer
+    for network in (one, other):
+        network.train()
+    for (name, module), same in zip(one.named_modules(), other.modules(), strict=True):
+        own = list(module.parameters(recurse=False))
+        if own or isinstance(module, torch.nn.Dropout):
+            assert module.training == same.training == name.startswith("head"), name
+        for p, q in zip(own, same.parameters(recurse=False), strict=True):
+            assert p.requires_grad == q.requires_grad == name.startswith("head")
+
+
 @pytest.mark.parametrize(
     ("until", "error", "said"),
     [

@@ -61,6 +61,7 @@ def seed_everything(seed: int = 0) -> None:
 @contextmanager
 def fixed_seed(seed: int, device: torch.device) -> Iterator[None]:
     """Draw from this seed inside the block, and leave all other random numbers as they were."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    gpus = device.type == "cuda" or torch.cuda.is_initialized()  # all of which are seeded
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if gpus else []):
         torch.manual_seed(seed)
         yield

@@ -1,11 +1,9 @@
 """Bytes and operations of one pass, counted on PyTorch's "meta" device (notebook 07).
 
-There, tensors have shapes but no numbers. So even a batch that would not fit is accounted within a
-moment and next to no memory, and nothing else that runs in the process can disturb the count.
-
-Each tensor counts in its own type, float32 unless the network was changed; in mixed precision the
-activations take about half. Operators count as on a CPU, attention in its ordinary form, which saves
-its whole table. Not counted is what PyTorch's kernels allocate inside, nor PyTorch and Python.
+There, tensors have shapes but no values: it takes next to no memory, and nothing disturbs the count.
+Each tensor counts in its own type; in mixed precision the activations take about half. Operators
+count as on a CPU, attention in its ordinary form, which saves its whole table. Not counted is what
+PyTorch's kernels allocate inside, nor PyTorch and Python.
 """
 
 import math
@@ -72,10 +70,7 @@ class Account:
 
 
 def forward_account(network: nn.Module, shape: tuple[int, ...], batch: int) -> Account:
-    """Account a forward pass without gradients, each module in its present mode.
-
-    The network stays as it is. It takes a batch, (B, *shape), as its only argument.
-    """
+    """Account a forward pass of a batch (B, *shape), without gradients, in the modules' own modes."""
     twin, inputs = _without_numbers(network, shape, batch)
     with _explained(shape):
         with _counted() as counter:
@@ -89,11 +84,9 @@ def forward_account(network: nn.Module, shape: tuple[int, ...], batch: int) -> A
 
 
 def training_account(network: nn.Module, shape: tuple[int, ...], batch: int) -> Account:
-    """Account one training step: forward, backward, and AdamW's step on what may move.
+    """Account one training step: forward, backward, and AdamW's step on what requires gradients.
 
-    `requires_grad` says what may move. Each module runs in its present mode, so call
-    `network.train()` first if that is how it will be trained. The optimiser's temporaries are those
-    of a CPU, where it goes parameter by parameter; on a GPU it takes more of them at once.
+    The optimiser's temporaries are those of a CPU; on a GPU it takes more of them at once.
     """
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise CourseError(
@@ -126,20 +119,15 @@ def training_account(network: nn.Module, shape: tuple[int, ...], batch: int) -> 
             gradients = storages.of(p.grad for p in twin.parameters() if p.grad is not None)
             state = storages.of(tree_leaves(list(optimiser.state.values())))
     activations = storages.saved - parameters - buffers - gradients - state
-    owned = storages.owned_by(
-        parameters=parameters,
-        buffers=buffers,
-        gradients=gradients,
-        optimiser_state=state,
-        activations=activations,
-    )
+    owners = {"parameters": parameters, "buffers": buffers, "gradients": gradients}
+    owned = storages.owned_by(**owners, optimiser_state=state, activations=activations)
     return Account(owned, counter.get_total_flops())
 
 
 def _without_numbers(
     network: nn.Module, shape: tuple[int, ...], batch: int
 ) -> tuple[nn.Module, torch.Tensor]:
-    """Return a copy of a network on the meta device, and a batch."""
+    """Copy a network to the meta device, and make a batch there."""
     check_whole("batch", batch)
     return meta_copy(network), torch.empty(batch, *shape, device="meta")
 
@@ -152,14 +140,12 @@ def _counted() -> Iterator[FlopCounterMode]:
         yield counter
 
 
-def _convolution_backward(*arguments: Any, **_: Any) -> int:
+def _convolution_backward(*arguments: Any, **_options: Any) -> int:
     """Operations of a convolution's backward pass: as many as forward for each of its two results.
 
     PyTorch's own rule multiplies those of the weight's gradient by the number of groups.
     """
-    gradient, inputs, weight, *_between, transposed, _output_padding, _groups, output_mask = (
-        arguments
-    )
+    gradient, inputs, weight, *_, transposed, _padding, _groups, output_mask = arguments
     places = math.prod((inputs if transposed else gradient)[2:])
     return 2 * gradient[0] * places * math.prod(weight) * sum(output_mask[:2])
 

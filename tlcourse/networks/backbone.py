@@ -112,6 +112,10 @@ class Backbone:
             return Layer(name, name)
         raise UnknownNameError(f"layer in {self.name} called", name, [*self.layers, *paths])
 
+    def depth(self, name: str) -> int:
+        """Rank of a layer in the forward pass; -1 if the pass never comes to it."""
+        return self.trace[self.layer(name).path].position
+
     def __repr__(self) -> str:
         return (
             f"Backbone {self.name}: {self.n_parameters:,} parameters, "

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from tlcourse.errors import CourseError, UnknownNameError
+from tlcourse.errors import CourseError, check_choice
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.layers import Layer
 from tlcourse.tasks.task import Task
@@ -27,16 +27,12 @@ class ClassGroups(nn.Module):
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Turn pictures (B, 3, H, W) into the logits of the groups (B, groups)."""
-        return group_logits(self.model(batch), self.groups)
+        logits = self.model(batch)
+        return torch.stack([logits[:, group].logsumexp(dim=1) for group in self.groups], dim=1)
 
     def extra_repr(self) -> str:
         """Name the groups; the key of stored features contains this."""
         return f"groups={self.groups}"
-
-
-def group_logits(logits: torch.Tensor, groups: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Combine logits (B, classes) into those of groups of classes (B, groups)."""
-    return torch.stack([logits[:, list(g)].logsumexp(dim=1) for g in groups], dim=1)
 
 
 def grouped(
@@ -59,18 +55,21 @@ def matching_classes(
     if mapping is None:
         named = {name: _same_name(backbone, name) for name in task.classes}
     else:
-        if unknown := [name for name in mapping if name not in task.classes]:
-            raise UnknownNameError(f"class of task {task.name!r}", unknown[0], task.classes)
+        for name in mapping:
+            check_choice(f"class of task {task.name!r}", name, task.classes)
         if missing := [name for name in task.classes if not mapping.get(name)]:
             raise CourseError(
                 f"The mapping says nothing of {', '.join(map(repr, missing))}. "
                 "Each class of the task needs at least one class of the network."
             )
-        named = {name: _names(mapping[name]) for name in task.classes}
+        named = {
+            name: [names] if isinstance(names := mapping[name], str) else list(names)
+            for name in task.classes
+        }
     places: list[list[int]] = []
     for names in named.values():
-        if unknown := [name for name in names if name not in backbone.classes]:
-            raise UnknownNameError(f"class of {backbone.name}", unknown[0], backbone.classes)
+        for name in names:
+            check_choice(f"class of {backbone.name}", name, backbone.classes)
         places.append([i for i, name in enumerate(backbone.classes) if name in names])
     used = [i for group in places for i in group]
     if twice := {backbone.classes[i] for i in used if used.count(i) > 1}:
@@ -79,10 +78,6 @@ def matching_classes(
             "Give each class of the network to one of them only."
         )
     return places, [repr(name) for name, names in named.items() if not names]
-
-
-def _names(names: str | Sequence[str]) -> list[str]:
-    return [names] if isinstance(names, str) else list(names)
 
 
 def _same_name(backbone: Backbone, name: str) -> list[str]:

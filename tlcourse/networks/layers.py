@@ -14,16 +14,10 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Layer:
-    """A place in a network whose value can be read.
+    """A place in a network whose value can be read: a module's output, or what goes into it."""
 
-    Attributes:
-        name: "stem", "stage3", "block7", "embedding", "logits", or a dotted module path.
-        path: Dotted path of the module that stands there; "" is the whole network.
-        side: Whether the module's output is meant or its input.
-    """
-
-    name: str
-    path: str
+    name: str  # "stem", "stage3", "block7", "embedding", "logits", or the path
+    path: str  # dotted path of the module; "" is the whole network
     side: Literal["output", "input"] = "output"
 
 
@@ -110,12 +104,10 @@ def are_maps(shape: tuple[int, ...] | None) -> bool:
 
 
 def pool_positions(value: torch.Tensor, pool: Pool) -> torch.Tensor:
-    """Turn what a layer gave into vectors (B, C).
+    """Turn what a layer gave into vectors (B, C), by the mean or the largest over the positions.
 
-    Args:
-        value: Maps (B, C, H, W), the (B, H, W, C) of a Swin transformer, tokens (B, T, C), or
-            vectors (B, C), which stay as they are.
-        pool: Mean or largest value over the positions; "none" keeps the value as it is.
+    It may be maps (B, C, H, W), the (B, H, W, C) of a Swin transformer, or tokens (B, T, C). Vectors
+    (B, C) stay as they are, and with "none" everything does.
     """
     if value.ndim <= 2 or pool == "none":
         return value

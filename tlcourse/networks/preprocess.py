@@ -20,11 +20,11 @@ class Preprocess:
         resize_size: Length of the shorter side after resizing, in pixels.
         crop_size: Side of the square that is cut from the centre, in pixels.
         mean: Per channel (red, green, blue), for values from 0 to 1.
-        std: Likewise.
+        std: Standard deviation, likewise.
         interpolation: How pixels are interpolated when resizing.
         transform: The library's own transform, which does the work.
-        ratio: Resized side over cropped side of the first size, if this was made by `at_size`.
         make: Makes the same transform for (resize_size, crop_size); see `at_size`.
+        ratio: Resized side over cropped side of the first size, if this was made by `at_size`.
     """
 
     resize_size: int

@@ -5,7 +5,9 @@ starts from there. Not every network can be taken apart like this; then the answ
 """
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -45,13 +47,10 @@ class _Call:
 class Tail(nn.Module):
     """The modules of a network behind a layer, one after the other, with its head.
 
-    The modules are the network's own, so training this trains the network, and its parameters are
-    all of the network's, since those before the layer stay in memory too.
+    The modules are the network's own, so training this trains the network.
     """
 
-    def __init__(
-        self, network: Network, steps: list[Callable[[torch.Tensor], torch.Tensor]]
-    ) -> None:
+    def __init__(self, network: Network, steps: list[_Step]) -> None:
         super().__init__()
         self.network, self.steps = network, steps
 
@@ -65,17 +64,15 @@ class Tail(nn.Module):
 def tail_behind(network: Network, layer: str) -> tuple[Tail, torch.Tensor] | None:
     """Return what follows a layer, and the layer's value for a test picture; None if impossible.
 
-    Behind a layer at the cut only the head follows, and the value is the pooled one. The answer is
-    proved: on two pictures of noise it gives the network's own logits.
+    It is proved on two pictures of noise. Behind a layer at the cut only the head follows.
     """
     backbone = network.backbone
-    size, trace = backbone.preprocess.crop_size, backbone.trace
-    where, cut = backbone.layer(layer), backbone.layer(network.layer)
+    size = backbone.preprocess.crop_size
+    at_the_cut = backbone.depth(layer) >= backbone.depth(network.layer)
     noise = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     with in_mode(network), torch.no_grad():
         calls, at_cut = _record(network, noise.to(backbone.device))
         features = network.pooled(at_cut)
-        at_the_cut = trace[where.path].position >= trace[cut.path].position
         chain = ([], features) if at_the_cut else _steps(network, calls, layer, at_cut)
         if chain is None:
             return None
@@ -92,29 +89,21 @@ def _record(network: Network, batch: torch.Tensor) -> tuple[list[_Call], torch.T
     open_calls: list[_Call] = []
     clock = count()
 
-    def before(path: str) -> Any:
-        def hook(module: nn.Module, inputs: Any) -> None:
-            taken = inputs[0].clone() if inputs and isinstance(inputs[0], torch.Tensor) else None
-            calls.append(_Call(path, module, next(clock), taken))
-            open_calls.append(calls[-1])
-
-        return hook
+    def before(path: str, module: nn.Module, inputs: Any) -> None:
+        taken = inputs[0].clone() if inputs and isinstance(inputs[0], torch.Tensor) else None
+        calls.append(_Call(path, module, next(clock), taken))
+        open_calls.append(calls[-1])
 
     def after(module: nn.Module, inputs: Any, output: Any) -> None:
         call = open_calls.pop()
         call.given = output.clone() if isinstance(output, torch.Tensor) else None
         call.end = next(clock)
 
-    handles = []
-    for path, module in network.body.named_modules():
-        handles.append(module.register_forward_pre_hook(before(path)))
-        handles.append(module.register_forward_hook(after))
-    try:
-        at_cut = network.value(batch)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return calls, at_cut.clone()
+    with ExitStack() as hooks:
+        for path, module in network.body.named_modules():
+            hooks.enter_context(module.register_forward_pre_hook(partial(before, path)))
+            hooks.enter_context(module.register_forward_hook(after))
+        return calls, network.value(batch).clone()
 
 
 def _steps(

@@ -1,7 +1,6 @@
 """What named layers give, in one forward pass that goes no deeper than it must.
 
-Lesson 01 shows how a forward hook does this; here it is done carefully: the network is left as it
-was, whatever happens.
+Lesson 01 shows the forward hooks behind it; here the network is left as it was, whatever happens.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -44,8 +43,7 @@ def activations(
     """Run pictures through a network and return what the named layers gave.
 
     The forward pass stops at the deepest layer asked for. Each tensor is what the layer itself
-    returned, even if an in-place activation follows. Hooks, modes and BatchNorm statistics of the
-    network are put back as they were, also after an error or Ctrl-C.
+    returned, even if an in-place activation follows. The network is left as it was.
 
     Args:
         backbone: The network.

@@ -1,7 +1,6 @@
 """What happens in one forward pass, module by module, without computing any value.
 
-The network is copied to PyTorch's "meta" device, where tensors have shapes but no data. So the
-trace takes almost no memory, and cannot change the network it describes.
+A copy of the network runs on PyTorch's "meta" device, where tensors have shapes but no data.
 """
 
 import copy

@@ -17,7 +17,6 @@ from tlcourse.base.files import sha256_of, whole_folder
 from tlcourse.errors import CourseError
 from tlcourse.explain.predictions import top_k
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.grouped import grouped
 from tlcourse.networks.load import load_backbone
 from tlcourse.networks.network import Network
 from tlcourse.tasks.pictures import open_picture
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
 
     from tlcourse.training.history import History
 
-# What `model.json` holds: how the network is built again, and figures of the result.
-_BUILT = ("format", "tlcourse", "backbone", "pool", "groups", "preprocess")
+# What `model.json` holds of the result, beside how the network is built again.
 _FIGURES = (
     *("pattern", "task", "classes", "layer", "val_accuracy", "test_accuracy", "interval"),
     *("seconds", "trainable_parameters"),
@@ -51,14 +49,13 @@ class Result:
         note: Why not; or what else there is to say.
         val_accuracy: On the validation split, which also chose (epoch, strength).
         test_accuracy: On the test split, which chose nothing.
-        interval: Wilson's 95 % interval of the test accuracy (of the validation accuracy where
-            there is no test picture).
+        interval: Wilson's 95 % interval of it (of `val_accuracy` where there is no test picture).
         balanced_accuracy: Mean over the classes of the share that is right, on the same pictures.
         confusion: Counts (classes, classes) on the same pictures; a row for each true class.
         predicted: "val" and "test" -> label that it gives to each picture, (N,).
-        seconds: From the pictures to the finished network, without those of the test split.
-            Features that were stored already count as if they had been computed. "classifier" has
-            nothing to finish: for it, the seconds to predict the validation pictures.
+        seconds: From the pictures, without those of the test split, to the finished network; stored
+            features count as if they had been computed. For "classifier", which has nothing to
+            finish, those to predict the validation pictures.
         memory: Counts the bytes that its largest step needs; see `peak_bytes`.
         trainable_parameters: How many parameters were learned.
         history: The epochs, where there were any.
@@ -98,8 +95,7 @@ class Result:
     def peak_bytes(self) -> int:
         """Memory that its largest step needs, the sum over all owners (`tlcourse.cost`).
 
-        It is counted when you ask for it, and does not depend on what else the process holds. It is
-        0 for a result that was loaded.
+        It is counted when you ask for it, whatever else the process holds; 0 for a loaded result.
         """
         if self.memory is not None:
             return self.memory()
@@ -168,8 +164,7 @@ class Result:
             f"{self.pattern} on {self.task!r}, cut at {self.layer!r}\n"
             f"  {on} accuracy {value:.3f} (95 % interval {low:.3f} to {high:.3f}), "
             f"validation accuracy {self.val_accuracy:.3f}\n"
-            f"  {self.trainable_parameters:,} numbers learned, {self.seconds:.1f} s, "
-            f"memory {self.peak_bytes / 2**20:.0f} MiB"
+            f"  {self.trainable_parameters:,} parameters learned, {self.seconds:.1f} s"
         )
 
 
@@ -188,11 +183,24 @@ def load_result(folder: str | Path, device: str | torch.device | None = None) ->
     from safetensors.torch import load_file
 
     place = Path(folder).expanduser()
-    about = _read_description(place)
     try:
+        about = json.loads((place / _ABOUT).read_text("utf-8"))
+        _check_saved(place, about)
+        figures = {name: about[name] for name in _FIGURES}
+        figures |= {name: math.nan for name, value in figures.items() if value is None}
+        figures |= {name: tuple(figures[name]) for name in ("classes", "interval")}
         made = _build(about, device)
         made.model.load_state_dict(load_file(place / _WEIGHTS))
-    except (KeyError, TypeError, SafetensorError) as error:
+    except FileNotFoundError as error:
+        raise CourseError(
+            f"{place} holds no saved result: it needs {_ABOUT} and {_WEIGHTS}. "
+            "result.save(folder) writes them."
+        ) from error
+    except CourseError:
+        raise
+    except KeyError as error:
+        raise CourseError(f"{place / _ABOUT} is damaged: it does not say {error}.") from error
+    except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise CourseError(f"The saved result in {place} is damaged ({error}).") from error
     except RuntimeError as error:
         raise CourseError(
@@ -200,40 +208,22 @@ def load_result(folder: str | Path, device: str | torch.device | None = None) ->
             f"{about['layer']!r}, with {len(about['classes'])} classes, as {_ABOUT} says. "
             "They belong to another network."
         ) from error
-    figures = {name: about[name] for name in _FIGURES}
-    figures |= {name: math.nan for name, value in figures.items() if value is None}
-    figures |= {name: tuple(figures[name]) for name in ("classes", "interval")}
     return Result(**figures, made=made)
 
 
-def _read_description(place: Path) -> dict[str, Any]:
-    """Read `model.json`, and see whether the weights are those that were saved with it."""
-    try:
-        about = json.loads((place / _ABOUT).read_text("utf-8"))
-        digest = sha256_of(place / _WEIGHTS)
-    except FileNotFoundError as error:
-        raise CourseError(
-            f"{place} holds no saved result: it needs {_ABOUT} and {_WEIGHTS}. "
-            "result.save(folder) writes them."
-        ) from error
-    except (OSError, ValueError) as error:
-        raise CourseError(f"The saved result in {place} is damaged ({error}).") from error
-    if not isinstance(about, dict):
-        raise CourseError(f"{place / _ABOUT} is damaged (it is no table of names and values).")
-    for key in (*_BUILT, *_FIGURES):
-        if key not in about:
-            raise CourseError(f"{place / _ABOUT} is damaged: it does not say {key!r}.")
+def _check_saved(place: Path, about: Mapping[str, Any]) -> None:
+    """See whether this version reads it, and whether the weights were saved with it."""
     if about["format"] != _FORMAT:
         raise CourseError(
             f"{place} was saved by another version of tlcourse (format {about['format']}, "
             f"this one reads {_FORMAT})."
         )
+    digest = sha256_of(place / _WEIGHTS)
     if about.get("sha256", digest) != digest:  # version 1.0 did not write it down
         raise CourseError(
             f"The saved result in {place} is damaged: {_WEIGHTS} is not the file that was saved "
             "(its SHA-256 differs). Copy or save it again."
         )
-    return about
 
 
 def _build(about: Mapping[str, Any], device: str | torch.device | None) -> Backbone:
@@ -247,6 +237,8 @@ def _build(about: Mapping[str, Any], device: str | torch.device | None) -> Backb
             f"here: {said}, not {here}."
         )
     if about["groups"]:
+        from tlcourse.networks.grouped import grouped
+
         return grouped(backbone, classes, about["groups"])
     network = Network(backbone, len(classes), layer=about["layer"], pool=about["pool"])
     return network.as_backbone(classes)

@@ -12,20 +12,29 @@ The last three train, so they take all options of `tlcourse.fit`, each with defa
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
+from torch import nn
+
+from tlcourse import metrics
 from tlcourse.errors import CourseError
 from tlcourse.features.features import Features, extract_features
 from tlcourse.features.probe import Probe, fit_probe
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.grouped import grouped, matching_classes
+from tlcourse.networks.fast import fast_batch_size
 from tlcourse.networks.network import HeadPool, Network
-from tlcourse.patterns.evaluate import pass_memory, predict_split, rows_of, score, score_training
+from tlcourse.networks.trace import meta_copy
 from tlcourse.patterns.result import Result
+from tlcourse.tasks.split import Split
 from tlcourse.tasks.task import Task, check_task
-from tlcourse.training.finetune import freeze
-from tlcourse.training.settings import Settings, lists
+from tlcourse.training.settings import Settings, show_options
+
+if TYPE_CHECKING:
+    from tlcourse.training.history import History
 
 CHEAP = ("classifier", "standalone_extractor", "frozen_extractor")
 PATTERNS = (*CHEAP, "fine_tune", "from_scratch")
@@ -56,6 +65,8 @@ def classifier(
         UnknownNameError: The mapping names a class that the task or the network does not have.
         CourseError: A class is missing in the mapping, or two share a class of the network.
     """
+    from tlcourse.networks.grouped import grouped, matching_classes
+
     check_task(task)
     groups, missing = matching_classes(backbone, task, mapping)
     if missing:
@@ -108,24 +119,26 @@ def standalone_extractor(
     check_task(task)
     features, probe, seconds = _fitted(backbone, task, layer, pool, progress)
     network = Network(backbone, len(task.classes), layer=layer, pool=pool, head=probe.as_head())
-    freeze(network, layer)
+    network.freeze_body()
     x = features.x[layer]
     # The table as read, and the training pictures' share of it in double precision, twice.
     tables = x.nbytes + 2 * 8 * len(task.train) * x.shape[1]
-    weights = sum(p.nbytes for p in network.parameters())
     return score(
         "standalone_extractor",
         task,
         layer,
-        {name: probe.logits(rows_of(features, name, layer)[0]) for name in ("val", "test")},
+        {
+            "val": probe.logits(rows_of(features, "val", layer)[0]),
+            "test": probe.logits(rows_of(features, "test", layer)[0]),
+        },
         made=network.as_backbone(task.classes),
         seconds=seconds,
-        memory=pass_memory(backbone, network, least=weights + tables),
+        memory=pass_memory(backbone, network, tables=tables),
         trainable_parameters=probe.weight.size + probe.bias.size,
     )
 
 
-@lists(_FROZEN)
+@partial(show_options, _FROZEN)
 def frozen_extractor(
     backbone: Backbone,
     task: Task,
@@ -154,11 +167,11 @@ def frozen_extractor(
     check_task(task)
     settings = _FROZEN.changed(**options)
     network = Network(backbone, len(task.classes), layer=layer, pool=pool, seed=settings.seed)
-    freeze(network, layer)
+    network.freeze_body()
     return _trained("frozen_extractor", network, task, settings)
 
 
-@lists(_FINE_TUNING)
+@partial(show_options, _FINE_TUNING)
 def fine_tune(
     backbone: Backbone,
     task: Task,
@@ -191,6 +204,8 @@ def fine_tune(
         UnknownNameError: There is no such layer.
         CourseError: A task or an option that nothing can be trained with.
     """
+    from tlcourse.training.finetune import freeze
+
     check_task(task)
     settings = _FINE_TUNING.changed(**{"start_counts": head_first} | options)
     if learning_rate is None and settings.body_rate is not None:
@@ -207,7 +222,7 @@ def fine_tune(
     return _trained("fine_tune", network, task, settings, seconds=seconds)
 
 
-@lists(_FROM_SCRATCH)
+@partial(show_options, _FROM_SCRATCH)
 def from_scratch(
     backbone: Backbone,
     task: Task,
@@ -233,14 +248,8 @@ def from_scratch(
     check_task(task)
     settings = _FROM_SCRATCH.changed(**options)
     settings = settings.changed(**{"body_rate": settings.learning_rate} | options)
-    network = Network(
-        backbone,
-        len(task.classes),
-        layer=layer,
-        pool=pool,
-        seed=settings.seed,
-        random_weights=True,
-    )
+    options = {"layer": layer, "pool": pool, "seed": settings.seed}
+    network = Network(backbone, len(task.classes), **options, random_weights=True)
     return _trained("from_scratch", network, task, settings)
 
 
@@ -248,10 +257,29 @@ def _trained(
     pattern: str, network: Network, task: Task, settings: Settings, *, seconds: float = 0.0
 ) -> Result:
     """Train a network and score it; `seconds` is what came before."""
+    from tlcourse.training.finetune import trainable
     from tlcourse.training.fit import train  # which a pattern without training does not load
 
     history, features = train(network, task, settings)
-    return score_training(pattern, network, task, history, features, seconds=seconds)
+    made = network.as_backbone(task.classes)
+    if network.frozen_until == network.layer:  # only the head is new, and the features are stored
+        features = features or extract_features(
+            network.backbone, task, network.layer, pool=network.pool, progress=False
+        )
+        val, test = (_head_logits(network, features, name) for name in ("val", "test"))
+    else:
+        val, _ = predict_split(made, task.val, progress=False)
+        test, _ = predict_split(made, task.test, progress=False)
+    return score(
+        pattern,
+        task,
+        network.layer,
+        {"val": val, "test": test},
+        made=made,
+        seconds=history.seconds + seconds,
+        trainable_parameters=trainable(network),
+        history=history,
+    )
 
 
 def _fitted(
@@ -267,3 +295,74 @@ def _fitted(
     probe = fit_probe(*features.of("train", layer), *rows_of(features, "val", layer))
     fitting = time.perf_counter() - started
     return features, probe, features.seconds * (1 - len(task.test) / len(features.y)) + fitting
+
+
+def score(
+    pattern: str,
+    task: Task,
+    layer: str,
+    logits: Mapping[str, np.ndarray],
+    *,
+    made: Backbone | None,
+    seconds: float,
+    memory: Callable[[], int] | None = None,
+    trainable_parameters: int = 0,
+    history: "History | None" = None,
+) -> Result:
+    """Count what is right in the logits of the pictures, "val" and "test" -> (N, classes)."""
+    predicted = {"val": logits["val"].argmax(axis=1), "test": logits["test"].argmax(axis=1)}
+    last = "test" if len(task.test) else "val"
+    labels = getattr(task, last).labels
+    confusion = metrics.confusion_matrix(predicted[last], labels, len(task.classes))
+    return Result(
+        pattern=pattern,
+        task=task.name,
+        classes=task.classes,
+        layer=layer,
+        note=history.stopped if history else "",
+        val_accuracy=metrics.accuracy(predicted["val"], task.val.labels),
+        test_accuracy=metrics.accuracy(predicted["test"], task.test.labels),
+        interval=metrics.wilson_interval(int((predicted[last] == labels).sum()), len(labels)),
+        balanced_accuracy=metrics.balanced_accuracy(confusion),
+        confusion=confusion,
+        predicted=predicted,
+        seconds=seconds,
+        memory=memory,
+        trainable_parameters=trainable_parameters,
+        history=history,
+        made=made,
+    )
+
+
+def predict_split(backbone: Backbone, split: Split, *, progress: bool) -> tuple[np.ndarray, float]:
+    """Return a network's logits (N, classes) of a split's pictures, and the seconds it took."""
+    if not len(split):
+        return np.zeros((0, len(backbone.classes))), 0.0
+    features = extract_features(backbone, split, "logits", cache=False, progress=progress)
+    return features.x["logits"], features.seconds
+
+
+def rows_of(features: Features, split: str, layer: str) -> tuple[np.ndarray, np.ndarray]:
+    """Features and labels of a split; none where the task has no such pictures."""
+    rows = features.split == split
+    return features.x[layer][rows], features.y[rows]
+
+
+def pass_memory(backbone: Backbone, model: nn.Module, *, tables: int = 0) -> Callable[[], int]:
+    """Return what counts the bytes of a pass of one batch, or of weights and tables if more."""
+    size, batch = backbone.preprocess.crop_size, fast_batch_size(backbone)
+    return partial(_pass_bytes, meta_copy(model), size, batch, tables)
+
+
+def _pass_bytes(model: nn.Module, size: int, batch: int, tables: int) -> int:
+    from tlcourse.networks.account import forward_account
+
+    needed = forward_account(model, (3, size, size), batch).bytes
+    return max(needed.total, needed.parameters + tables)
+
+
+def _head_logits(network: Network, features: Features, split: str) -> np.ndarray:
+    """Return a head's logits of a split's pictures, from the features of a frozen body."""
+    values, _ = rows_of(features, split, network.layer)
+    with torch.no_grad():
+        return network.head(torch.from_numpy(values).to(network.backbone.device)).cpu().numpy()

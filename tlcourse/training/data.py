@@ -46,21 +46,14 @@ class Source:
 
 @dataclass(eq=False)
 class TrainingData:
-    """What a training reads, and what it took to prepare it.
-
-    Attributes:
-        cached_until: Layer from whose stored output the training begins.
-        features: Of the whole task, where all of the body is frozen and they are stored.
-        prepare_seconds: What computing the stored output took.
-        waited: What was spent on it in this call; less where it was stored already.
-    """
+    """What a training reads, and what it took to prepare it."""
 
     train: Source
     val: Source
-    cached_until: str | None = None
-    features: Features | None = None
-    prepare_seconds: float = 0.0
-    waited: float = 0.0
+    cached_until: str | None = None  # layer from whose stored output the training begins
+    features: Features | None = None  # of the task, where all of the body is frozen
+    prepare_seconds: float = 0.0  # what computing the stored output took
+    waited: float = 0.0  # spent on it in this call; less where it was stored already
 
 
 def training_data(
@@ -76,8 +69,7 @@ def training_data(
     """Decide from where a training begins: from pictures, or from a frozen part's stored output.
 
     `frozen` are the layers that will be the last frozen one in some epoch; None freezes nothing.
-    With augmentation there are new crops in each epoch, so only the validation pictures, which
-    stay the same, can be stored.
+    Augmentation makes new crops in each epoch, so with it only the validation part can be stored.
     """
     started = time.perf_counter()
     network.to(memory_format=torch.channels_last)
@@ -101,7 +93,8 @@ def training_data(
             )
             values, _ = features.of(name, network.layer)
         data.prepare_seconds += features.seconds * (len(split) / len(features.y))
-        setattr(data, name, _stored(tail, values, getattr(data, name).labels))
+        labels = getattr(data, name).labels
+        setattr(data, name, Source(tail, partial(_rows, values, labels.device), labels))
         if name == "train":
             data.cached_until = layer
     data.waited = time.perf_counter() - started
@@ -111,13 +104,11 @@ def training_data(
 def is_kept(backbone: Backbone, layer: str, cut: str, *, n_pictures: int = 0) -> bool:
     """Tell whether the output of the network up to a frozen layer is worth storing.
 
-    It is if only the head comes after it, which begins at `cut`; else if the layer is deep enough
-    and so many outputs take little room.
+    It is if only the head, at `cut`, comes after it, or if it is deep and takes little room.
     """
-    trace = backbone.trace
-    path, end = backbone.layer(layer).path, backbone.layer(cut).path
-    if trace[path].position >= trace[end].position:
+    if backbone.depth(layer) >= backbone.depth(cut):
         return True
+    trace, path, end = backbone.trace, backbone.layer(layer).path, backbone.layer(cut).path
     size = 4 * int(np.prod(trace[path].output_shape or ())) * n_pictures
     share = up_to(trace, path)[1] / max(up_to(trace, end)[1], 1)
     return share >= WORTH_KEEPING and size <= _LARGEST_KEPT
@@ -126,12 +117,11 @@ def is_kept(backbone: Backbone, layer: str, cut: str, *, n_pictures: int = 0) ->
 def default_batch_size(network: Network) -> int:
     """Pictures per training step that the memory of the device allows.
 
-    It follows from the whole memory, not from what is free just now, so that the same machine
-    trains alike each time. What a frozen part gives need not be kept during a step.
+    It follows from the whole memory, not from what is free, so that a machine trains alike each time.
     """
     backbone = network.backbone
     trace, kind = backbone.trace, backbone.device.type
-    cut = trace[backbone.layer(network.layer).path].position
+    cut = backbone.depth(network.layer)
     holders = {path.rpartition(".")[0] for path in trace}
     values = sum(
         int(np.prod(record.output_shape))
@@ -161,10 +151,9 @@ def shuffled(n: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]
 
 
 class KeptPictures:
-    """Pictures of a split that are opened once and then kept, made smaller, as far as they fit.
+    """Pictures of a split that are decoded once and then kept, as far as they fit.
 
-    An epoch after the first need not decode them again. Each is kept with its shorter side at most
-    `side` pixels long: enough for a crop to be taken from it.
+    The shorter side of each is at most `side` pixels: enough for a crop to be taken from it.
     """
 
     def __init__(self, split: Split, side: int, interpolation: str, max_bytes: int = 2**28) -> None:
@@ -201,9 +190,8 @@ def _pictures(network: Network, split: Split, *, augment: bool) -> Source:
     return Source(network, inputs, torch.from_numpy(split.labels).to(backbone.device))
 
 
-def _stored(tail: Tail, values: np.ndarray, labels: torch.Tensor) -> Source:
-    """Read a split from the stored output of a frozen part."""
-    return Source(tail, lambda places: torch.from_numpy(values[places]).to(labels.device), labels)
+def _rows(values: np.ndarray, device: torch.device, places: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(values[places]).to(device)
 
 
 def _shallowest(backbone: Backbone, frozen: Sequence[str | None]) -> str | None:
@@ -211,7 +199,7 @@ def _shallowest(backbone: Backbone, frozen: Sequence[str | None]) -> str | None:
     layers = [layer for layer in frozen if layer is not None]
     if not layers or len(layers) < len(frozen):
         return None
-    return min(layers, key=lambda layer: backbone.trace[backbone.layer(layer).path].position)
+    return min(layers, key=backbone.depth)
 
 
 def _tail(network: Network, layer: str, n_pictures: int) -> Tail | None:
@@ -219,8 +207,7 @@ def _tail(network: Network, layer: str, n_pictures: int) -> Tail | None:
     backbone = network.backbone
     if not is_kept(backbone, layer, network.layer, n_pictures=n_pictures):
         return None
-    path, end = backbone.layer(layer).path, backbone.layer(network.layer).path
-    if backbone.trace[path].position >= backbone.trace[end].position:
+    if backbone.depth(layer) >= backbone.depth(network.layer):
         return Tail(network, [])
     proved = tail_behind(network, layer)
     return proved[0] if proved else None

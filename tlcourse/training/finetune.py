@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from tlcourse.errors import CourseError, UnknownNameError
+from tlcourse.errors import CourseError, check_choice
 from tlcourse.networks.backbone import Backbone
+from tlcourse.networks.layers import Layer
 from tlcourse.networks.network import Network
-from tlcourse.networks.trace import ModuleRecord, is_inside, modules_up_to
+from tlcourse.networks.trace import is_inside, modules_up_to
+from tlcourse.training.settings import check_rates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,8 +22,8 @@ def freeze(network: Network, until: str | None) -> int:
     """Freeze a network from its input up to a layer, that layer included; the rest may move.
 
     Frozen parameters get no gradient, and frozen modules stay in evaluation mode, so that their
-    BatchNorm statistics do not move either. Parameters that the network itself holds, such as a
-    transformer's class token and position embedding, belong to the frozen part.
+    BatchNorm statistics do not move either. What the network itself holds, such as a transformer's
+    class token, belongs to the frozen part.
 
     Args:
         network: The network; its head stays trainable.
@@ -49,12 +51,10 @@ def stages(network: Network) -> dict[str, str]:
     A parameter belongs to the first of `network.backbone.layers` that depends on it.
     """
     owner = _stages_of(network.backbone)
-    return {
-        name: owner.get(name.removeprefix("body."), "embedding")
-        if name.startswith("body.")
-        else HEAD
-        for name, _ in network.named_parameters()
+    of_body = {
+        f"body.{name}": owner.get(name, "embedding") for name, _ in network.body.named_parameters()
     }
+    return {name: of_body.get(name, HEAD) for name, _ in network.named_parameters()}
 
 
 def parameter_groups(
@@ -80,8 +80,9 @@ def parameter_groups(
     Raises:
         CourseError: A rate is not a positive finite number.
     """
-    check_rates(learning_rate, body_rate, layer_decay)
+    check_rates(layer_decay, learning_rate=learning_rate)
     body_rate = learning_rate / 10 if body_rate is None else body_rate
+    check_rates(body_rate=body_rate)
     of = stages(network)
     order = [name for name in network.backbone.layers if name in set(of.values())]
     groups: dict[tuple[str, bool], dict[str, Any]] = {}
@@ -91,16 +92,8 @@ def parameter_groups(
             rate = learning_rate
         else:
             rate = body_rate * layer_decay ** (len(order) - 1 - order.index(stage))
-        group = groups.setdefault(
-            (stage, decays),
-            {
-                "params": [],
-                "lr": rate,
-                "weight_decay": weight_decay if decays else 0.0,
-                "name": stage,
-            },
-        )
-        group["params"].append(parameter)
+        group = {"lr": rate, "weight_decay": weight_decay if decays else 0.0, "name": stage}
+        groups.setdefault((stage, decays), {"params": [], **group})["params"].append(parameter)
     return list(groups.values())
 
 
@@ -119,27 +112,17 @@ def gradual_unfreezing(network: Network, epochs: int, *, stop: str) -> dict[int,
     Returns:
         Epoch, from 1 -> last frozen layer.
     """
-    paths = {x.name: x for x in network.backbone.named_layers if x.path}
-    if stop not in paths:
-        raise UnknownNameError("layer to stop at", stop, paths)
-    trace, cut = network.backbone.trace, network.backbone.layer(network.layer)
-    ends = [
-        name
-        for name, layer in paths.items()
-        if trace[paths[stop].path].position <= trace[layer.path].position
-        and trace[layer.path].position <= trace[cut.path].position
-    ]
+    backbone = network.backbone
+    rank = {layer.name: backbone.depth(layer.name) for layer in backbone.named_layers if layer.path}
+    check_choice("layer to stop at", stop, rank)
+    cut = backbone.depth(network.layer)
+    ends = [name for name in rank if rank[stop] <= rank[name] <= cut]
     if not ends:
         raise CourseError(f"Layer {stop!r} lies behind the cut at {network.layer!r}.")
-    if trace[paths[ends[-1]].path].position < trace[cut.path].position:
+    if rank[ends[-1]] < cut:
         ends.append(network.layer)  # a cut inside a stage
-    deepest_first = ends[::-1]
-    each = max(1, epochs // len(deepest_first))
-    plan = {}
-    for i, name in enumerate(deepest_first):
-        if 1 + i * each <= epochs:
-            plan[1 + i * each] = name
-    return plan
+    each = max(1, epochs // len(ends))
+    return dict(zip(range(1, epochs + 1, each), reversed(ends), strict=False))
 
 
 def weight_change(before: Backbone, after: nn.Module) -> "pd.Series":
@@ -157,8 +140,7 @@ def weight_change(before: Backbone, after: nn.Module) -> "pd.Series":
     import pandas as pd
 
     owner = _stages_of(before)
-    model = after.body if isinstance(after, Network) else after
-    now = dict(model.named_parameters())
+    now = dict((after.body if isinstance(after, Network) else after).named_parameters())
     squares: dict[str, list[float]] = {}
     for name, was in before.model.named_parameters():
         if name not in now or now[name].shape != was.shape or name not in owner:
@@ -174,57 +156,37 @@ def weight_change(before: Backbone, after: nn.Module) -> "pd.Series":
     return pd.Series({stage: moved[stage] for stage in order}, name="relative change", dtype=float)
 
 
-def check_rate(name: str, rate: float) -> None:
-    """Refuse a learning rate that trains nothing."""
-    if not isinstance(rate, int | float) or not 0 < rate < math.inf:
-        raise CourseError(
-            f"{name} is {rate!r}, but must be a positive number such as 0.001. "
-            "tl.find_learning_rate(network, task) proposes one."
-        )
-
-
-def check_rates(learning_rate: float, body_rate: float | None, layer_decay: float) -> None:
-    """Refuse rates of head and body that train nothing."""
-    check_rate("learning_rate", learning_rate)
-    check_rate("body_rate", learning_rate if body_rate is None else body_rate)
-    if not 0 < layer_decay <= 1:
-        raise CourseError(f"layer_decay is {layer_decay!r}, but must be above 0 and at most 1.")
-
-
 def _frozen_paths(network: Network, until: str) -> tuple[str, ...]:
     """Paths of all modules that are done when the layer is, and of those that hold it."""
-    trace = network.backbone.trace
-    layer, cut = network.backbone.layer(until), network.backbone.layer(network.layer)
-    if layer.path and trace[layer.path].position < 0:
+    backbone = network.backbone
+    layer, depth = backbone.layer(until), backbone.depth(until)
+    if layer.path and depth < 0:
         raise CourseError(
             f"freeze_until={until!r} is a module that no forward pass comes to, so nothing would be "
             "frozen. Name one of `network.backbone.layers`."
         )
-    if not layer.path or trace[layer.path].position > trace[cut.path].position:
+    if not layer.path or depth > backbone.depth(network.layer):
         raise CourseError(
             f"freeze_until={until!r} lies behind {network.layer!r}, where the network is cut, so "
             f"it is not part of it. Freeze up to {network.layer!r} at most."
         )
-    inclusive = layer.side == "output"
-    there = {path for path, _ in network.body.named_modules()}
-    return tuple(
-        path for path in _with_holders(trace, layer.path, inclusive=inclusive) if path in there
-    )
+    there = dict(network.body.named_modules())
+    return tuple(path for path in _with_holders(backbone, layer) if path in there)
 
 
-def _with_holders(trace: dict[str, ModuleRecord], path: str, *, inclusive: bool) -> list[str]:
-    done = modules_up_to(trace, path, inclusive=inclusive)
-    holders = [p for p in trace if is_inside(path, p) and p not in set(done)]
+def _with_holders(backbone: Backbone, layer: Layer) -> list[str]:
+    """Paths of the modules that are done when a layer is, after those that hold it."""
+    done = modules_up_to(backbone.trace, layer.path, inclusive=layer.side == "output")
+    holders = [p for p in backbone.trace if is_inside(layer.path, p) and p not in set(done)]
     return [*holders, *done]
 
 
 def _stages_of(backbone: Backbone) -> dict[str, str]:
     """Name of a parameter in `backbone.model` -> first layer that depends on it."""
-    trace = backbone.trace
     owner: dict[str, str] = {}
     for layer in backbone.named_layers:
-        if layer.path and layer.path in trace:
-            for path in _with_holders(trace, layer.path, inclusive=layer.side == "output"):
+        if layer.path and layer.path in backbone.trace:
+            for path in _with_holders(backbone, layer):
                 owner.setdefault(path, layer.name)
     return {
         name: owner[name.rpartition(".")[0]]

@@ -23,25 +23,24 @@ from tlcourse.tasks.task import Task, check_task
 from tlcourse.training.data import default_batch_size, shuffled, training_data
 from tlcourse.training.finetune import freeze, parameter_groups
 from tlcourse.training.history import Epoch, History
-from tlcourse.training.settings import Settings, lists
+from tlcourse.training.settings import Settings, show_options
 from tlcourse.training.step import Stepper
 
 
-@lists(Settings())
+@partial(show_options, Settings())
 def fit(network: Network, task: Task, settings: Settings | None = None, **options: Any) -> History:
     """Train what is not frozen, and keep the weights of the best epoch.
 
-    The optimiser is AdamW. The learning rates rise during the warm-up and then fall along a cosine
-    to zero. Each epoch ends with the validation pictures; the weights with the highest accuracy on
-    them (of equal ones, with the lowest loss) are those that stay. If you interrupt it, or the loss
-    stops being a number, it ends and leaves the best weights so far.
+    The optimiser is AdamW; its learning rates rise during the warm-up, then fall along a cosine to
+    zero. Those weights stay that have the highest validation accuracy (of equal ones, the lowest
+    loss) at the end of an epoch, also if you interrupt it or the loss stops being a number.
 
     Frozen parts are in evaluation mode all the time. Without augmentation their output is computed
     once per picture and kept on disk, and the epochs begin from there. On a CUDA GPU it computes
     in mixed precision; if its memory is not enough, batches are cut in halves.
 
-    It may run in a thread of its own. PyTorch's random numbers are those of the whole process: what
-    other threads draw meanwhile cannot be repeated. At the end they are as they were before.
+    It may run in a thread of its own, but PyTorch's random numbers are those of the whole process,
+    so what other threads draw meanwhile cannot be repeated.
 
     Args:
         network: What to train; it is changed. `tlcourse.training.finetune.freeze` says what may move.

@@ -11,23 +11,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the training pictures.
+    """One pass over the training pictures."""
 
-    Attributes:
-        epoch: Its number, from 1.
-        train_loss: Mean over the pictures during the epoch.
-        val_loss: Afterwards, on the validation pictures, in evaluation mode; NaN without any.
-        val_accuracy: Likewise.
-        seconds: For all of it.
-        frozen_until: Last frozen layer in it.
-    """
-
-    epoch: int
-    train_loss: float
-    val_loss: float
-    val_accuracy: float
-    seconds: float
-    frozen_until: str | None
+    epoch: int  # its number, from 1
+    train_loss: float  # mean over the pictures during the epoch
+    val_loss: float  # afterwards, on the validation pictures, in evaluation mode; NaN without any
+    val_accuracy: float  # likewise
+    seconds: float  # for all of it
+    frozen_until: str | None  # last frozen layer in it
 
 
 @dataclass(frozen=True, eq=False)

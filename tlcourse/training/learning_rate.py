@@ -14,7 +14,8 @@ from tlcourse.errors import CourseError, check_whole
 from tlcourse.networks.network import Network
 from tlcourse.tasks.task import Task, check_task
 from tlcourse.training.data import default_batch_size, shuffled, training_data
-from tlcourse.training.finetune import check_rate, parameter_groups
+from tlcourse.training.finetune import parameter_groups
+from tlcourse.training.settings import check_rates
 from tlcourse.training.step import Stepper
 
 
@@ -62,8 +63,7 @@ def find_learning_rate(
         seed: Decides the order of the pictures.
         progress: Show a progress bar.
     """
-    check_rate("lowest", lowest)
-    check_rate("highest", highest)
+    check_rates(lowest=lowest, highest=highest)
     if lowest >= highest:
         raise CourseError(f"lowest is {lowest!r}, but must be below highest, {highest!r}.")
     check_whole("steps", steps, least=2)

@@ -1,12 +1,12 @@
 """The options of a training: one record that checks itself."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tlcourse.errors import UnknownNameError, check_share, check_whole
-from tlcourse.training.finetune import check_rates
+from tlcourse.errors import CourseError, UnknownNameError, check_share, check_whole
 
 if TYPE_CHECKING:
     from tlcourse.training.history import Epoch
@@ -65,7 +65,8 @@ class Settings:
     on_step: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
-        check_rates(self.learning_rate, self.body_rate, self.layer_decay)
+        body_rate = self.learning_rate if self.body_rate is None else self.body_rate
+        check_rates(self.layer_decay, learning_rate=self.learning_rate, body_rate=body_rate)
         check_whole("epochs", self.epochs)
         check_whole("seed", self.seed, least=0)
         check_share("warmup", self.warmup)
@@ -87,15 +88,24 @@ class Settings:
         return replace(self, **options)
 
 
-def lists(settings: Settings) -> Callable[[_Function], _Function]:
+def show_options(settings: Settings, function: _Function) -> _Function:
     """Let a function's signature list these settings in place of `**options`, for Tab and help."""
+    signature, shown = inspect.signature(function), inspect.signature(Settings).parameters
+    parameters = dict(signature.parameters)
+    del parameters["options"]
+    for name, value in vars(settings).items():
+        parameters.setdefault(name, shown[name].replace(default=value))
+    vars(function)["__signature__"] = signature.replace(parameters=list(parameters.values()))
+    return function
 
-    def decorate(function: _Function) -> _Function:
-        signature = inspect.signature(function)
-        shown = {name: p for name, p in signature.parameters.items() if name != "options"}
-        for name, p in inspect.signature(Settings).parameters.items():
-            shown.setdefault(name, p.replace(default=getattr(settings, name)))
-        vars(function)["__signature__"] = signature.replace(parameters=list(shown.values()))
-        return function
 
-    return decorate
+def check_rates(layer_decay: float = 1.0, **rates: float) -> None:
+    """Refuse learning rates, by name, that train nothing."""
+    for name, rate in rates.items():
+        if not isinstance(rate, int | float) or not 0 < rate < math.inf:
+            raise CourseError(
+                f"{name} is {rate!r}, but must be a positive number such as 0.001. "
+                "tl.find_learning_rate(network, task) proposes one."
+            )
+    if not 0 < layer_decay <= 1:
+        raise CourseError(f"layer_decay is {layer_decay!r}, but must be above 0 and at most 1.")

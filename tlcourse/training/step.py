@@ -84,8 +84,7 @@ class Stepper:
             f"The GPU's memory was not enough: {self.at_once} pictures are computed at once now. "
             "A step still learns from the whole batch."
         )
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        torch.cuda.empty_cache()
         return None
 
     def _factor(self) -> float:
