@@ -9,6 +9,7 @@ import tlcourse as tl
 from tlcourse.features import features
 from tlcourse.training.finetune import freeze
 from tlcourse.training.history import History
+from tlcourse.training.settings import Settings
 from tlcourse.widgets import training_job
 from tlcourse.widgets.training_job import Job
 from tlcourse.widgets.training_runs import TrainingCurve
@@ -25,7 +26,8 @@ def task():
 
 
 def job_of(task, network=None, epochs=1):
-    return Job(TrainingCurve("run 1"), network, task, epochs, 0.003, 0.0003, 6, 0)
+    settings = Settings(epochs=epochs, learning_rate=0.003, batch_size=6, progress=False)
+    return Job(TrainingCurve("run 1"), network, task, settings)
 
 
 @pytest.mark.parametrize("stored", [False, True])
@@ -61,7 +63,7 @@ def test_the_time_that_is_left_follows_from_the_steps_so_far(task, monkeypatch):
     monkeypatch.setattr(training_job, "time", clock)
     durations = [100, 100, *[2] * 6]  # two batches of the frozen part, then 6 steps
 
-    def fit(network, task, *, on_step, **_):
+    def fit(network, task, settings, *, on_step, **_):
         for seconds in durations:
             clock.now += seconds
             network.training = seconds == 2

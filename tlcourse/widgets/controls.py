@@ -22,10 +22,10 @@ def _script(name: str) -> str:
 
 
 class Steps(anywidget.AnyWidget):
-    """A slider over named positions.
+    """A slider over named positions; `value` is the position, from 0, and `labels` names each.
 
     It is a native range control of the browser: the slider of ipywidgets has no name that a
-    screen reader could read out. `value` is the position, from 0; `labels` says what each is called.
+    screen reader could read out.
     """
 
     _esm = _script("steps.js")
@@ -88,32 +88,28 @@ class Upload(anywidget.AnyWidget):
         self.on_msg(self._receive)
 
     def _receive(self, _: Any, said: dict[str, Any], pieces: Sequence[Any]) -> None:
+        name, size, offset = said["name"], said.get("size", 0), said.get("offset", 0)
+        if offset == 0:
+            self._content, self._comes = bytearray(), (name, size)
+        problem = ""
         if "failed" in said:
-            self._content.clear()
-            self._failed(f"{said['name']} could not be read: {said['failed']}. Choose it again.")
-            return
-        if said["size"] > LARGEST_FILE:
+            problem = f"could not be read: {said['failed']}. Choose it again"
+        elif size > LARGEST_FILE:
+            problem = f"is too large: at most {LARGEST_FILE // 2**20} MiB can be taken"
+        elif (name, size, offset) != (*self._comes, len(self._content)):  # two views send at once
+            problem = "came in disorder. Choose it again"
+        if problem:
             self.send({"done": True})
-            most = LARGEST_FILE // 2**20
-            self._failed(f"{said['name']} is too large: at most {most} MiB can be taken.")
-            return
-        if said["offset"] == 0:
-            self._content.clear()
-            self._comes = said["name"], said["size"]
-        due = (*self._comes, len(self._content))
-        if (said["name"], said["size"], said["offset"]) != due:  # another view sends one, too
-            self.send({"done": True})
-            self._failed(f"{said['name']} came in disorder. Choose it again.")
+            self._failed(f"{name} {problem}.")
             return
         self._content += bytes(pieces[0])
-        if len(self._content) < said["size"]:
+        if len(self._content) < size:
             self.send({"next": len(self._content)})
             return
-        content = bytes(self._content)
-        self._content.clear()
+        content, self._content = bytes(self._content), bytearray()
         self.send({"done": True})
         try:
-            self._taken(said["name"], content)
+            self._taken(name, content)
         except Exception as error:  # Jupyter would only write it into a log
             self._failed(f"Something went wrong: {type(error).__name__}: {error}")
 
@@ -121,9 +117,8 @@ class Upload(anywidget.AnyWidget):
 class PictureChoice(widgets.HBox):
     """A list of pictures, and a button to add one of your own.
 
-    An uploaded picture stays in memory, shrunk, until the next one comes or the widget is closed;
-    nothing is written to disk. `changed` is called when another picture is chosen, `failed` with a
-    sentence about a file that is no picture.
+    An uploaded picture stays in memory, shrunk, until the next one comes or the widget is closed.
+    `changed` is called when another picture is chosen, `failed` with a sentence about a bad file.
     """
 
     def __init__(
@@ -134,7 +129,7 @@ class PictureChoice(widgets.HBox):
     ) -> None:
         check_pictures(pictures)
         self._pictures = dict(pictures)
-        self._changed, self._silent = changed, False
+        self._changed = changed
         self.names = dropdown("Picture", _options(pictures))
         self.upload = picture_upload(self._add, failed)
         self.names.observe(self._chosen, names="value")
@@ -156,20 +151,17 @@ class PictureChoice(widgets.HBox):
         super().close()
 
     def _chosen(self, _: Any) -> None:
-        if not self._silent:
-            self._changed()
+        self._changed()
 
     def _add(self, name: str, picture: Image) -> None:
         own = f"yours: {name}"
         kept = {n: p for n, p in self._pictures.items() if not n.startswith("yours: ")}
         self._pictures = kept | {own: picture}
-        if own == self.names.value:  # another file of the same name
-            self._changed()
-            return
-        self._silent = True  # new options choose the first one for a moment
+        self.names.unobserve(self._chosen, "value")  # new options choose the first for a moment
         self.names.options = [*_options(kept), (own, own)]
-        self._silent = False
         self.names.value = own
+        self.names.observe(self._chosen, "value")
+        self._changed()
 
 
 def dropdown(description: str, options: Sequence[Any]) -> widgets.Dropdown:
@@ -184,18 +176,13 @@ def dropdown(description: str, options: Sequence[Any]) -> widgets.Dropdown:
 
 def check_pictures(pictures: Any) -> None:
     """Refuse what is not name -> PIL picture, or is empty, in one sentence."""
-    if not isinstance(pictures, Mapping):
-        raise CourseError(
-            f"The pictures are a {type(pictures).__name__}. Pass a dictionary, name -> PIL picture, "
-            'as tl.photographs("chelsea", "coffee") gives it.'
-        )
-    if not pictures:
-        raise CourseError("There is no picture. Pass at least one: name -> PIL picture.")
-    for name, picture in pictures.items():
+    given = pictures if pictures and isinstance(pictures, Mapping) else {None: pictures}
+    for name, picture in given.items():
         if not isinstance(name, str) or not isinstance(picture, Image):
             raise CourseError(
-                f"{name!r} -> {type(picture).__name__} is not a name with a PIL picture. Open a "
-                'file with tl.open_picture("cup.jpg").'
+                f"{name!r} -> {type(picture).__name__} is not a name with a PIL picture. Pass a "
+                'dictionary, as tl.photographs("chelsea", "coffee") gives it; tl.open_picture(path) '
+                "opens a file."
             )
 
 

@@ -26,10 +26,7 @@ class Latest:
 
     So nothing piles up while a slider is dragged, and the kernel stays free to receive a click.
     While requests wait it pauses between two of them, so that a slow connection is not flooded.
-
-    Args:
-        work: Called in the thread with a request and a function that tells whether a newer one has
-            come, so that long work may end early. It must not raise.
+    `work` must not raise; it is given a request and what tells whether a newer one has come.
     """
 
     def __init__(self, work: Callable[[Any, Stale], None]) -> None:
@@ -37,7 +34,7 @@ class Latest:
         self._condition = threading.Condition()
         self._waiting: list[Any] = []  # none or one
         self._working = self.closed = False
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def ask(self, request: Any) -> None:
         """Put a request in the place of the one that waits."""
@@ -45,17 +42,14 @@ class Latest:
             if self.closed:
                 return
             self._waiting = [request]
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, daemon=True)
+            if self._thread.ident is None:  # not begun
                 self._thread.start()
             self._condition.notify_all()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until all is done; tells whether it is."""
         with self._condition:
-            return self._condition.wait_for(
-                lambda: not self._working and not self._waiting, timeout
-            )
+            return self._condition.wait_for(lambda: not (self._working or self._waiting), timeout)
 
     def close(self) -> None:
         """Drop what waits and let the thread end; what it works on is stale from now on."""
@@ -73,8 +67,7 @@ class Latest:
                 self._condition.wait_for(self._stale)  # until one waits
                 if self.closed:
                     return
-                request = self._waiting.pop()
-                self._working = True
+                request, self._working = self._waiting.pop(), True
             begun = time.monotonic()
             try:
                 self._work(request, self._stale)
@@ -92,13 +85,9 @@ _made: dict[str, WeakSet[widgets.Widget]] = {}  # cell -> what its last run made
 class Explorer(widgets.VBox):
     """Controls above, and below them an answer that a thread computes.
 
-    A subclass reads its controls in `_request` and fills its panels in `_answer`. When its cell is
-    run again, the explorer is closed and forgets everything.
-
-    Args:
-        parts: Controls and panels, from top to bottom.
-        name: What it is called where no kernel runs.
-        at: Before which part to say what it is doing and what went wrong; by default at the end.
+    A subclass reads its controls in `_request` and fills its panels in `_answer`. What it is doing
+    and what went wrong stands before part `at`, or at the end. When its cell is run again, the
+    explorer is closed and forgets everything.
     """
 
     def __init__(
@@ -193,9 +182,9 @@ class Explorer(widgets.VBox):
         return f"[{self._name}: run this notebook to use it.]"
 
 
-def panel() -> widgets.HTML:
+def panel(**layout: str) -> widgets.HTML:
     """Make an empty place for pictures and text."""
-    return widgets.HTML(layout={"width": "auto"})
+    return widgets.HTML(layout={"width": "auto"} | layout)
 
 
 def on_change(call: Callable[..., None], *controls: widgets.Widget) -> None:

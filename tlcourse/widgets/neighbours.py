@@ -1,30 +1,26 @@
 """See by hand which pictures are alike for a shallow and a deep layer (notebook 01)."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import ipywidgets as widgets
 import numpy as np
+from markupsafe import Markup
 
 from tlcourse.base.html import render
 from tlcourse.features.features import Features
-from tlcourse.plots.figure import COLOURS, Figure, draw_picture, drawing, new_figure
+from tlcourse.plots.figure import COLOURS, Figure, draw_picture, drawing, new_figure, style
 from tlcourse.widgets.controls import Steps, dropdown
 from tlcourse.widgets.explorer import Explorer, Stale, on_change, panel
-from tlcourse.widgets.neighbours_data import KnownTask
 from tlcourse.widgets.neighbours_map import (
     SIZE,
-    colour_of,
+    KnownTask,
     draw_map,
-    marked_thumbnails,
     places,
     share_on_map,
     thumbnail_side,
 )
 from tlcourse.widgets.tiles import row, tile, webp_uri
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 _SHOWN = 6  # neighbours by each layer
 _WIDTH = SIZE[0] * 3 // 4  # of the map on the page, in its pixels
@@ -96,22 +92,22 @@ class NeighbourExplorer(Explorer):
         self._members = known.members
         self._credit = credit
         self._on_page: tuple[str, str] | None = None  # layer and way of the map that is there
-        names = list(known.layers)
+        names, last = list(known.layers), len(known.layers) - 1
         self.kind = dropdown("Class", [(known.classes[kind], kind) for kind in known.members])
         self.number = Steps("Picture", self._numbers())
         self.shallow = Steps("Shallow layer", names)
-        self.deep = Steps("Deep layer", names, len(names) - 1)
-        self.depth = Steps("Map at layer", names, len(names) - 1)
+        self.deep = Steps("Deep layer", names, last)
+        self.depth = Steps("Map at layer", names, last)
         self.way = dropdown("Map by", [("PCA", "PCA"), ("t-SNE (some seconds)", "t-SNE")])
-        self.chosen, self.near_shallow, self.near_deep = panel(), panel(), panel()
-        self.map, self.marks, self.words = panel(), panel(), panel()
-        self.legend = widgets.HTML(_legend(known))
-        self.chosen.layout = {"width": "10em", "flex": "0 0 auto"}
+        self.chosen, self.words = panel(width="10em", flex="0 0 auto"), panel()
+        # As high as two lines of text below the pictures: nothing jumps.
+        self.near_shallow, self.near_deep = (panel(min_height="12em") for _ in range(2))
         rows = widgets.VBox([self.near_shallow, self.near_deep], layout={"flex": "1 1 20em"})
-        for part in (self.near_shallow, self.near_deep):
-            part.layout.min_height = "12em"  # of two lines of text below the pictures: no jumps
-        for part in (self.map, self.marks):  # one over the other
-            part.layout = {"grid_area": "1 / 1", "margin": "0", "width": "100%"}
+        one_over_the_other = {"grid_area": "1 / 1", "margin": "0", "width": "100%"}
+        self.map, self.marks = (panel(**one_over_the_other) for _ in range(2))
+        legend = [(style(kind)["color"], name) for kind, name in known.legend().items()]
+        options = {"n": len(known.labels), "repeated": max(known.members) >= len(COLOURS)}
+        self.legend = widgets.HTML(render(_LEGEND, legend=legend, **options))
         parts = [
             *(self.kind, self.number, self.shallow, self.deep),
             widgets.HBox([self.chosen, rows], layout={"flex_flow": "row wrap"}),
@@ -149,19 +145,20 @@ class NeighbourExplorer(Explorer):
         )
 
     def _answer(self, request: _Request, stale: Stale) -> None:
-        known = self._known
+        known, (picture, shallow, deep, layer, way) = self._known, request
         if known is None:
             return
-        picture, shallow, deep, layer, way = request
         name = known.class_of(picture)
         caption = render("The chosen picture: <b>{{ name }}</b>", name=name)
         self.chosen.value = tile(known.uris[picture], f"Chosen picture, {name}", caption, width=9)
         self.near_shallow.value = _neighbours(known, picture, shallow)
         self.near_deep.value = _neighbours(known, picture, deep)
-        self._tell(_count_neighbours(known, picture, deep, shallow))
-        if not known.maps.known(layer, way):
+        also = "" if shallow == deep else f", {_same(known, picture, shallow)} by {shallow}"
+        alike = f"{_same(known, picture, deep)} nearest by {deep}{also}"
+        self._tell(f"{alike} are of the same class.")
+        if (layer, way) not in known.maps:  # a t-SNE cannot be interrupted
             self._say(f"Computing the {way} map of {layer}, which takes some seconds ...")
-            known.maps.points(layer, way)
+            known.points(layer, way)
             if stale():
                 return
         if self._on_page != (layer, way):
@@ -176,25 +173,17 @@ class NeighbourExplorer(Explorer):
             return None
         picture, shallow, deep, *_ = self._request()
         layers = [shallow] if shallow == deep else [shallow, deep]
-        return _draw(self._known, layers, _marked(self._known, picture, deep), self._credit)
+        return _draw(self._known, layers, picture, self._credit)
 
 
-def _legend(known: KnownTask) -> "Markup":
-    """Colour and name of each class that has pictures."""
-    legend = [(colour_of(kind), name) for kind, name in known.legend().items()]
-    repeated = known.labels.max() >= len(COLOURS)
-    return render(_LEGEND, n=len(known.labels), legend=legend, repeated=repeated)
-
-
-def _neighbours(known: KnownTask, picture: int, layer: str) -> "Markup":
+def _neighbours(known: KnownTask, picture: int, layer: str) -> Markup:
     tiles = []
     for i in known.nearest(picture, layer, _SHOWN):
-        name = known.class_of(i)
+        alt = caption = known.class_of(i)
         if known.labels[i] == known.labels[picture]:
-            caption = render("<b>✓\u00a0{{ name }}</b>", name=name)
-            tiles.append(tile(known.uris[i], f"{name}, the same class", caption, width=6.2))
-        else:
-            tiles.append(tile(known.uris[i], name, name, width=6.2))
+            caption = render("<b>✓\u00a0{{ name }}</b>", name=alt)
+            alt += ", the same class"
+        tiles.append(tile(known.uris[i], alt, caption, width=6.2))
     return row(tiles, f"Nearest by {layer}: {_same(known, picture, layer)} of the same class")
 
 
@@ -203,21 +192,16 @@ def _same(known: KnownTask, picture: int, layer: str) -> str:
     return f"{alike.sum()} of {len(alike)}"
 
 
-def _count_neighbours(known: KnownTask, picture: int, deep: str, shallow: str) -> str:
-    also = "" if shallow == deep else f", {_same(known, picture, shallow)} by {shallow}"
-    return f"{_same(known, picture, deep)} nearest by {deep}{also} are of the same class."
-
-
 def _describe_map(known: KnownTask, layer: str, way: str) -> str:
-    share = share_on_map(known.maps.points(layer, way), known.labels)
+    share = share_on_map(known.points(layer, way), known.labels)
     return (
         f"Map by {way} of {layer}: for {share:.0%} of the {len(known.labels)} pictures the nearest "
         f"one is of the same class ({known.chance:.0%} by chance)."
     )
 
 
-def _map(known: KnownTask, layer: str, way: str) -> "Markup":
-    picture = draw_map(places(known.maps.points(layer, way)), known.small)
+def _map(known: KnownTask, layer: str, way: str) -> Markup:
+    picture = draw_map(places(known.points(layer, way)), known.small)
     for quality in (60, 40, 20):
         uri = webp_uri(picture, quality)
         if len(uri) < _MOST_BYTES:
@@ -225,27 +209,22 @@ def _map(known: KnownTask, layer: str, way: str) -> "Markup":
     return render(_MAP, uri=uri, alt=_describe_map(known, layer, way))
 
 
-def _marked(known: KnownTask, picture: int, layer: str) -> list[int]:
-    return [picture, *known.nearest(picture, layer, _SHOWN)]
-
-
-def _marks(known: KnownTask, request: _Request) -> "Markup":
+def _marks(known: KnownTask, request: _Request) -> Markup:
     """The chosen picture, large, and its neighbours, to lie over the map."""
-    where = places(known.maps.points(request.layer, request.way))
-    marked = _marked(known, request.picture, request.deep)
-    side = thumbnail_side(len(known.labels))
+    where = places(known.points(request.layer, request.way))
+    marked = [request.picture, *known.nearest(request.picture, request.deep, _SHOWN)]
     marks = []
-    for i, small in marked_thumbnails(known.pictures, known.labels, marked, side).items():
+    for i, small in known.marked_thumbnails(marked, thumbnail_side(len(known.labels))).items():
         alt = "The chosen picture" if i == request.picture else ""
         numbers = *where[i], small.width / SIZE[0]
         marks.append((webp_uri(small), alt, *(f"{number:.2%}" for number in numbers)))
     return render(_MARKS, marks=marks[::-1])
 
 
-def _words(known: KnownTask, request: _Request) -> "Markup":
+def _words(known: KnownTask, request: _Request) -> Markup:
     layer, size = request.layer, known.layers[request.layer].x.shape[1]
     limits = (
-        f"A flat map cannot keep all distances: this one holds {known.maps.kept[layer]:.0%} of the "
+        f"A flat map cannot keep all distances: this one holds {known.kept[layer]:.0%} of the "
         f"variance of the {size} features."
         if request.way == "PCA"
         else "t-SNE bends distances even more: it keeps close pictures close, but how far apart "
@@ -262,14 +241,15 @@ def _words(known: KnownTask, request: _Request) -> "Markup":
 
 
 @drawing
-def _draw(known: KnownTask, layers: Sequence[str], marked: Sequence[int], credit: str) -> Figure:
-    """Draw the PCA maps of one or two layers, with some pictures in a double frame."""
+def _draw(known: KnownTask, layers: Sequence[str], picture: int, credit: str) -> Figure:
+    """Draw the PCA maps of one or two layers; one picture and its nearest have a double frame."""
     from matplotlib.patches import Patch
 
     size = (1760 // len(layers), 800)  # twice what is shown
     side = int(1.2 * thumbnail_side(len(known.labels), size))
     small = known.thumbnails(side)
-    on_top = marked_thumbnails(known.pictures, known.labels, marked, side)
+    near = known.nearest(picture, layers[-1], _SHOWN)
+    on_top = known.marked_thumbnails([picture, *near], side)
     figure = new_figure(
         6.2,
         title=f"All {len(small)} pictures, placed by the features of a layer (PCA). In percent: "
@@ -279,26 +259,22 @@ def _draw(known: KnownTask, layers: Sequence[str], marked: Sequence[int], credit
     grid = figure.subplots(1, len(layers), squeeze=False)[0]
     texts = []
     for axes, layer in zip(grid, layers, strict=True):
-        where, share = places(known.maps.points(layer, "PCA"), size), f"{known.shares[layer]:.0%}"
-        canvas = draw_map(where, small, size, on_top)
+        share = f"{known.shares[layer]:.0%}"
+        canvas = draw_map(places(known.points(layer, "PCA"), size), small, size, on_top)
         draw_picture(axes, np.asarray(canvas), f"{layer}: {share}", frame=True)
         texts.append(f"{_describe_map(known, layer, 'PCA')} By all features it is {share}.")
-    nearest = f"its {len(marked) - 1} nearest by {layers[-1]}"
+    nearest = f"its {len(near)} nearest by {layers[-1]}"
     legend = known.legend()
-    handles = [
-        Patch(facecolor="white", edgecolor=colour_of(kind), linewidth=3, label=name)
-        for kind, name in legend.items()
-    ]
     columns = max(1, _LETTERS // (max(map(len, legend.values())) + 6))
     figure.legend(
-        handles=handles,
+        handles=[Patch(fc="white", ec=style(k)["color"], lw=3, label=legend[k]) for k in legend],
         loc="outside lower center",
-        ncols=min(len(handles), columns),
+        ncols=min(len(legend), columns),
         title=f"In a double frame: a picture, large, and {nearest}. {credit}",
         title_fontsize=9,
     )
     figure.alt = (
-        f"{' '.join(texts)} In a double frame: a picture of the class {known.class_of(marked[0])} "
+        f"{' '.join(texts)} In a double frame: a picture of the class {known.class_of(picture)} "
         f"and {nearest}."
     )
     return figure

@@ -9,21 +9,23 @@ import ipywidgets as widgets
 import numpy as np
 
 from tlcourse.base.machine import give_memory_back
+from tlcourse.errors import CourseError, check_whole
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.network import Network
 from tlcourse.plots.figure import Figure
-from tlcourse.tasks.task import Task, few_of_each
+from tlcourse.tasks.task import Task, check_task, few_of_each
 from tlcourse.training.finetune import freeze
 from tlcourse.training.history import History
+from tlcourse.training.settings import Settings
 from tlcourse.widgets.controls import Steps
 from tlcourse.widgets.explorer import Explorer, Stale, on_change, panel
-from tlcourse.widgets.training_job import Job, bar, check_training, steps_of
+from tlcourse.widgets.training_job import Job, bar, steps_of
 from tlcourse.widgets.training_runs import (
     TrainingCurve,
     check_reference,
     curves_html,
     draw_curves,
-    lesson_curves,
+    lesson_curve,
     runs_table,
 )
 
@@ -38,8 +40,7 @@ class TrainingExplorer(Explorer):
     """Fine-tune with settings of your choice, beside the curves of earlier trainings.
 
     Each training runs in a thread, on a copy of the network, and only its numbers are kept. The
-    button "Stop" ends it within one batch. No button is ever disabled: one that is pressed by
-    keyboard would lose the focus.
+    button "Stop" ends it within one batch.
 
     Args:
         backbone: The network to start from.
@@ -65,16 +66,22 @@ class TrainingExplorer(Explorer):
         reference: tuple[str, float] | None = None,
         seed: int = 0,
     ) -> None:
-        check_training(backbone, task, batch_size=batch_size, seed=seed)
+        _check(backbone, task)
         check_reference(reference)
         self._backbone: Backbone | None = backbone
         self._task: Task | None = task
-        self._batch_size, self._reference, self._seed = batch_size, reference, int(seed)
-        self._lesson = lesson_curves({} if runs is None else runs)
-        self._own: tuple[TrainingCurve, ...] = ()
-        self._lock = threading.Lock()  # of what both threads show
+        self._settings = Settings(
+            batch_size=check_whole("batch_size", batch_size, least=2),
+            seed=check_whole("seed", seed, least=0, most=2**64 - 1),
+            progress=False,
+        )
+        self._reference = reference
+        self._lesson = [lesson_curve(str(name), run) for name, run in dict(runs or {}).items()]
+        self._room = max(_MOST - len(self._lesson), _FEWEST)
+        self._own: dict[str, TrainingCurve] = {}  # by name, the newest last
+        self._lock = threading.RLock()  # of what both threads show
         self._job: Job | None = None  # the one that is running
-        self._made = self._dropped = 0
+        self._made = 0
         self._told = self._drawn = 0.0  # when the newest text and figure were shown
         cut = backbone.layers.index(backbone.layer(_CUT).name)
         depths = [_NOTHING, *backbone.layers[:cut], _ALL]
@@ -85,6 +92,7 @@ class TrainingExplorer(Explorer):
         self.epochs = Steps("Epochs", range(1, 9), 2)
         self.per_class = Steps("Pictures per class", [*counts, "all"], len(counts))
         self.pretrained = widgets.Checkbox(value=True, description="Pre-trained weights")
+        # No button is ever disabled: one that is pressed by keyboard would lose the focus.
         self.train = widgets.Button(description="Train", button_style="primary")
         self.stop = widgets.Button(description="Stop")
         self.forget = widgets.Button(description="Forget earlier runs", layout={"width": "14em"})
@@ -105,7 +113,7 @@ class TrainingExplorer(Explorer):
     @property
     def runs(self) -> tuple[TrainingCurve, ...]:
         """All runs that are shown, those of the lesson first, the newest last."""
-        return (*self._lesson, *self._own)
+        return (*self._lesson, *list(self._own.values())[-self._room :])
 
     def close(self) -> None:
         """Let go of the network and the pictures; a training ends, since nobody wants it now."""
@@ -114,12 +122,12 @@ class TrainingExplorer(Explorer):
 
     def _start(self, _: Any) -> None:
         with self._lock:
-            job = self._job
-            if job:
-                running = "A training is running; press Stop first."
-                self._say("Stopping ..." if job.stop.is_set() else running)
-        if not job:
-            self.ask()
+            if not self._job:
+                self.ask()
+            elif self._job.stop.is_set():
+                self._say("Stopping ...")
+            else:
+                self._say("A training is running; press Stop first.")
 
     def _stop(self, _: Any) -> None:
         with self._lock:
@@ -129,67 +137,54 @@ class TrainingExplorer(Explorer):
 
     def _forget(self, _: Any) -> None:
         with self._lock:
-            self._own = tuple(run for run in self._own if run.seconds is None)
-            self._dropped = 0
+            self._own = {name: run for name, run in self._own.items() if run.seconds is None}
         self._draw()
 
-    @property
-    def _chosen_task(self) -> Task:
+    def _chosen(self) -> tuple[Task, Settings]:
         assert self._task is not None, "a closed explorer is not asked"
-        count = self.per_class.label
-        return few_of_each(self._task, None if count == "all" else int(count), self._seed)
-
-    @property
-    def _rates(self) -> tuple[float, float]:
-        """Of the head and of the body; random weights have nothing to lose and learn as fast."""
-        rate = _RATES[self.rate.value]
-        return rate, rate / 10 if self.pretrained.value else rate
+        count, rate = self.per_class.label, _RATES[self.rate.value]
+        task = few_of_each(self._task, None if count == "all" else int(count), self._settings.seed)
+        # Random weights have nothing to lose and learn as fast as the head.
+        body_rate = rate / 10 if self.pretrained.value else rate
+        chosen = {"epochs": int(self.epochs.label), "learning_rate": rate, "body_rate": body_rate}
+        return task, self._settings.changed(**chosen)
 
     def _explain(self, _: Any = None) -> None:
         """Say what the controls mean."""
         with self.showing_problems(keep=True):
-            task, (_, body_rate) = self._chosen_task, self._rates
+            task, settings = self._chosen()
+            rates = f"the head's rate: {settings.body_rate:g}."
             if self.until.label == _ALL:
                 rates = "Only the head learns."
             elif self.pretrained.value:
-                rates = f"The body learns at a tenth of the head's rate: {body_rate:g}."
+                rates = f"The body learns at a tenth of {rates}"
             else:
-                rates = f"Random weights: the body learns at the head's rate, {body_rate:g}."
-            steps = steps_of(task, self._batch_size)
+                rates = f"Random weights: the body learns at {rates}"
+            steps = steps_of(task, settings)
             said = f"{len(task.train)} training pictures, {steps} step{'s' * (steps != 1)}"
             self.about.value = f'<div style="line-height:1.4">{rates} {said} in each epoch.</div>'
 
     def _request(self) -> Job:
         assert self._backbone is not None, "a closed explorer is not asked"
-        task, (rate, body_rate) = self._chosen_task, self._rates
-        until, pretrained, epochs = self.until.label, self.pretrained.value, self.epochs.label
+        task, settings = self._chosen()
+        until, random = self.until.label, not self.pretrained.value
         # The copy is made here: in the main thread nobody else uses the network just now.
         network = Network(
-            self._backbone, len(task.classes), seed=self._seed, random_weights=not pretrained
+            self._backbone, len(task.classes), seed=settings.seed, random_weights=random
         )
         freeze(network, {_NOTHING: None, _ALL: _CUT}.get(until, until))
-        weights = "pre-trained" if pretrained else "random"
-        settings = (until, f"{rate:g}", epochs, self.per_class.label, weights)
+        steps = (self.until, self.rate, self.epochs, self.per_class)
+        words = (*(control.label for control in steps), "random" if random else "pre-trained")
         self._made += 1
-        self._job = Job(
-            TrainingCurve(f"run {self._made}", (), settings, note="running"),
-            network,
-            task,
-            epochs=int(epochs),
-            learning_rate=rate,
-            body_rate=body_rate,
-            batch_size=self._batch_size,
-            seed=self._seed,
-        )
+        curve = TrainingCurve(f"run {self._made}", settings=words, note="running")
+        self._job = Job(curve, network, task, settings)
         self._mark_buttons()
         return self._job
 
     def _answer(self, job: Job, stale: Stale) -> None:
         try:
             self._keep(job.curve)
-            notes = job.train(stale, self._show_sometimes, self._keep)
-            if notes:
-                self.show_problem(" ".join(notes))
+            self.show_problem(" ".join(job.train(stale, self._show_sometimes, self._keep)))
         finally:
             self._tell(job.curve.ending)
             with self._lock:
@@ -201,22 +196,20 @@ class TrainingExplorer(Explorer):
             give_memory_back()
 
     def _keep(self, curve: TrainingCurve) -> None:
-        """Show what is new of a run; the oldest give way."""
-        room = max(_MOST - len(self._lesson), _FEWEST)
+        """Show what is new of a run."""
         with self._lock:
-            own = (*(other for other in self._own if other.name != curve.name), curve)
-            self._own = own[-room:]
-            self._dropped += len(own) - len(self._own)
+            self._own[curve.name] = curve
         self._say(curve.ending)
         self._draw(at_once=curve.seconds is not None)
 
     def _draw(self, *, at_once: bool = True) -> None:
         """Show table and curves; the curves of many short epochs may wait for the next one."""
         with self._lock:
-            job, newest = self._job, self._own[-1].name if self._own else ""
-            self.table.value = runs_table(self.runs, newest=newest, dropped=self._dropped)
+            job, newest = self._job, ["", *self._own][-1]
+            dropped = max(0, len(self._own) - self._room)
+            self.table.value = runs_table(self.runs, newest=newest, dropped=dropped)
             if at_once or time.monotonic() - self._drawn >= _BETWEEN_FIGURES:
-                n_epochs, line = job.epochs if job else 1, self._reference
+                n_epochs, line = job.settings.epochs if job else 1, self._reference
                 figure = draw_curves(self.runs, n_epochs=n_epochs, newest=newest, reference=line)
                 self.curves.value = curves_html(figure)
                 self._drawn = time.monotonic()
@@ -239,3 +232,18 @@ class TrainingExplorer(Explorer):
     def _static(self) -> Figure | None:
         finished = [run for run in self.runs if run.accuracies]
         return draw_curves(finished, reference=self._reference) if finished else None
+
+
+def _check(backbone: Any, task: Task) -> None:
+    """Refuse what no training can be made of, in one sentence."""
+    if not isinstance(backbone, Backbone):
+        raise CourseError(
+            f"A backbone is needed, not {type(backbone).__name__}. Load one with "
+            "tl.load_backbone()."
+        )
+    check_task(task)
+    if not len(task.val):
+        raise CourseError(
+            f"Task {task.name!r} has no validation pictures, so there is nothing to draw. Load it "
+            "with val_fraction=0.2."
+        )

@@ -5,17 +5,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 from tlcourse.base.durations import in_words
 from tlcourse.base.messages import notes_to
-from tlcourse.errors import CourseError, check_whole
-from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.network import Network
-from tlcourse.tasks.task import Task, check_task
+from tlcourse.tasks.task import Task
 from tlcourse.training.data import shuffled
 from tlcourse.training.fit import fit
 from tlcourse.training.history import Epoch
+from tlcourse.training.settings import Settings
 from tlcourse.widgets.explorer import Stale
 from tlcourse.widgets.training_runs import TrainingCurve
 
@@ -26,38 +24,23 @@ class _StoppedError(Exception):
 
 @dataclass(eq=False)
 class Job:
-    """A training that was asked for.
+    """A training that was asked for, and how far it has come."""
 
-    Attributes:
-        curve: What is known of it so far.
-        network: What is trained; let go of when the training begins.
-        task, epochs, learning_rate, body_rate, batch_size, seed: As `fit` takes them.
-        stop: Set it to end the training within one batch.
-        prepared: Batches of the frozen part that are computed.
-        done: Steps that are done.
-    """
-
-    curve: TrainingCurve
-    network: Network | None
+    curve: TrainingCurve  # what is known of it so far
+    network: Network | None  # let go of when the training begins
     task: Task
-    epochs: int
-    learning_rate: float
-    body_rate: float
-    batch_size: int
-    seed: int
-    stop: threading.Event = field(default_factory=threading.Event)
-    prepared: int = 0
-    done: int = 0
+    settings: Settings  # with a batch size
+    stop: threading.Event = field(default_factory=threading.Event)  # ends it within one batch
+    prepared: int = 0  # batches of the frozen part that are computed
+    done: int = 0  # steps
 
     def train(
         self, stale: Stale, show: Callable[[str], None], keep: Callable[[TrainingCurve], None]
     ) -> list[str]:
         """Train, and return the notes that `fit` made.
 
-        Args:
-            stale: Tells whether nobody wants the training any more.
-            show: Called after each batch with how far it is.
-            keep: Called when there is something new of the curve.
+        After each batch `show` is called with how far it is, and `keep` with a curve that has grown
+        or ended.
         """
         network, self.network = self.network, None
         assert network is not None, "a job is done once"
@@ -66,45 +49,30 @@ class Job:
         note = "an error"
 
         def listen() -> None:
-            self.count(network.training)
+            if network.training:
+                self.done += 1
+            elif not self.done:
+                self.prepared += 1
+                self._first_step = time.monotonic()  # at the earliest
             if self.stop.is_set() or stale():
                 raise _StoppedError
-            show(self.progress(network.training))
+            show(self.progress(training=network.training))
 
         def finish_epoch(epochs: Sequence[Epoch]) -> None:
             self.curve = replace(self.curve, accuracies=tuple(e.val_accuracy for e in epochs))
             keep(self.curve)
 
-        show(self.progress(False))
         try:
+            show(self.progress())
             with notes_to(notes.append):
-                note = fit(
-                    network,
-                    self.task,
-                    epochs=self.epochs,
-                    learning_rate=self.learning_rate,
-                    body_rate=self.body_rate,
-                    batch_size=self.batch_size,
-                    seed=self.seed,
-                    live=finish_epoch,
-                    progress=False,
-                    on_step=listen,
-                ).stopped
+                options = {"live": finish_epoch, "on_step": listen}
+                note = fit(network, self.task, self.settings, **options).stopped
         except _StoppedError:
-            where = f"in epoch {self.epoch}" if self.done else "before the first step"
-            note = f"stopped {where}"
+            note = f"stopped {f'in epoch {self.epoch}' if self.done else 'before the first step'}"
         finally:
             self.curve = replace(self.curve, seconds=time.monotonic() - self._began, note=note)
             keep(self.curve)
         return notes
-
-    def count(self, training: bool) -> None:
-        """Note that a batch is done: one of a training step, or another one."""
-        if training:
-            self.done += 1
-        elif not self.done:
-            self.prepared += 1
-            self._first_step = time.monotonic()  # at the earliest
 
     @property
     def epoch(self) -> int:
@@ -114,16 +82,17 @@ class Job:
     @cached_property
     def steps(self) -> int:
         """Steps of one epoch."""
-        return steps_of(self.task, self.batch_size)
+        return steps_of(self.task, self.settings)
 
-    def progress(self, training: bool) -> str:
+    def progress(self, *, training: bool = False) -> str:
         """Show what has gone by; how long the rest will take follows from that alone."""
-        now, share = time.monotonic(), self.done / (self.epochs * self.steps)
+        now, epochs = time.monotonic(), self.settings.epochs
+        share = self.done / (epochs * self.steps)
         doing, left = "Getting ready", ""
         if self.done:
             step = f"step {self.done - (self.epoch - 1) * self.steps} of {self.steps}"
             where = step if training else "validation pictures"
-            doing = f"Epoch {self.epoch} of {self.epochs}, {where}"
+            doing = f"Epoch {self.epoch} of {epochs}, {where}"
             seconds = round((now - self._first_step) * (1 / share - 1))
             left = f", about {f'{seconds} s' if seconds < 10 else in_words(seconds)} left"
         elif self.prepared:
@@ -142,23 +111,7 @@ def bar(name: str, share: float | None, sentence: str) -> str:
     )
 
 
-def steps_of(task: Task, batch_size: int) -> int:
+def steps_of(task: Task, settings: Settings) -> int:
     """Steps of one epoch."""
-    return len(shuffled(len(task.train), batch_size, 0, 0))
-
-
-def check_training(backbone: Any, task: Task, *, batch_size: int, seed: int) -> None:
-    """Refuse what no training can be made of, in one sentence."""
-    if not isinstance(backbone, Backbone):
-        raise CourseError(
-            f"A backbone is needed, not {type(backbone).__name__}. Load one with "
-            "tl.load_backbone()."
-        )
-    check_task(task)
-    if not len(task.val):
-        raise CourseError(
-            f"Task {task.name!r} has no validation pictures, so there is nothing to draw. Load it "
-            "with val_fraction=0.2."
-        )
-    check_whole("batch_size", batch_size, least=2)
-    check_whole("seed", seed, least=0, most=2**64 - 1)
+    assert settings.batch_size is not None, "the explorer sets it"
+    return len(shuffled(len(task.train), settings.batch_size, 0, 0))

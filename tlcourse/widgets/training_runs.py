@@ -2,15 +2,14 @@
 
 import base64
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 from tlcourse.base.durations import in_words
 from tlcourse.base.html import render
 from tlcourse.errors import CourseError
-from tlcourse.plots.figure import COLOURS, MARKERS, Figure, encode, new_figure
+from tlcourse.plots.figure import COLOURS, MARKERS, Figure, add_legend, encode, new_figure
 from tlcourse.training.history import History
 from tlcourse.widgets.tiles import tile
 
@@ -42,21 +41,13 @@ _TABLE = """
 
 @dataclass(frozen=True)
 class TrainingCurve:
-    """A training as it is shown: a curve, and a line of the table.
-
-    Attributes:
-        name: What it is called.
-        accuracies: Validation accuracy after each epoch, from 0 to 1.
-        settings: What was set, one word for each column of the table after the name.
-        seconds: What it took; None while it runs, or where nobody has measured it.
-        note: Why it ended early, or that it is still running.
-    """
+    """A training as it is shown: a curve, and a line of the table."""
 
     name: str
-    accuracies: tuple[float, ...] = ()
-    settings: tuple[str, ...] = (_UNKNOWN,) * 5
-    seconds: float | None = None
-    note: str = ""
+    accuracies: tuple[float, ...] = ()  # on the validation pictures, after each epoch
+    settings: tuple[str, ...] = (_UNKNOWN,) * 5  # for the columns of the table after the name
+    seconds: float | None = None  # None while it runs, or where nobody has measured it
+    note: str = ""  # why it ended early, or that it is still running
 
     @property
     def in_words(self) -> str:
@@ -71,8 +62,8 @@ class TrainingCurve:
     @property
     def ending(self) -> str:
         """The curve in words, and what became of the training."""
-        note = "done" if not self.note and self.seconds is not None else self.note
-        return f"{self.in_words}; {note}." if note else f"{self.in_words}."
+        outcome = self.note or ("" if self.seconds is None else "done")
+        return f"{self.in_words}; {outcome}." if outcome else f"{self.in_words}."
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -84,46 +75,42 @@ class TrainingCurve:
         return (*self.settings, outcome, took.replace(" ", "\N{NO-BREAK SPACE}"))
 
 
-def lesson_curves(given: Mapping[str, History | Sequence[float]]) -> tuple[TrainingCurve, ...]:
-    """Take over trainings that were made elsewhere, or say what is wrong with them."""
-    if not isinstance(given, Mapping):
-        raise CourseError(
-            f"runs is of the type {type(given).__name__}, but must be a dict of names and "
-            'histories, such as {"by hand": history}.'
-        )
-    return tuple(_lesson_curve(str(name), run) for name, run in given.items())
-
-
-def _lesson_curve(name: str, run: History | Sequence[float]) -> TrainingCurve:
+def lesson_curve(name: str, run: History | Sequence[float]) -> TrainingCurve:
+    """Take over a training that was made elsewhere, or say what is wrong with it."""
     until, seconds, note = _UNKNOWN, None, ""
-    accuracies: list[Any] = list(run) if isinstance(run, Iterable) else [None]
+    accuracies: Any = run
     if isinstance(run, History):
         accuracies = [epoch.val_accuracy for epoch in run.epochs]
         frozen = {epoch.frozen_until or "nothing" for epoch in run.epochs}
         until = frozen.pop() if len(frozen) == 1 else _UNKNOWN
         seconds, note = None if math.isnan(run.seconds) else run.seconds, run.stopped
-    if not all(map(_is_accuracy, accuracies)):
+    try:
+        accuracies = tuple(map(_check_accuracy, accuracies))
+    except (TypeError, ValueError) as error:
         raise CourseError(
             f"The run {name!r} needs the validation accuracy of each epoch, numbers from 0 to 1: "
             "pass the history that tl.fit returned, or a list of them."
-        )
+        ) from error
     settings = (until, _UNKNOWN, str(len(accuracies)), _UNKNOWN, _UNKNOWN)
-    return TrainingCurve(name, tuple(map(float, accuracies)), settings, seconds, note)
+    return TrainingCurve(name, accuracies, settings, seconds, note)
 
 
-def check_reference(reference: Any) -> None:
-    """Refuse what is neither None nor a pair of a name and an accuracy."""
-    pair = isinstance(reference, tuple | list) and len(reference) == 2
-    if reference is None or (pair and isinstance(reference[0], str) and _is_accuracy(reference[1])):
-        return
-    raise CourseError(
-        f"reference is {reference!r}, but must be a name and an accuracy from 0 to 1, such as "
-        '("frozen body, probe", 0.9).'
-    )
+def check_reference(reference: tuple[str, float] | None) -> None:
+    """Refuse what is neither None nor a name and an accuracy."""
+    try:
+        _, accuracy = reference or ("", 0)
+        _check_accuracy(accuracy)
+    except (TypeError, ValueError) as error:
+        raise CourseError(
+            f"reference is {reference!r}, but must be a name and an accuracy from 0 to 1, such as "
+            '("frozen body, probe", 0.9).'
+        ) from error
 
 
-def _is_accuracy(value: Any) -> bool:
-    return isinstance(value, Real) and 0 <= float(value) <= 1
+def _check_accuracy(value: float) -> float:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{value!r} is not from 0 to 1.")
+    return float(value)
 
 
 def draw_curves(
@@ -135,8 +122,7 @@ def draw_curves(
 ) -> Figure:
     """Draw accuracy by epoch; the newest curve stands out.
 
-    `plots.lines` sets the style of matplotlib, which all threads share; this is drawn in a thread
-    while another cell may draw, so it sets nothing but its own parts.
+    No style is set: all threads share it, and another cell may draw at the same time.
     """
     figure = new_figure(3.6, width=7.5)
     axes = figure.subplots()
@@ -160,8 +146,7 @@ def draw_curves(
     axes.set(xlim=(0.7, longest + 0.3), xticks=range(1, longest + 1, math.ceil(longest / 10)))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", frameon=False)
+    add_legend(figure)
     figure.alt = f"Validation accuracy by epoch. {said}.{line}"
     return figure
 
