@@ -17,8 +17,7 @@ from tiny_tasks import made_backbone, tiny_backbone
 import tlcourse as tl
 from tlcourse.plots.figure import place
 from tlcourse.widgets import predictions as module
-from tlcourse.widgets.predictions import PredictionExplorer
-from tlcourse.widgets.predictions_view import Change, alter, class_table, grey
+from tlcourse.widgets.predictions import Change, PredictionExplorer, alter, class_table, grey
 from tlcourse.widgets.tiles import map_uri, photo_uri
 
 PLACES = ("across", "down")

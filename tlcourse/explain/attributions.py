@@ -45,8 +45,7 @@ def attribute(
             (zeros after preprocessing) to the picture; with enough steps, all values add up to the
             difference of the logit between the two. "occlusion": how far the logit falls where a
             grey square covers the picture, averaged over the squares that cover a pixel.
-        layer: For "grad_cam": a layer that gives maps; by default the deepest of
-            `backbone.layers` that does.
+        layer: For "grad_cam": a layer that gives maps; by default the deepest of them.
         steps: For "integrated_gradients": points on the way; more are more exact.
         window: For "occlusion": side of the square in pixels, by default a quarter of the picture.
             It moves by half of it.
@@ -62,27 +61,36 @@ def attribute(
     Reference: Selvaraju et al. (2016), arXiv:1610.02391; Sundararajan et al. (2017),
     arXiv:1703.01365; Zeiler and Fergus (2013), arXiv:1311.2901.
     """
+    from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam, Occlusion
+
     check_choice("attribution method", method, METHODS)
     batch = to_batch(backbone, picture).detach()
     if len(batch) != 1:
         raise CourseError(f"attribute() explains one picture, got {len(batch)}. Call it for each.")
     side = min(batch.shape[2:])
-    window = check_whole(
-        "window", max(side // 4, 2) if window is None else window, least=2, most=side
-    )
+    window = max(side // 4, 2) if window is None else window
+    check_whole("window", window, least=2, most=side)
     check_whole("steps", steps)
-    number = None if target is None else class_index(backbone, target)
-    with _only_the_input_learns(backbone.model), torch.enable_grad():
-        if number is None:
-            with torch.no_grad():
-                number = int(backbone.model(batch).argmax())
+    model = backbone.model
+    with _only_the_input_learns(model), torch.enable_grad():
+        number = int(model(batch).argmax()) if target is None else class_index(backbone, target)
         if method == "grad_cam":
-            values = _grad_cam(backbone, batch, number, layer)
+            explainer = LayerGradCam(model, _giving_maps(backbone, layer))
+            coarse = explainer.attribute(batch, target=number, relu_attributions=True)
+            values = LayerAttribution.interpolate(coarse, tuple(batch.shape[2:]), "bilinear")
         elif method == "integrated_gradients":
-            values = _integrated_gradients(backbone.model, batch, number, steps)
+            gradients = IntegratedGradients(model)
+            parts = gradients.attribute(batch, target=number, n_steps=steps, internal_batch_size=1)
+            values = parts.sum(dim=1, keepdim=True)
         else:
-            values = _occlusion(backbone.model, batch, number, window)
-    result = values.detach().float().cpu().numpy()
+            values = Occlusion(model).attribute(
+                batch,
+                target=number,
+                sliding_window_shapes=(3, window, window),
+                strides=(3, window // 2, window // 2),
+                perturbations_per_eval=8,
+            )  # a square covers all three channels, so they are equal
+        result = values[0, 0].detach().float().cpu().numpy()
     del values
     give_memory_back()
     return result
@@ -91,24 +99,19 @@ def attribute(
 def class_index(backbone: Backbone, target: str | int) -> int:
     """Return the number of a class among the logits, from its number or its name."""
     classes = backbone.classes
-    if isinstance(target, str):
-        low = target.casefold()
-        numbers = [i for i, name in enumerate(classes) if name == target]
-        numbers = numbers or [i for i, name in enumerate(classes) if name.casefold() == low]
-        if not numbers:
-            raise UnknownNameError(f"class of {backbone.name}", target, classes)
-        if len(numbers) > 1:
-            raise CourseError(
-                f"{len(numbers)} classes of {backbone.name} are called {target!r}. "
-                f"Pass a number instead: {', '.join(map(str, numbers))}."
-            )
-        return numbers[0]
-    if not 0 <= int(target) < len(classes):
+    if not isinstance(target, str):
+        return check_whole("the class", target, least=0, most=len(classes) - 1)
+    low = target.casefold()
+    numbers = [i for i, name in enumerate(classes) if name == target]
+    numbers = numbers or [i for i, name in enumerate(classes) if name.casefold() == low]
+    if not numbers:
+        raise UnknownNameError(f"class of {backbone.name}", target, classes)
+    if len(numbers) > 1:
         raise CourseError(
-            f"{backbone.name} has {len(classes)} classes, so there is no class {target}. "
-            f"Pass a number from 0 to {len(classes) - 1}, or a name from backbone.classes."
+            f"{len(numbers)} classes of {backbone.name} are called {target!r}. "
+            f"Pass a number instead: {', '.join(map(str, numbers))}."
         )
-    return int(target)
+    return numbers[0]
 
 
 def deepest_map(backbone: Backbone) -> str:
@@ -125,56 +128,22 @@ def deepest_map(backbone: Backbone) -> str:
     )
 
 
-def _grad_cam(
-    backbone: Backbone, batch: torch.Tensor, target: int, layer: str | None
-) -> torch.Tensor:
-    from captum.attr import LayerAttribution, LayerGradCam
-
-    name = deepest_map(backbone) if layer is None else layer
-    where = backbone.layer(name)
+def _giving_maps(backbone: Backbone, layer: str | None) -> nn.Module:
+    where = backbone.layer(deepest_map(backbone) if layer is None else layer)
     if where.side != "output" or not are_maps(backbone.trace[where.path].output_shape):
         raise CourseError(
-            f"Layer {name!r} of {backbone.name} gives no maps (C, H, W), which Grad-CAM needs. "
+            f"Layer {layer!r} of {backbone.name} gives no maps (C, H, W), which Grad-CAM needs. "
             f"Use a layer that does, such as {deepest_map(backbone)!r}."
         )
-    explainer = LayerGradCam(backbone.model, backbone.model.get_submodule(where.path))
-    coarse = explainer.attribute(batch, target=target, relu_attributions=True)
-    return LayerAttribution.interpolate(coarse, tuple(batch.shape[2:]), "bilinear")[0, 0]
-
-
-def _integrated_gradients(
-    model: nn.Module, batch: torch.Tensor, target: int, steps: int
-) -> torch.Tensor:
-    from captum.attr import IntegratedGradients
-
-    parts = IntegratedGradients(model).attribute(
-        batch, target=target, n_steps=steps, internal_batch_size=1
-    )
-    return parts[0].sum(dim=0)
-
-
-def _occlusion(model: nn.Module, batch: torch.Tensor, target: int, window: int) -> torch.Tensor:
-    from captum.attr import Occlusion
-
-    stride = window // 2
-    with torch.no_grad():
-        falls = Occlusion(model).attribute(
-            batch,
-            target=target,
-            sliding_window_shapes=(3, window, window),
-            strides=(3, stride, stride),
-            perturbations_per_eval=8,
-        )
-    return falls[0, 0]  # a square covers all three channels, so they are equal
+    return backbone.model.get_submodule(where.path)
 
 
 @contextmanager
 def _only_the_input_learns(model: nn.Module) -> Iterator[None]:
     """Use evaluation mode, and freeze all parameters, which saves memory; put both back."""
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    model.requires_grad_(False)
     try:
-        for parameter in learning:
-            parameter.requires_grad_(False)
         with in_mode(model):
             yield
     finally:

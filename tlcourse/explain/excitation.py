@@ -25,9 +25,8 @@ class Excitation:
         layer: Name of the layer.
         strongest: float32 (N, C), the maximum over the positions.
         where: float32 (N, C, 2), its row and column as shares of height and width, 0 to 1.
-        patch: Side of the effective receptive field, in pixels of the preprocessed picture: of the
-            smallest square around a position that holds 90 % of its squared gradient, measured on
-            a few pictures.
+        patch: Side of the effective receptive field, in pixels of the preprocessed picture: the
+            smallest square that holds 90 % of a position's squared gradient, on a few pictures.
     """
 
     layer: str
@@ -72,15 +71,12 @@ def excitations(
         batch: Pictures per forward pass.
 
     Returns:
-        Layer name -> `Excitation`: the maximum of each channel's map in each picture, `strongest`
-        (N, C); its row and column, `where` (N, C, 2), as shares of height and width; and the side
-        in pixels of what a position of the layer sees, `patch`. `top(channel, n)` gives the indices
-        of the pictures that excite a channel most.
+        Layer name -> `Excitation`, such as its `strongest` (N, C); `top(channel, n)` gives the
+        indices of the pictures that excite a channel most.
 
     Raises:
         UnknownNameError: A layer does not exist; the nearest names are offered.
-        CourseError: There is no picture, a layer gives no maps, or the batch is no whole number
-            above 0.
+        CourseError: There is no picture, a layer gives no maps, or `batch` is out of range.
 
     Reference: the effective receptive field, Luo et al. (2016), arXiv:1701.04128.
     """
@@ -95,12 +91,11 @@ def excitations(
         several = [only_picture(pictures[i]) for i in range(start, stop)]
         for name, maps in activations(backbone, several, names).items():
             check_maps(backbone, name, maps)
-            height, width = maps.shape[2:]
-            values, places = maps.flatten(2).max(dim=2)
-            rows, columns = places // width, places % width
-            shares = torch.stack([(rows + 0.5) / height, (columns + 0.5) / width], dim=2)
-            strongest[name].append(values.float().cpu().numpy())
-            where[name].append(shares.float().cpu().numpy())
+            values, places = (part.cpu() for part in maps.flatten(2).max(dim=2))
+            size = maps.shape[2:]
+            rows_columns = torch.stack(torch.unravel_index(places, size), dim=2)
+            strongest[name].append(values.float().numpy())
+            where[name].append(((rows_columns + 0.5) / torch.tensor(size)).numpy())
     some = [only_picture(pictures[i]) for i in range(min(3, len(pictures)))]
     sides = {name: effective_receptive_field(backbone, some, name) for name in names}
     give_memory_back()
@@ -115,8 +110,7 @@ def effective_receptive_field(
 ) -> int:
     """Measure the side, in pixels, of the square that matters for a value of a layer's maps.
 
-    It holds `share` of the squared gradient of the middle position, summed over the pictures. The
-    side is odd, or the whole preprocessed picture's.
+    It holds `share` of the squared gradient of the middle position, summed over the pictures.
     """
     batch = torch.stack([backbone.preprocess(picture) for picture in pictures])
     batch = batch.to(backbone.device).requires_grad_(True)
@@ -125,16 +119,13 @@ def effective_receptive_field(
     middle = maps[:, :, height // 2, width // 2].square().sum()
     (gradient,) = torch.autograd.grad(middle, batch)
     energy = gradient.square().sum(dim=(0, 1)).cpu().double().numpy()
-    side = min(energy.shape)
     row = int((height // 2 + 0.5) / height * energy.shape[0])
     column = int((width // 2 + 0.5) / width * energy.shape[1])
-    for reach in range(1, side // 2):
-        box = energy[
-            max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1
-        ]
-        if box.sum() >= share * energy.sum():
-            return min(2 * reach + 1, side)
-    return side
+    rows, columns = np.indices(energy.shape)
+    distance = np.maximum(abs(rows - row), abs(columns - column))
+    within = np.bincount(distance.ravel(), energy.ravel()).cumsum()  # of each distance
+    reach = max(int(np.searchsorted(within, share * within[-1])), 1)
+    return min(2 * reach + 1, *energy.shape)
 
 
 def check_maps(backbone: Backbone, name: str, maps: torch.Tensor) -> None:
@@ -148,21 +139,18 @@ def check_maps(backbone: Backbone, name: str, maps: torch.Tensor) -> None:
 
 def check_found(backbone: Backbone, reference: Sequence[Any], found: Any) -> None:
     """Refuse what does not come from `excitations` for this network and these pictures."""
-    fits = isinstance(found, Mapping) and all(isinstance(e, Excitation) for e in found.values())
-    if not fits or not found:
+
+    def fits(layer: str, excitation: Any) -> bool:
+        shape = backbone.trace[backbone.layer(layer).path].output_shape or ()
+        sizes = (len(reference), *shape[:1])
+        return isinstance(excitation, Excitation) and excitation.strongest.shape == sizes
+
+    if not isinstance(found, Mapping) or not found or not all(map(fits, found, found.values())):
         raise CourseError(
-            "found must be what excitations(backbone, reference, layers) gave, with at least one "
-            "layer: layer name -> Excitation. Leave it out to have it computed."
+            "found must be what tl.excitations(backbone, reference, layers) gave for this network "
+            f"({backbone.name}) and these {len(reference)} reference pictures, with at least one "
+            "layer. Leave it out to have it computed."
         )
-    for layer, excitation in found.items():
-        n, channels = excitation.strongest.shape
-        shape = backbone.trace[backbone.layer(layer).path].output_shape or (0,)
-        if n != len(reference) or shape[:1] != (channels,):
-            raise CourseError(
-                f"found[{layer!r}] is of {n} pictures and {channels} channels, but there are "
-                f"{len(reference)} reference pictures, and {backbone.name} has {shape[0]} channels "
-                "there. Pass the network and the pictures that it was made with."
-            )
 
 
 def only_picture(item: Any) -> "Image":

@@ -10,13 +10,7 @@ import numpy as np
 from PIL.Image import Image
 
 from tlcourse.base.html import render
-from tlcourse.explain.excitation import (
-    Excitation,
-    check_found,
-    check_maps,
-    excitations,
-    only_picture,
-)
+from tlcourse.explain.excitation import Excitation, check_found, excitations, only_picture
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.tap import activations
 from tlcourse.plots.figure import Figure, draw_picture, drawing, new_figure, where
@@ -28,15 +22,13 @@ from tlcourse.widgets.tiles import map_uri, photo_uri, row, tile, to_bytes
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-_STRONGEST = 8  # maps in the overview
 _PATCHES = 6
 _BY_STRENGTH, _BY_NUMBER = "strongest first", "by number"
+_Request = tuple[Image, str, int, bool]
 
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What the network gives for one picture."""
-
     picture: Image
     pixels: np.ndarray  # as it goes into the network, (H, W, 3) from 0 to 1
     maps: dict[str, np.ndarray]  # layer -> float32 (C, h, w)
@@ -66,7 +58,6 @@ class _Held:
         batch = preprocess(picture)[None].to(self.backbone.device)
         maps, order = {}, {}
         for layer, values in activations(self.backbone, batch, list(self.excitation)).items():
-            check_maps(self.backbone, layer, values)
             maps[layer] = values[0].float().cpu().numpy()
             strongest = maps[layer].max(axis=(1, 2))
             order[layer] = self.excitation[layer].standing_out(strongest).tolist()
@@ -90,10 +81,10 @@ class LayerExplorer(Explorer):
     Args:
         backbone: The network.
         pictures: Name -> picture to choose from; one of your own can be uploaded.
-        reference: Pictures, or (picture, label) pairs such as a `Split`. Those that excite a
-            channel most are looked for among them.
-        found: What `tl.excitations` gave for them, to save time; its layers are those that can be
-            chosen. By default all layers that give maps.
+        reference: Pictures, or (picture, label) pairs such as a `Split`, among which those are
+            looked for that excite a channel most.
+        found: What `tl.excitations` gave for them, to save time; its layers can be chosen. By
+            default all layers that give maps.
 
     Raises:
         CourseError: There is no picture, or a layer gives no maps.
@@ -138,11 +129,11 @@ class LayerExplorer(Explorer):
         count = self._n_channels[self.depth.label]
         return [f"{i} of {count}" for i in range(1, count + 1)]
 
-    def _request(self) -> tuple[Image, str, int, bool]:
+    def _request(self) -> _Request:
         by_strength = self.order.value == _BY_STRENGTH
         return self.choice.picture, self.depth.label, self.channel.value, by_strength
 
-    def _answer(self, request: tuple[Image, str, int, bool], stale: Stale) -> None:
+    def _answer(self, request: _Request, stale: Stale) -> None:
         held = self._held
         if held is None:
             return
@@ -156,11 +147,7 @@ class LayerExplorer(Explorer):
         self.overview.value = _overview(held.seen, layer)
 
     def _static(self) -> Figure | None:
-        if self._held is None:
-            return None
-        layers = list(self._held.excitation)
-        places = np.linspace(0, len(layers) - 1, min(4, len(layers))).round().astype(int)
-        return _draw(self._held, [layers[i] for i in places])
+        return _draw(self._held) if self._held else None
 
 
 def _detail(held: _Held, layer: str, channel: int) -> "Markup":
@@ -178,33 +165,28 @@ def _detail(held: _Held, layer: str, channel: int) -> "Markup":
     )
     strong = f"Yellow covers the places where channel {channel} is strong."
     over_it = f"The picture with that map over it. {strong}"
-    return row(
-        [
-            tile(uri, "The picture as it goes into the network", "The network's input"),
-            tile(map_uri(values), _describe(layer, channel, values), caption, squares=True),
-            tile(uri, over_it, strong, over=map_uri(values, clear=True)),
-        ]
-    )
+    tiles = [
+        tile(uri, "The picture as it goes into the network", "The network's input"),
+        tile(map_uri(values), _describe(layer, channel, values), caption, squares=True),
+        tile(uri, over_it, strong, over=map_uri(values, clear=True)),
+    ]
+    return row(tiles)
 
 
 def _patches(held: _Held, layer: str, channel: int) -> "Markup":
-    excitation, side = held.excitation[layer], held.excitation[layer].patch
-    tiles = []
+    excitation, tiles = held.excitation[layer], []
     for index in excitation.top(channel, _PATCHES).tolist():
         value = f"{excitation.strongest[index, channel]:.2f}"
         alt = f"Patch of a reference picture that gives channel {channel} the value {value}"
-        uri = photo_uri(held.patch(layer, channel, index), 96)
-        tiles.append(tile(uri, alt, value, width=5.5))
-    return row(
-        tiles,
-        f"What excites channel {channel} most: patches of {side} x {side} pixels, "
-        f"from {len(held.reference)} reference pictures",
-    )
+        tiles.append(tile(photo_uri(held.patch(layer, channel, index), 96), alt, value, width=5.5))
+    size = f"{excitation.patch} x {excitation.patch} pixels"
+    among = f"patches of {size}, from {len(held.reference)} reference pictures"
+    return row(tiles, f"What excites channel {channel} most: {among}")
 
 
 def _overview(seen: _Seen, layer: str) -> "Markup":
     tiles = []
-    for channel in seen.order[layer][:_STRONGEST]:
+    for channel in seen.order[layer][:8]:
         values = seen.maps[layer][channel]
         uri, alt = map_uri(values, side=56), _describe(layer, channel, values)
         tiles.append(tile(uri, alt, f"{channel}", width=5.5, squares=True))
@@ -217,9 +199,10 @@ def _describe(layer: str, channel: int, values: np.ndarray) -> str:
 
 
 @drawing
-def _draw(held: _Held, layers: Sequence[str]) -> Figure:
+def _draw(held: _Held) -> Figure:
     """Draw, for some layers, the channel that stands out most and the patches that excite it."""
-    seen = held.first
+    seen, every = held.first, list(held.excitation)
+    layers = [every[round(i)] for i in np.linspace(0, len(every) - 1, min(4, len(every)))]
     n_patches = min(_PATCHES - 1, len(held.reference))
     figure = new_figure(
         1.3 * len(layers) + 0.7,
@@ -228,6 +211,7 @@ def _draw(held: _Held, layers: Sequence[str]) -> Figure:
     )
     grid = figure.subplots(len(layers), 2 + n_patches, squeeze=False)
     height, width = seen.pixels.shape[:2]
+    edges = (-0.5, width - 0.5, height - 0.5, -0.5)
     texts = []
     for (beside, over, *others), layer in zip(grid, layers, strict=True):
         channel, excitation = seen.order[layer][0], held.excitation[layer]
@@ -236,14 +220,11 @@ def _draw(held: _Held, layers: Sequence[str]) -> Figure:
         beside.set_ylabel(f"{layer}\nchannel {channel}", rotation=0, ha="right", va="center")
         draw_picture(over, seen.pixels)
         share = (values - values.min()) / (np.ptp(values) or 1.0)
-        edges = (-0.5, width - 0.5, height - 0.5, -0.5)
         over.imshow(values, cmap="viridis", alpha=0.8 * share, extent=edges)
         for axes, index in zip(others, excitation.top(channel, n_patches).tolist(), strict=True):
             draw_picture(axes, held.patch(layer, channel, index), frame=True)
-        texts.append(
-            f"{layer}, channel {channel}: strongest {where(values)}; "
-            f"patches of {excitation.patch} pixels."
-        )
+        patches = f"patches of {excitation.patch} pixels"
+        texts.append(f"{layer}, channel {channel}: strongest {where(values)}; {patches}.")
     for axes, title in zip(grid[0], ("its map", "over the picture", "patches"), strict=False):
         axes.set_title(title, size=10)
     figure.alt = (

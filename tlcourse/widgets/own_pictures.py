@@ -21,17 +21,18 @@ from tlcourse.plots.figure import mime_bundle
 from tlcourse.tasks.folder import children
 from tlcourse.tasks.load import load_task
 from tlcourse.widgets.controls import Upload, picture_upload
-from tlcourse.widgets.explorer import Explorer, announce, close_parts, panel
+from tlcourse.widgets.explorer import Explorer, panel
+
+_MOST_BYTES = 2**31
+# A password, or a way of packing that Python does not know, is a RuntimeError.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, OSError, EOFError)
 
 
 class OwnPicture(Explorer):
-    """Show an upload button; each picture that you choose is classified at once.
+    """Show an upload button; each picture that you choose is classified at once by `backbone`.
 
     The picture stays in memory: nothing is written to disk. A file that cannot be read gives a
     sentence instead of a prediction.
-
-    Args:
-        backbone: The network that classifies it.
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -42,19 +43,17 @@ class OwnPicture(Explorer):
 
     def _show(self, _: str, picture: Image) -> None:
         self._say("Computing ...")
-        try:
-            with self.showing_problems():
-                figure = plots.predictions(self.backbone, picture)
-                self.answer.value = mime_bundle(figure, figure.alt)["text/html"]
-        finally:
-            self._say("")
+        with self.showing_problems():
+            figure = plots.predictions(self.backbone, picture)
+            self.answer.value = mime_bundle(figure, figure.alt)["text/html"]
+        self._say("")
 
     def _refuse(self, sentence: str) -> None:
         self.answer.value = ""
         self.show_problem(sentence)
 
 
-class OwnFolder(widgets.VBox):
+class OwnFolder(Explorer):
     """Show a form that compares the patterns on your own pictures.
 
     Args:
@@ -74,23 +73,19 @@ class OwnFolder(widgets.VBox):
             placeholder="path of a folder with one folder per class",
             layout={"width": "32em", "max_width": "100%"},
         )
-        self.upload = Upload("or a ZIP file", self._take, self._say, accept=".zip")
-        self.budget = widgets.Dropdown(
-            options=["1m", "2m", "5m", "10m"], value="2m", description="Time"
-        )
+        self.upload = Upload("or a ZIP file", self._take, self.show_problem, accept=".zip")
+        times = ["1m", "2m", "5m", "10m"]
+        self.budget = widgets.Dropdown(options=times, value="2m", description="Time")
         self.button = widgets.Button(description="Compare", button_style="primary")
         self.answer = widgets.Output()
         self.button.on_click(self._run)
-        wrap = {"flex_flow": "row wrap"}
-        first = widgets.HBox([self.path, self.upload], layout=wrap)
-        second = widgets.HBox([self.budget, self.button], layout=wrap)
-        super().__init__([first, second, self.answer])
-        announce(self)
+        rows = [self.path, self.upload], [self.budget, self.button]
+        boxes = [widgets.HBox(row, layout={"flex_flow": "row wrap"}) for row in rows]
+        super().__init__([*boxes, self.answer], "Form for your own folder", at=len(boxes))
 
     def close(self) -> None:
         """Delete the unpacked ZIP file, too."""
         self._forget()
-        close_parts(self)
         super().close()
 
     def _take(self, name: str, content: bytes) -> None:
@@ -99,34 +94,28 @@ class OwnFolder(widgets.VBox):
         self._unpacked = tempfile.TemporaryDirectory(prefix="tlcourse-", ignore_cleanup_errors=True)
         folder = Path(self._unpacked.name) / "your pictures"  # the task is called so
         folder.mkdir()
-        try:
-            self._folder = unpack(content, folder)
-        except CourseError as error:
-            self._forget()
-            self._say(f"{name}: {error}")
-            return
-        self._say(f"{name} is unpacked. Press the button 'Compare'.")
+        with self.showing_problems():
+            try:
+                self._folder = unpack(content, folder)
+            except CourseError as error:
+                self._forget()
+                raise CourseError(f"{name}: {error}") from error
+            self._say(f"{name} is unpacked. Press the button 'Compare'.")
 
     def _forget(self) -> None:
         if self._unpacked is not None:
             self._unpacked.cleanup()
         self._unpacked = self._folder = None
-
-    def _say(self, sentence: str) -> None:
-        self.answer.clear_output()
-        with self.answer:
-            _write(sentence)
+        self._say("")
 
     def _run(self, _: Any) -> None:
         self.button.disabled = True
+        self._say("Computing ...")
         self.answer.clear_output()
-        with self.answer:
-            try:
-                self._compare()
-            except CourseError as error:
-                _write(str(error))
-            finally:
-                self.button.disabled = False
+        with self.answer, self.showing_problems():
+            self._compare()
+        self._say("")
+        self.button.disabled = False
 
     def _compare(self) -> None:
         written = self.path.value.strip()
@@ -134,39 +123,23 @@ class OwnFolder(widgets.VBox):
         if folder is None:
             raise CourseError("Write the path of a folder, or choose a ZIP file with it.")
         task = load_task(folder, max_side=1024)
-        for skipped in task.skipped[:20]:
-            _write(f"left out: {skipped.name}: {skipped.reason}")
-        if len(task.skipped) > 20:
-            _write(f"and {len(task.skipped) - 20} more; see task.skipped")
+        left_out = [f"left out: {skipped.name}: {skipped.reason}" for skipped in task.skipped]
+        if len(left_out) > 20:
+            left_out[20:] = [f"and {len(left_out) - 20} more; see task.skipped"]
+        if left_out:
+            display({"text/plain": "\n".join(left_out)}, raw=True)
         self.comparison = compare(self.backbone, task, budget=self.budget.value)
         display(plots.tradeoffs(self.comparison), self.comparison)
 
-    def __repr__(self) -> str:
-        return "[Form for your own folder: run this notebook to use it.]"
-
-
-def _write(sentence: str) -> None:
-    display({"text/plain": sentence}, raw=True)
-
-
-_MOST_BYTES = 2**31
-_MOST_FILES = 50_000
-# A password, or a way of packing that Python does not know, is a RuntimeError.
-_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, OSError, EOFError)
-
 
 def unpack(content: bytes, folder: Path) -> Path:
-    """Unpack into a folder; return the folder that holds the class folders.
-
-    That is `folder`, or the only folder in it, since many programs pack the outer folder, too.
-    """
+    """Unpack into a folder; return it, or the only folder in it, which many programs pack, too."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = archive.infolist()
-            size = sum(member.file_size for member in members)
-            if size > _MOST_BYTES or len(members) > _MOST_FILES:
+            size = sum(member.file_size for member in archive.infolist())
+            if size > _MOST_BYTES:
                 raise CourseError(
-                    f"The ZIP file would unpack to {len(members):,} files and {size / 1e9:.1f} GB. "
+                    f"The ZIP file would unpack to {size / 1e9:.1f} GB. "
                     "Copy the folder to this machine instead, and give its path."
                 )
             archive.extractall(folder)  # it keeps names such as "../x" inside the folder

@@ -1,40 +1,88 @@
 """Alter a picture by hand and see what the network answers, and why (notebook 02)."""
 
 import copy
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from typing import Any, Literal
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import ipywidgets as widgets
+import numpy as np
 import torch
-from PIL.Image import Image, fromarray
-from torch import nn
+from PIL import Image, ImageFilter
 
+from tlcourse.base.html import render
 from tlcourse.errors import CourseError
 from tlcourse.explain.attributions import Method, attribute, deepest_map
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.fast import fast_copy
+from tlcourse.networks.preprocess import Preprocess
 from tlcourse.networks.tap import activations
-from tlcourse.plots.figure import Figure, pixels
+from tlcourse.plots.figure import (
+    BLUE,
+    Figure,
+    draw_picture,
+    drawing,
+    lay_over,
+    new_figure,
+    pixels,
+    washed_out,
+    where,
+)
 from tlcourse.widgets.controls import LARGEST_SIDE, PictureChoice, Steps, check_pictures, dropdown
 from tlcourse.widgets.explorer import Explorer, Stale, on_change, panel
-from tlcourse.widgets.predictions_view import (
-    Change,
-    Version,
-    alter,
-    altered_figure,
-    class_table,
-    input_tile,
-    map_tile,
-    waiting_tile,
-)
+from tlcourse.widgets.tiles import map_uri, photo_uri, tile
 
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+
+@dataclass(frozen=True)
+class Change:
+    """What to do to a picture, in this order; by default nothing."""
+
+    blur: float = 0.0  # standard deviation of a Gaussian, in pixels of the network's input
+    degrees: int = 0  # rotate around the middle, clockwise; below 0 the other way
+    zoom: float = 1.0  # part of the width and height that stays, around the middle
+    cover: float = 0.0  # side of a grey square, as a part of what the network sees
+    across: float = 0.5  # where the square lies, from 0 (left) to 1 (right)
+    down: float = 0.5  # likewise from 0 (top) to 1 (bottom)
+
+    def __str__(self) -> str:
+        done = []
+        if self.zoom < 1:
+            done.append(f"the middle {self.zoom:.0%}")
+        if self.blur:
+            done.append(f"blurred by {self.blur:g} pixels")
+        if self.degrees:
+            side = "left" if self.degrees < 0 else "right"
+            done.append(f"rotated {abs(self.degrees)}° to the {side}")
+        if self.cover:
+            place = f"{self.across:.0%} from the left, {self.down:.0%} from the top"
+            done.append(f"covered by a square ({self.cover:.0%} of the width, {place})")
+        return ", ".join(done) or "unaltered"
+
+
+def _place(first: str, last: str) -> Callable[[float], str]:
+    return lambda share: {0: first, 0.5: "middle", 1: last}.get(share, f"{share:.0%}")
+
+
+_TENTHS = [i / 10 for i in range(11)]
+_SLIDERS: dict[str, tuple[str, Sequence[Any], Callable[[Any], str]]] = {
+    # What to change: what the slider is called, its values, and what each of them is called.
+    "zoom": ("Zoom in to", _TENTHS[:2:-1], "{:.0%}".format),
+    "blur": ("Blur", range(13), lambda n: {0: "none", 1: "1 pixel"}.get(n, f"{n} pixels")),
+    "degrees": (
+        "Rotate",
+        range(-180, 181, 15),
+        lambda n: f"{abs(n)}° {'left' if n < 0 else 'right'}" if n else "0°",
+    ),
+    "cover": ("Cover", _TENTHS[:6], lambda share: f"{share:.0%} wide" if share else "nothing"),
+    "across": ("Cover, across", _TENTHS, _place("left", "right")),
+    "down": ("Cover, down", _TENTHS, _place("top", "bottom")),
+}
 _METHODS = [("Grad-CAM", "grad_cam"), ("occlusion", "occlusion"), ("do not show", "")]
-_ZOOMS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
-_BLURS = range(13)
-_DEGREES = range(-180, 181, 15)
-_COVERS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
-_PLACES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _EXAMPLES = {
     "unaltered": Change(),
     "the middle half": Change(zoom=0.5),
@@ -43,7 +91,7 @@ _EXAMPLES = {
     "half of the width covered": Change(cover=0.5),
     "all four, a little": Change(zoom=0.8, blur=2, degrees=30, cover=0.2),
 }
-_Request = tuple[Image, Change, Method | Literal[""]]
+_Request = tuple[Image.Image, Change, Method | Literal[""]]
 
 
 class _NewerRequestError(Exception):
@@ -53,31 +101,23 @@ class _NewerRequestError(Exception):
 class _Held:
     """What the explorer holds on to until it is closed."""
 
-    def __init__(self, backbone: Backbone, name: str, picture: Image) -> None:
+    def __init__(self, backbone: Backbone, name: str, picture: Image.Image) -> None:
         # Copies, since the thread must not meet the notebook's own hooks.
         self.backbone = backbone.with_model(copy.deepcopy(backbone.model))
         self.fast = fast_copy(backbone, ["logits"])  # for the many passes of occlusion
         self.first = name, picture  # what is shown where no kernel runs; never an upload
         self.choose(picture)
 
-    def choose(self, picture: Image) -> None:
+    def choose(self, picture: Image.Image) -> None:
         """Remember the answer for an unaltered picture: the probability of each class."""
         self.picture = picture
-        self.before = self.probabilities(self.backbone.preprocess(picture))
+        _, self.before = self.answer(picture, Change())
 
-    def probabilities(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return the probability of each class."""
+    def answer(self, picture: Image.Image, change: Change) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the network's input for an altered picture, and the probability of each class."""
+        tensor = self.backbone.preprocess(alter(picture, self.backbone.preprocess, change))
         logits = activations(self.backbone, tensor, "logits")["logits"][0]
-        return logits.float().softmax(dim=0).cpu()
-
-    def version(self, picture: Image, change: Change) -> Version:
-        """Alter a picture, and have it answered and explained."""
-        preprocess = self.backbone.preprocess
-        tensor = preprocess(alter(picture, preprocess, change))
-        probability, first = self.probabilities(tensor).max(dim=0)
-        heat = attribute(self.backbone, tensor, int(first)) if _has_maps(self.backbone) else None
-        answer = self.backbone.classes[int(first)]
-        return Version(preprocess.to_array(tensor), heat, answer, float(probability))
+        return tensor, logits.float().softmax(dim=0).cpu()
 
 
 class PredictionExplorer(Explorer):
@@ -96,24 +136,18 @@ class PredictionExplorer(Explorer):
         CourseError: There is no picture, or something else in its place.
     """
 
-    def __init__(self, backbone: Backbone, pictures: Mapping[str, Image]) -> None:
+    def __init__(self, backbone: Backbone, pictures: Mapping[str, Image.Image]) -> None:
         check_pictures(pictures)
         if not backbone.classes:
             raise CourseError(
                 f"{backbone.name} has no classes, so it predicts nothing. Load a classifier, such "
                 "as tl.load_backbone()."
             )
-        small = {name: fromarray(pixels(p, LARGEST_SIDE)) for name, p in pictures.items()}
+        small = {name: Image.fromarray(pixels(p, LARGEST_SIDE)) for name, p in pictures.items()}
         self._held: _Held | None = _Held(backbone, *next(iter(small.items())))
         self.choice = PictureChoice(small, self.ask, self.show_problem)
-        self.zoom = _steps("Zoom in to", [f"{zoom:.0%}" for zoom in _ZOOMS])
-        self.blur = _steps("Blur", ["none", "1 pixel", *(f"{i} pixels" for i in _BLURS[2:])])
-        self.turn = _steps("Rotate", [_side(d) for d in _DEGREES], _DEGREES.index(0))
-        self.cover = _steps("Cover", ["nothing", *(f"{c:.0%} wide" for c in _COVERS[1:])])
-        self.across = _steps("Cover, across", _ends("left", "right"), _PLACES.index(0.5))
-        self.down = _steps("Cover, down", _ends("top", "bottom"), _PLACES.index(0.5))
-        self._sliders = [self.zoom, self.blur, self.turn, self.cover, self.across, self.down]
-        self._original = [slider.value for slider in self._sliders]
+        self._sliders = [_slider(name) for name in _SLIDERS]
+        self.zoom, self.blur, self.turn, self.cover, self.across, self.down = self._sliders
         self.across.disabled = self.down.disabled = True
         self.back = widgets.Button(description="Back to the original", layout={"width": "16em"})
         self.why = dropdown("Which pixels speak for the first answer", _METHODS)
@@ -138,20 +172,16 @@ class PredictionExplorer(Explorer):
         self.ask()
 
     def _back(self, _: Any) -> None:
-        for slider, value in zip(self._sliders, self._original, strict=True):
+        for slider, name in zip(self._sliders, _SLIDERS, strict=True):
             slider.unobserve(self._move, names="value")  # one request, not one for each slider
-            slider.value = value
+            slider.value = _start(name)
             slider.observe(self._move, names="value")
         self._move(None)
 
     def _request(self) -> _Request:
+        sliders = zip(_SLIDERS.items(), self._sliders, strict=True)
         change = Change(
-            blur=_BLURS[self.blur.value],
-            degrees=_DEGREES[self.turn.value],
-            zoom=_ZOOMS[self.zoom.value],
-            cover=_COVERS[self.cover.value],
-            across=_PLACES[self.across.value],
-            down=_PLACES[self.down.value],
+            **{name: values[slider.value] for (name, (_, values, _)), slider in sliders}
         )
         return self.choice.picture, change, self.why.value
 
@@ -162,21 +192,25 @@ class PredictionExplorer(Explorer):
         picture, change, method = request
         if held.picture is not picture:
             held.choose(picture)
-        preprocess, classes = held.backbone.preprocess, held.backbone.classes
-        tensor = preprocess(alter(picture, preprocess, change))
-        now, shown = held.probabilities(tensor), preprocess.to_array(tensor)
-        best = int(now.argmax())
+        tensor, now = held.answer(picture, change)
+        classes, best = held.backbone.classes, int(now.argmax())
+        shown = held.backbone.preprocess.to_array(tensor)
         # First, since it belongs to the picture before.
-        self.pixels.value = waiting_tile(shown, classes[best]) if method else ""
-        self.seen.value = input_tile(shown, change)
+        self.pixels.value = _waiting_tile(shown, classes[best]) if method else ""
+        self.seen.value = _input_tile(shown, change)
         self.answer.value = class_table(classes, now, held.before)
         self._tell(f"First answer: {classes[best]}, {float(now[best]):.0%}.")
         if not method or stale():
             return
+
+        def give_up(*_: Any) -> None:
+            if stale():
+                raise _NewerRequestError
+
         backbone = held.fast if method == "occlusion" else held.backbone
         window = max(2 * min(tensor.shape[1:]) // 7, 2)
         try:
-            with suppress(_NewerRequestError), _given_up_when(stale, backbone.model):
+            with backbone.model.register_forward_pre_hook(give_up), suppress(_NewerRequestError):
                 heat = attribute(backbone, tensor, best, method=method, window=window)
                 self.pixels.value = map_tile(shown, heat, classes[best], method)
         except Exception:
@@ -184,46 +218,156 @@ class PredictionExplorer(Explorer):
             raise
 
     def _static(self) -> Figure | None:
-        if self._held is None:
-            return None
-        name, picture = self._held.first
-        versions = {what: self._held.version(picture, c) for what, c in _EXAMPLES.items()}
-        return altered_figure(name.replace("_", " "), versions)
+        return _draw(self._held) if self._held else None
 
 
-@contextmanager
-def _given_up_when(stale: Stale, model: nn.Module) -> Iterator[None]:
-    """End the work of a network before its next pass when a newer request has come."""
-
-    def check(*_: Any) -> None:
-        if stale():
-            raise _NewerRequestError
-
-    handle = model.register_forward_pre_hook(check)
-    try:
-        yield
-    finally:
-        handle.remove()
+def _start(name: str) -> int:
+    """Position of the slider where nothing is changed."""
+    return _SLIDERS[name][1].index(getattr(Change, name))
 
 
-def _has_maps(backbone: Backbone) -> bool:
-    try:
-        return bool(deepest_map(backbone))
-    except CourseError:
-        return False
-
-
-def _side(degrees: int) -> str:
-    return f"{abs(degrees)}° {'left' if degrees < 0 else 'right'}" if degrees else "0°"
-
-
-def _ends(first: str, last: str) -> list[str]:
-    return [{0: first, 0.5: "middle", 1: last}.get(p, f"{p:.0%}") for p in _PLACES]
-
-
-def _steps(description: str, labels: list[str], value: int = 0) -> Steps:
-    return Steps(description, labels, value, layout={"width": "32em", "max_width": "100%"})
+def _slider(name: str) -> Steps:
+    description, values, label = _SLIDERS[name]
+    layout = {"width": "32em", "max_width": "100%"}
+    return Steps(description, [label(value) for value in values], _start(name), layout=layout)
 
 
 def _row(*parts: widgets.Widget) -> widgets.Box:
     return widgets.Box(parts, layout={"flex_flow": "row wrap", "grid_gap": "0 1.2em"})
+
+
+def _has_maps(backbone: Backbone) -> bool:
+    with suppress(CourseError):
+        return bool(deepest_map(backbone))
+    return False
+
+
+def grey(preprocess: Preprocess) -> tuple[int, ...]:
+    """Return the colour that becomes 0 in preprocessing: the mean of the network's training."""
+    return tuple(round(255 * value) for value in preprocess.mean)
+
+
+def alter(picture: Image.Image, preprocess: Preprocess, change: Change) -> Image.Image:
+    """Return the altered RGB picture, or the given one itself if nothing is to be done.
+
+    Where the rotated picture ends, and under the square, it is `grey`.
+    """
+    altered = picture
+    unit = change.zoom * min(picture.size) / preprocess.resize_size  # one pixel of the input
+    if change.blur:
+        altered = altered.filter(ImageFilter.GaussianBlur(change.blur * unit))
+    if change.degrees:
+        bicubic, fill = Image.Resampling.BICUBIC, grey(preprocess)
+        altered = altered.rotate(-change.degrees, bicubic, fillcolor=fill)
+    if change.zoom < 1:
+        width, height = (max(round(change.zoom * side), 1) for side in altered.size)
+        x, y = (altered.width - width) // 2, (altered.height - height) // 2
+        altered = altered.crop((x, y, x + width, y + height))
+    if change.cover:
+        seen = preprocess.crop_size * unit
+        side = change.cover * seen
+        left = (altered.width - seen) / 2 + change.across * (seen - side)
+        top = (altered.height - seen) / 2 + change.down * (seen - side)
+        box = (round(left), round(top), round(left + side), round(top + side))
+        altered = altered.copy()
+        altered.paste(grey(preprocess), box)
+    return altered
+
+
+_HEIGHT = 20.5  # em of a picture with its caption, so that it does not change with the caption
+_TABLE = """
+{% set cell = "padding:.15em 0 .15em .8em;text-align:right;min-width:3em" %}
+<div style="line-height:1.5;max-width:32em"><table style="border-collapse:collapse">
+<caption style="text-align:left;font-weight:bold">Most probable classes</caption>
+<thead><tr><th scope="col" style="text-align:left">class</th>
+<th scope="col" colspan="2" style="text-align:right">now</th>
+<th scope="col" style="{{ cell }}">unaltered</th></tr></thead><tbody>
+{% for name, now, before in rows %}
+<tr><th scope="row" style="text-align:left;font-weight:normal;width:13em">{{ name }}</th>
+<td style="width:8em">
+<div style="background:{{ colour }};height:.9em;width:{{ '%.1f' % (100 * now) }}%"></div></td>
+<td style="{{ cell }}">{{ percent(now) }}</td><td style="{{ cell }}">{{ percent(before) }}</td></tr>
+{% endfor %}
+</tbody></table>
+{% set name, now, before = first %}
+<p>The first answer for the unaltered picture is <b>{{ name }}</b> with {{ percent(before) }}.
+Now it has {{ percent(now) }}.</p></div>
+"""
+
+
+def _input_tile(shown: np.ndarray, change: Change) -> "Markup":
+    caption = render(
+        "<b>The network's input</b>{{ ', unaltered' if same }}."
+        "{{ ' Grey corners and squares are 0 for the network.' if grey }}",
+        same=change == Change(),
+        grey=change.degrees or change.cover,
+    )
+    return tile(photo_uri(shown), f"The network's input: {change}", caption, height=_HEIGHT)
+
+
+def _waiting_tile(shown: np.ndarray, name: str) -> "Markup":
+    caption = render("Computing what speaks for <b>{{ name }}</b> ...", name=name)
+    return tile(photo_uri(washed_out(shown)), "", caption, height=_HEIGHT)
+
+
+def map_tile(shown: np.ndarray, heat: np.ndarray, name: str, method: Method) -> "Markup":
+    """Lay a map (H, W) of what speaks for a class over the input; the legend is in words."""
+    highest = float(heat.max())
+    called = "Grad-CAM" if method == "grad_cam" else "Occlusion"
+    caption = alt = f"{called} finds nothing that speaks for {name}."
+    if highest > 0:
+        alt = f"{called}: what speaks most for {name} is {where(heat)}."
+        caption = render(
+            "{{ called }}: <b>orange</b> speaks for <b>{{ name }}</b>{% if called == 'Grad-CAM' %}"
+            "; what speaks against it is not shown.{% else %}, <b>purple</b> against it. Covering "
+            "lowers its logit by up to {{ '%.1f' % highest }}.{% endif %}",
+            called=called,
+            name=name,
+            highest=highest,
+        )
+    over = map_uri(heat, limit=float(np.quantile(np.abs(heat), 0.99)), clear=True, side=56)
+    return tile(photo_uri(washed_out(shown)), alt, caption, over=over, height=_HEIGHT)
+
+
+def class_table(classes: tuple[str, ...], now: torch.Tensor, before: torch.Tensor) -> "Markup":
+    """List the five most probable classes, with their probability now and before."""
+    every = list(zip(classes, now.tolist(), before.tolist(), strict=True))
+    rows = [every[i] for i in now.topk(min(5, len(now))).indices.tolist()]
+    first = every[int(before.argmax())]
+    return render(_TABLE, rows=rows, first=first, colour=BLUE, percent=_percent)
+
+
+@drawing
+def _draw(held: _Held) -> Figure:
+    """Draw the first picture, altered; what is answered, and, if it gives maps, Grad-CAM for it."""
+    name, picture = held.first
+    name = name.replace("_", " ")
+    rows = 2 if _has_maps(held.backbone) else 1
+    figure = new_figure(0.4 + 1.6 * rows, title=f"{name}: the first answer when it is altered")
+    grid = figure.subplots(rows, len(_EXAMPLES), squeeze=False)
+    texts = []
+    for (above, *below), (what, change) in zip(grid.T, _EXAMPLES.items(), strict=True):
+        tensor, probabilities = held.answer(picture, change)
+        best = int(probabilities.argmax())
+        answer, share = held.backbone.classes[best], _percent(float(probabilities[best]))
+        shown = held.backbone.preprocess.to_array(tensor)
+        draw_picture(above, shown, textwrap.fill(what, 14), frame=True)
+        above.set_xlabel(f"{textwrap.fill(answer, 16)}\n{share}", size=10)
+        texts.append(f"{what}: {answer} ({share})")
+        for axes in below:
+            heat = attribute(held.backbone, tensor, best)
+            draw_picture(axes, washed_out(shown))
+            lay_over(axes, heat, heat.shape, faintest=0.1)
+            texts[-1] += f", for which most speaks {where(heat)}"
+    for line, label in zip(grid, ("input", "what speaks\nfor it"), strict=False):
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center")
+    explained = " and, below each, Grad-CAM for it" if rows > 1 else ""
+    figure.alt = (
+        f"The picture {name!r}, altered in several ways, with the first answer{explained}. "
+        f"{'; '.join(texts)}."
+    )
+    return figure
+
+
+def _percent(probability: float) -> str:
+    return "< 1%" if probability < 0.005 else f"{probability:.0%}"

@@ -56,13 +56,9 @@ def photo_uri(values: np.ndarray, side: int | None = None) -> str:
 
 
 def webp_uri(picture: Image.Image, quality: int = 75) -> str:
-    """Encode drawings or many small pictures, half as large as a JPEG.
-
-    Where Pillow writes no WebP it is a JPEG.
-    """
-    if features.check("webp"):
-        return _uri(picture, "webp", quality=quality, method=2)
-    return _uri(picture, "jpeg", quality=quality)
+    """Encode drawings or many small pictures, half as large as a JPEG if Pillow writes WebP."""
+    kind = "webp" if features.check("webp") else "jpeg"
+    return _uri(picture, kind, quality=quality, method=2)
 
 
 def map_uri(
@@ -70,9 +66,8 @@ def map_uri(
 ) -> str:
     """Encode a map (H, W) with a palette, from dark blue for its smallest value to yellow.
 
-    With a limit it goes from purple (`-limit`) to orange (`limit`). A clear map lets what lies below
-    it shine through where it is low, or, with a limit, near 0. A large map is averaged over
-    neighbours, to about `side` positions a side.
+    With a limit it goes from purple (`-limit`) to orange (`limit`). A clear map is transparent where
+    it is low, or, with a limit, near 0. A large map is averaged, to about `side` positions a side.
     """
     import matplotlib as mpl
 
@@ -84,8 +79,7 @@ def map_uri(
     picture.putpalette(colours[:, :3].tobytes())
     if not clear:
         return _uri(picture, "png")
-    place = np.linspace(0, 1, 256)
-    strength = place if limit is None else np.abs(2 * place - 1)
+    strength = np.linspace(0, 1, 256) if limit is None else np.abs(np.linspace(-1, 1, 256))
     return _uri(picture, "png", transparency=to_bytes(0.85 * strength).tobytes())
 
 
@@ -101,11 +95,10 @@ def tile(
 ) -> "Markup":
     """Show one picture with its caption, `width` em wide and at least `height` em high.
 
-    `render` makes captions with bold parts. `over` is a clear map to lay over the picture; with
-    `squares` the positions of a map are shown as squares.
+    `over` is a clear map to lay over it; with `squares` the positions of a map are shown as squares.
     """
-    sizes = {"width": width, "height": height}
-    return render(_TILE, uri=uri, alt=alt, caption=caption, over=over, squares=squares, **sizes)
+    options = {"width": width, "height": height, "over": over, "squares": squares}
+    return render(_TILE, uri=uri, alt=alt, caption=caption, **options)
 
 
 def row(tiles: Sequence["Markup"], heading: str = "") -> "Markup":
