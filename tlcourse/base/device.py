@@ -35,12 +35,8 @@ def resolve_device(device: str | torch.device | None = None) -> torch.device:
 
 def _available() -> list[str]:
     """Device types of this machine, the preferred one last."""
-    there = {
-        "cpu": True,
-        "mps": torch.backends.mps.is_available(),
-        "cuda": torch.cuda.is_available(),
-    }
-    return [kind for kind, is_there in there.items() if is_there]
+    gpus = {"mps": torch.backends.mps.is_available(), "cuda": torch.cuda.is_available()}
+    return ["cpu", *(kind for kind, is_there in gpus.items() if is_there)]
 
 
 def synchronize(device: torch.device) -> None:

@@ -10,14 +10,7 @@ _WRITTEN = re.compile(r"\s*([\d.]+)\s*([smh][a-z]*)\s*", re.IGNORECASE)
 
 
 def to_seconds(duration: str | float) -> float:
-    """Return a duration in seconds.
-
-    Args:
-        duration: A number of seconds, or a text such as "90s", "5m" or "1.5h".
-
-    Raises:
-        CourseError: It is neither, or not above zero.
-    """
+    """Return a duration in seconds: a number of them, or a text such as "90s", "5m" or "1.5h"."""
     seconds = math.nan
     with suppress(TypeError, ValueError):
         if isinstance(duration, str) and (written := _WRITTEN.fullmatch(duration)):

@@ -23,21 +23,24 @@ def cache_dir() -> Path:
     """Folder for downloads and features: `TLCOURSE_CACHE`, else the system's cache folder."""
     named = os.environ.get("TLCOURSE_CACHE")
     folder = Path(named).expanduser() if named else platformdirs.user_cache_path("tlcourse")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CourseError(
-            f"The cache folder {folder} cannot be made ({error.strerror}). "
-            "Set TLCOURSE_CACHE to a folder that you may write to."
-        ) from error
+    make_folder(folder, "Set TLCOURSE_CACHE to a folder that you may write to.")
     return folder
 
 
-def shared_cache() -> Path | None:
-    """Folder that a class reads and nobody writes: `TLCOURSE_SHARED_CACHE`; None without one.
+def make_folder(folder: Path, advice: str) -> None:
+    """Make a folder that may be there already, or say in a sentence why it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"The folder {folder} cannot be made ({error.strerror})."
+        raise CourseError(f"{reason} {advice}") from error
 
-    If it cannot be read, you are told once and the work goes on without it. The teacher who fills
-    it may name it as both caches: then it counts as the own one.
+
+def shared_cache() -> Path | None:
+    """Folder that a class only reads: `TLCOURSE_SHARED_CACHE`; None without one.
+
+    If it cannot be read, you are told once. The teacher who fills it may name it as both caches:
+    then it counts as the own one.
     """
     named = os.environ.get("TLCOURSE_SHARED_CACHE")
     if not named:
@@ -51,10 +54,8 @@ def shared_cache() -> Path | None:
 
 def no_shared_cache(folder: Path) -> str:
     """The sentence for a shared cache that cannot be read."""
-    return (
-        f"The shared cache {folder} is not a folder that you can read: correct or unset "
-        "TLCOURSE_SHARED_CACHE."
-    )
+    what = f"The shared cache {folder} is not a folder that you can read"
+    return f"{what}: correct or unset TLCOURSE_SHARED_CACHE."
 
 
 def can_read(folder: Path) -> bool:
@@ -91,9 +92,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     If the block raises (Ctrl-C included) the temporary file is removed and `path` is as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Not `tempfile`: its files are for one user only, and a cache may be shared by a class.
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
+    part = _beside(path)
     try:
         yield part
         part.replace(path)
@@ -105,14 +104,12 @@ def whole_file(path: Path) -> Iterator[Path]:
 def whole_folder(path: Path) -> Iterator[Path]:
     """Give a new folder beside `path`; at the end it becomes `path`, in place of an earlier one.
 
-    If the block raises (Ctrl-C included) the new folder is removed and `path` is as it was. A
-    process that is killed between the two renames leaves the earlier folder beside `path`; the
-    next call brings it back. Modes follow the umask.
+    If the block raises (Ctrl-C included) the new folder is removed and `path` is as it was. If the
+    process is killed between the two renames, the next call brings the earlier folder back.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _bring_back(path)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
+    part = _beside(path)
     aside = part.with_suffix(".old")
+    _bring_back(path)
     part.mkdir()
     try:
         yield part
@@ -123,6 +120,12 @@ def whole_folder(path: Path) -> Iterator[Path]:
         _bring_back(path)
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not `tempfile`: what it makes is for one user only, and a cache may be shared by a class.
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
 
 
 def _bring_back(path: Path) -> None:

@@ -42,18 +42,16 @@ a { color: inherit; }
 <body>
 <main>
 <h1>{{ title }}</h1>
-{{ body | safe }}
-</main>
-</body>
-</html>
-"""
-_FACTS = """
-<h2>{{ heading }}</h2>
+{{ body }}
+<h2>Machine</h2>
 <div class="scroll"><table>
-{% for name, value in told.items() %}
+{% for name, value in machine.items() %}
 <tr><th scope="row">{{ name }}</th><td>{{ value }}</td></tr>
 {% endfor %}
 </table></div>
+</main>
+</body>
+</html>
 """
 _BOX = (
     '<div role="status" style="border-left: 5px solid {{ colour }}; padding: 0.4em 0.8em; '
@@ -66,12 +64,11 @@ GREEN, RED, BLUE, VIOLET = "#009e73", "#d55e00", "#3d85c6", "#b07aa1"
 
 @cache
 def _template(source: str) -> "Template":
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import StrictUndefined, Template
 
-    engine = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    return Template(
+        source, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
-    return engine.from_string(source)
 
 
 def render(template: str, **values: Any) -> "Markup":
@@ -84,24 +81,15 @@ def render(template: str, **values: Any) -> "Markup":
     return Markup(_template(template).render(values))
 
 
-def page(title: str, body: str) -> str:
-    """Return the page; `body` is HTML, the title is plain text."""
-    return render(_PAGE, title=title, body=body)
-
-
-def facts(heading: str, told: Mapping[str, str]) -> str:
-    """Return a heading and a table of names and values."""
-    return render(_FACTS, heading=heading, told=told)
+def page(title: str, body: "Markup", machine: Mapping[str, str]) -> str:
+    """Return a page that ends with the facts of a machine."""
+    return render(_PAGE, title=title, body=body, machine=machine)
 
 
 def box(sign: str, first: str, colour: str, text: str) -> str:
-    """Mark a sentence by a border, a sign and a word; text and ground keep the theme's colours.
+    """Mark a sentence by a border, a sign and first words; text and ground keep the theme's colours.
 
-    Args:
-        sign: One character, for the eye only.
-        first: The first word or words, in bold; they say what the colour says.
-        colour: Of the border.
-        text: The sentence. Code stands between backticks.
+    The first words say what the colour says. Code stands between backticks in the text.
     """
     from markupsafe import Markup, escape
 

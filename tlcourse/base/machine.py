@@ -3,13 +3,17 @@
 import ctypes
 import platform
 import re
-import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
+
+if TYPE_CHECKING:
+    import torch
 
 MIB = 2**20
 GIB = 2**30
@@ -51,12 +55,7 @@ def peak_resident(process: psutil.Process) -> int:
 
 
 def give_memory_back() -> None:
-    """Ask the C library to return freed memory to the system; a notebook's kernel lives long.
-
-    Only glibc (Linux) keeps much of it for itself, and only there something is done.
-    """
-    if not sys.platform.startswith("linux"):
-        return
+    """Ask glibc to return freed memory to the system; other C libraries keep little of it."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
@@ -64,8 +63,6 @@ def give_memory_back() -> None:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Let matrix products run in one thread: with small ones, more threads cost more than they give."""
-    import warnings
-
     with warnings.catch_warnings():  # threadpoolctl warns of OpenMP libraries that are not ours
         warnings.simplefilter("ignore", RuntimeWarning)
         from threadpoolctl import threadpool_limits
@@ -85,6 +82,12 @@ def accelerators() -> dict[str, str]:
     return names
 
 
+def device_name(device: "torch.device") -> str:
+    """Name of a device's GPU; empty for a CPU."""
+    key = f"cuda:{device.index or 0}" if device.type == "cuda" else device.type
+    return accelerators().get(key, "")
+
+
 def describe() -> dict[str, str]:
     """Describe the machine for a report, without a word on whose it is."""
     import torch
@@ -92,8 +95,7 @@ def describe() -> dict[str, str]:
     from tlcourse.base.device import resolve_device
 
     device = resolve_device()
-    index = device.index or 0
-    name = accelerators().get(f"cuda:{index}" if device.type == "cuda" else device.type)
+    name = device_name(device)
     return {
         "Cores": f"{usable_cores()} ({platform.machine()}), {torch.get_num_threads()} threads",
         "Memory": f"{memory()[0] / GIB:.1f} GiB",

@@ -58,7 +58,7 @@ def doctor() -> None:
 
     to_do = 0
     for finding in examine():
-        print(finding.line, flush=True)
+        print(finding, flush=True)
         to_do += finding.level == "TO DO"
     if to_do:
         print(f"\n{to_do} to do. The lines above say what.")
@@ -116,7 +116,7 @@ def run(
     """
     from tqdm import tqdm
 
-    from tlcourse.base.files import whole_file
+    from tlcourse.base.files import make_folder, whole_file
     from tlcourse.base.machine import describe
     from tlcourse.cli import run_report
     from tlcourse.cli.execute import Outcome, code_cells, execute, read_notebook
@@ -129,7 +129,9 @@ def run(
     paths = choose(folder, notebook or [])
     n_cells = sum(len(code_cells(read_notebook(path))) for path in paths)
     for place in filter(None, (report.parent, html)):
-        _make_folder(place)
+        make_folder(place, "Name another one.")
+        if not os.access(place, os.W_OK):
+            raise CourseError(f"Nothing can be written to the folder {place}. Name another one.")
     outcomes: list[Outcome] = []
     with _working_folder(folder) as working, tqdm(total=n_cells, unit="cell") as bar:
         if html and (working / "images").is_dir():
@@ -181,8 +183,8 @@ def cache(
     print(f"Stored features in {store_folder()}")
     for about, size in stored:
         text = "{task}: {pictures} pictures, {backbone}, layer {layer}, pool {pool}"
-        is_whole = "task" in about and not about["unfinished"]
-        show(size, text.format_map(about) if is_whole else "not finished")
+        no_text = "not finished, or of version 1.0"
+        show(size, no_text if about["unfinished"] else text.format_map(about))
     show(sum(size for _, size in stored), f"in {len(stored)} entries")
     if shared := shared_store():
         sizes = [size for about, size in entries(shared) if not about["unfinished"]]
@@ -227,18 +229,5 @@ def _working_folder(folder: Path) -> Iterator[Path]:
 
 
 def _share_the_cores() -> None:
-    """Let a kernel's idle threads sleep instead of spin.
-
-    The OpenMP library of PyTorch reads this when a kernel starts. On two busy cores a forward pass
-    may take ten times as long without it.
-    """
+    """Let a kernel's idle threads sleep: on two busy cores, spinning may take ten times as long."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CourseError(f"The folder {folder} cannot be made ({error.strerror}).") from error
-    if not os.access(folder, os.W_OK):
-        raise CourseError(f"Nothing can be written to the folder {folder}. Name another one.")

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import platform
 import shutil
 import sys
 import tempfile
@@ -33,15 +34,13 @@ _TASKS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check says: "OK", "TO DO" (the course needs it) or "NOTE" (it runs, but read this)."""
+    """What one check says, as one line when it is printed."""
 
-    level: Literal["OK", "TO DO", "NOTE"]
+    level: Literal["OK", "TO DO", "NOTE"]  # the course needs it, or it runs, but read this
     about: str
     text: str
 
-    @property
-    def line(self) -> str:
-        """The finding in one line."""
+    def __str__(self) -> str:
         return f"{self.level:6}{self.about}: {' '.join(self.text.split())}"
 
 
@@ -56,7 +55,7 @@ def examine() -> Iterator[Finding]:
 
 
 def _checks() -> Iterator[tuple[str, Callable[[], str]]]:
-    yield "Python", lambda: ".".join(map(str, sys.version_info[:3]))
+    yield "Python", platform.python_version
     yield "tlcourse", partial(_package, Requirement("tlcourse"))
     with suppress(metadata.PackageNotFoundError):
         for requirement in map(Requirement, metadata.requires("tlcourse") or []):
@@ -65,17 +64,11 @@ def _checks() -> Iterator[tuple[str, Callable[[], str]]]:
                 yield requirement.name, partial(_package, requirement)
     for task, (package, file) in _TASKS.items():
         yield f"task {task}", partial(_file, package, file)
-    yield "notebooks", _notebooks
-    yield "kernel", _kernel
-    yield "memory", _memory
-    yield "cache folder", _cache
-    yield "imports", _imports
-    yield "weights", _weights
-    yield "photographs", _photographs
-    if os.environ.get("TLCOURSE_SHARED_CACHE"):
-        yield "shared cache", _shared_cache
-    yield "cpu", _cpu
-    yield "device", _device
+    early = (_notebooks, _kernel, _memory, _cache_folder)
+    late = (_imports, _weights, _photographs, _shared_cache, _cpu, _device)
+    for check in early + late:
+        if check is not _shared_cache or os.environ.get("TLCOURSE_SHARED_CACHE"):
+            yield check.__name__[1:].replace("_", " "), check
 
 
 def _safely(about: str, check: Callable[[], str]) -> Finding:
@@ -86,26 +79,21 @@ def _safely(about: str, check: Callable[[], str]) -> Finding:
             return Finding("OK", about, check())
     except _Note as note:
         return Finding("NOTE", about, str(note))
-    except CourseError as error:
-        return Finding("TO DO", about, str(error))
     except Exception as error:
-        return Finding("TO DO", about, f"the check failed ({type(error).__name__}: {error}).")
+        failed = f"the check failed ({type(error).__name__}: {error})."
+        return Finding("TO DO", about, str(error) if isinstance(error, CourseError) else failed)
 
 
 def _package(requirement: Requirement) -> str:
-    what = (
-        "."
-        if requirement.name == "tlcourse"
-        else (f'--upgrade "{requirement.name}{requirement.specifier}"')
-    )
+    name, versions = requirement.name, requirement.specifier
+    what = "." if name == "tlcourse" else f'--upgrade "{name}{versions}"'
+    advice = f"Run: python -m pip install {what}"
     try:
-        version = metadata.version(requirement.name)
+        version = metadata.version(name)
     except metadata.PackageNotFoundError:
-        raise CourseError(f"it is missing. Run: python -m pip install {what}") from None
-    if not requirement.specifier.contains(version, prereleases=True):
-        raise CourseError(
-            f"{version} is not {requirement.specifier}. Run: python -m pip install {what}"
-        )
+        raise CourseError(f"it is missing. {advice}") from None
+    if not versions.contains(version, prereleases=True):
+        raise CourseError(f"{version} is not {versions}. {advice}")
     return version
 
 
@@ -148,7 +136,7 @@ def _memory() -> str:
     return text
 
 
-def _cache() -> str:
+def _cache_folder() -> str:
     from tlcourse.base.files import cache_dir
 
     folder = cache_dir()
@@ -171,9 +159,8 @@ def _imports() -> str:
         try:
             importlib.import_module(package)
         except Exception as error:
-            said = f"{type(error).__name__}: {error}"[:200]
-            again = f"{_REINSTALL} {package}"
-            raise CourseError(f"{package} cannot be imported ({said}). Try: {again}") from error
+            said = f"cannot be imported ({f'{type(error).__name__}: {error}'[:200]})"
+            raise CourseError(f"{package} {said}. Try: {_REINSTALL} {package}") from error
     return ", ".join(_HEAVY)
 
 
@@ -194,18 +181,17 @@ def _shared_cache() -> str:
     from tlcourse.base.files import can_read, no_shared_cache
     from tlcourse.features.store import entries, shared_store
 
-    named = os.environ["TLCOURSE_SHARED_CACHE"]
-    if not can_read(Path(named).expanduser()):
-        raise _Note(no_shared_cache(Path(named)))
+    named = Path(os.environ["TLCOURSE_SHARED_CACHE"]).expanduser()
+    if not can_read(named):
+        raise _Note(no_shared_cache(named))
     store = shared_store()
     if store is None:
         return f"{named} is your own cache folder too"
     finished = [size for about, size in entries(store) if not about["unfinished"]]
     text = f"{named}, {len(finished)} finished sets of features, {sum(finished) / 1e6:.0f} MB"
     if not finished:
-        raise _Note(
-            f"{text}. Who may write to it fills it with: TLCOURSE_CACHE={named} tlcourse run"
-        )
+        advice = "Who may write to it fills it with"
+        raise _Note(f"{text}. {advice}: TLCOURSE_CACHE={named} tlcourse run")
     return text + (", and you may write to it" if os.access(store, os.W_OK) else ", read only")
 
 

@@ -6,13 +6,13 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import psutil
 
@@ -39,16 +39,12 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one notebook; its name is the file's without ending.
+    """What came of one notebook."""
 
-    Seconds are counted from the start of the kernel to the end of the last cell, or to the first
-    picture shown. The peak is the largest resident set of the kernel.
-    """
-
-    name: str
+    name: str  # the file's without ending
     status: Literal["passed", "failed", "stopped", "not run"]
-    seconds: float = 0.0
-    peak_bytes: int = 0
+    seconds: float = 0.0  # from the start of the kernel to the end of the last cell
+    peak_bytes: int = 0  # the largest resident set of the kernel
     budget_seconds: float | None = None
     first_figure_seconds: float | None = None
     failure: Failure | None = None
@@ -93,39 +89,46 @@ def execute(
     from nbclient.exceptions import CellExecutionError
 
     notebook = read_notebook(path)
-    for cell in notebook.cells:
-        cell.metadata.pop("execution", None)  # times of an earlier run
+    begun: list[NotebookNode] = []
+    ends: list[float] = []
+    started = time.monotonic()
+
+    def end_cell(**_: Any) -> None:
+        ends.append(time.monotonic() - started)
+        on_cell()
+
     client = NotebookClient(
         notebook,
         timeout=None,
         kernel_name="python3",
         resources={"metadata": {"path": str(folder or path.parent)}},
-        on_cell_executed=lambda **_: on_cell(),
+        on_cell_execute=lambda cell, **_: begun.append(cell),
+        on_cell_executed=end_cell,
     )
     client.log.disabled = True  # what it would print comes in the report
-    started = datetime.now(UTC)
-    error, peak, stopped = _run_in_thread(client)
-    begun = [cell for cell in code_cells(notebook) if "execution" in cell.metadata]
-    replies = [cell.metadata.execution.get("shell.execute_reply") for cell in begun]
-    ends = [datetime.fromisoformat(reply) for reply in replies if reply]
+    error, peak = _run_in_thread(client)
     if error and not isinstance(error, CellExecutionError):
-        ends.append(datetime.now(UTC))
+        ends.append(time.monotonic() - started)
     figures = [end for cell, end in zip(begun, ends, strict=False) if _shows_picture(cell)]
     return Outcome(
         name=path.stem,
-        status="stopped" if stopped else "failed" if error else "passed",
-        seconds=(ends[-1] - started).total_seconds() if ends else 0.0,
+        status="stopped"
+        if isinstance(error, KeyboardInterrupt)
+        else "failed"
+        if error
+        else "passed",
+        seconds=ends[-1] if ends else 0.0,
         peak_bytes=peak,
         budget_seconds=notebook.metadata.get("tlcourse", {}).get("seconds"),
-        first_figure_seconds=(figures[0] - started).total_seconds() if figures else None,
-        failure=_failure(error, begun, peak, stopped) if error else None,
+        first_figure_seconds=figures[0] if figures else None,
+        failure=_failure(error, begun, peak) if error else None,
         executed=notebook,
     )
 
 
-def _run_in_thread(client: "NotebookClient") -> tuple[BaseException | None, int, bool]:
-    """Execute; return what was raised, the kernel's peak memory, and whether Ctrl-C was pressed."""
-    peak, stopped = 0, False
+def _run_in_thread(client: "NotebookClient") -> tuple[BaseException | None, int]:
+    """Execute; return what was raised, Ctrl-C included, and the kernel's peak memory."""
+    peak, stop = 0, None
     with ThreadPoolExecutor(1) as pool:  # in the main thread nbclient takes Ctrl-C for itself
         work = pool.submit(_run, client)
         while not work.done():
@@ -135,11 +138,11 @@ def _run_in_thread(client: "NotebookClient") -> tuple[BaseException | None, int,
                     with suppress(psutil.Error, OSError):  # the kernel may just have ended
                         kernel = psutil.Process(pid)
                         peak = max(peak, peak_resident(kernel))
-                        if stopped:
+                        if stop:
                             kernel.kill()
-            except KeyboardInterrupt:
-                stopped = True
-    return work.exception(), peak, stopped
+            except KeyboardInterrupt as pressed:
+                stop = pressed
+    return stop or work.exception(), peak
 
 
 def _run(client: "NotebookClient") -> None:
@@ -151,23 +154,21 @@ def _run(client: "NotebookClient") -> None:
         asyncio.run(client.async_execute(env=env, stdout=quiet, stderr=quiet))
 
 
-def _failure(
-    error: BaseException, begun: list["NotebookNode"], peak: int, stopped: bool
-) -> Failure:
+def _failure(error: BaseException, begun: list["NotebookNode"], peak: int) -> Failure:
     from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-    traceback = ""
-    if stopped:
+    traceback, text = "", f"{type(error).__name__}: {error}"
+    if isinstance(error, KeyboardInterrupt):
         text = "Stopped by Ctrl-C."
     elif isinstance(error, CellExecutionError):
         text, traceback = f"{error.ename}: {error.evalue}", _plain(error.traceback)
-    elif isinstance(error, DeadKernelError) and begun:
+    elif not begun:
+        text = f"No kernel started. {text}"
+    elif isinstance(error, DeadKernelError):
         text = (
             f"The kernel died while this cell ran, at {peak / MIB:.0f} MiB. Most often the "
             "machine had no memory left: close other programs and run it again."
         )
-    else:
-        text = f"{'' if begun else 'No kernel started. '}{type(error).__name__}: {error}"
     return Failure(len(begun), begun[-1].source if begun else "", _plain(text), traceback)
 
 

@@ -5,18 +5,11 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
-from tlcourse.base.html import facts, page, render
+from tlcourse.base.html import page, render
 from tlcourse.base.machine import MEMORY_LIMIT, MIB
 from tlcourse.cli.execute import Outcome
 from tlcourse.course.notebooks import drop_live_views
 
-# In the page, its class there, and in the terminal.
-_WORDS = {
-    "passed": ("Passed", "good", "OK"),
-    "failed": ("Failed", "bad", "FAILED"),
-    "stopped": ("Stopped", "", "STOPPED"),
-    "not run": ("Not run", "", "NOT RUN"),
-}
 _BODY = """
 <p>{{ passed }} of {{ outcomes | length }} notebooks passed
 {%- if over %}; {{ over }} took more time or memory than planned{% endif %}. {{ today }}.</p>
@@ -33,7 +26,8 @@ Peak memory is the largest resident set of the kernel.</caption>
 {% for o in outcomes %}
 <tr><th scope="row">
 {%- if o.failure %}<a href="#{{ o.name }}">{{ o.name }}</a>{% else %}{{ o.name }}{% endif %}</th>
-<td class="{{ words[o.status][1] }}">{{ words[o.status][0] }}</td>
+<td class="{{ {"passed": "good", "failed": "bad"}.get(o.status, "") }}">
+{{- o.status | capitalize }}</td>
 {% for text, over in cells(o) %}
 <td class="number{{ " bad" if over }}">{{ text }}</td>
 {% endfor %}
@@ -56,22 +50,22 @@ Peak memory is the largest resident set of the kernel.</caption>
 
 
 def report(outcomes: Sequence[Outcome], machine: Mapping[str, str]) -> str:
-    """Make one HTML page that needs no other file; `machine` holds facts to print below."""
+    """Make one HTML page that needs no other file and ends with the facts of the machine."""
     body = render(
         _BODY,
         outcomes=outcomes,
         passed=sum(outcome.status == "passed" for outcome in outcomes),
         over=sum(outcome.over_time or outcome.over_memory for outcome in outcomes),
         today=f"{date.today():%d %B %Y}",
-        words=_WORDS,
         cells=_cells,
     )
-    return page("The notebooks of tlcourse, executed", body + facts("Machine", machine))
+    return page("The notebooks of tlcourse, executed", body, machine)
 
 
 def summary_line(outcome: Outcome) -> str:
     """What came of a notebook, in one line for the terminal."""
-    line = f"{_WORDS[outcome.status][2]:8}{outcome.name}: {_seconds(outcome)}, {_memory(outcome)}"
+    word = "OK" if outcome.status == "passed" else outcome.status.upper()
+    line = f"{word:8}{outcome.name}: {_seconds(outcome)}, {_memory(outcome)}"
     if outcome.failure:
         line += f"\n        cell {outcome.failure.cell}: {outcome.failure.error}"
     return line

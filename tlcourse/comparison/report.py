@@ -9,7 +9,7 @@ from markupsafe import Markup
 from tlcourse import plots
 from tlcourse.base.durations import in_words
 from tlcourse.base.files import whole_folder
-from tlcourse.base.html import facts, page, render
+from tlcourse.base.html import page, render
 from tlcourse.base.machine import describe
 from tlcourse.comparison.comparison import Comparison
 from tlcourse.errors import CourseError
@@ -150,7 +150,7 @@ def to_html(comparison: Comparison) -> str:
         confusion=confusion,
         trainings=trainings,
     )
-    return page(f"Which pattern for {task.name}?", body + Markup(facts("Machine", describe())))
+    return page(f"Which pattern for {task.name}?", body, describe())
 
 
 def _image(figure: Figure) -> Markup:

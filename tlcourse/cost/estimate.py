@@ -59,17 +59,14 @@ def estimate(cost: Cost, *, card: str = "NVIDIA T4") -> Estimate:
 
     The time is a **lower bound** in 32-bit arithmetic: operations or traffic, whichever takes
     longer, at the rates of the data sheet. Traffic is what cannot be spared: parameters are read,
-    gradients and AdamW's state are written and read, and each saved activation is written once and
-    read once. Real networks with many small layers stay well above it, since each layer is a program
-    of its own that must be started. `tlcourse.fit` computes in mixed precision on a CUDA GPU, which
-    has higher rates and half as large activations.
+    gradients, AdamW's state and saved activations are written and read. Networks with many small
+    layers stay well above it, since each layer is a program of its own that must be started.
+    `tlcourse.fit` computes in mixed precision on a CUDA GPU, which has higher rates and half as
+    large activations.
 
     Args:
         cost: From a forward pass, a training step or an epoch, measured anywhere.
         card: Name from `tlcourse.cost.CARDS`.
-
-    Raises:
-        UnknownNameError: There is no data sheet of this card.
     """
     sheet = CARDS[check_choice("card", card, CARDS)]
     if not isinstance(cost, Cost):

@@ -1,13 +1,15 @@
 """Measure what a forward pass, a training step and an epoch cost.
 
-Notebook 07 shows where seconds and bytes go. `account` counts without running; the others measure,
-with a warm-up, and wait for the device before the clock is stopped. Bytes are always counted, never
-read off the process, which would show what came before as well.
+`account` counts without running; the others measure, with a warm-up, and wait for the device before
+the clock is stopped. Bytes are always counted, never read off the process, which would show what
+came before as well.
 """
 
 import statistics
 import time
-from collections.abc import Mapping
+import timeit
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +22,6 @@ from tlcourse.cost.passes import (
     SEED,
     WARM_UP,
     StepOptions,
-    TimedPass,
     forward_pass,
     seconds_of,
     step_pass,
@@ -34,6 +35,13 @@ from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.fast import fast_batch_size, fast_copy
 from tlcourse.networks.tap import activations
 from tlcourse.training.data import shuffled
+
+
+@contextmanager
+def _memory_given_back() -> Iterator[None]:
+    """Give memory back to the system after a function, when its networks are gone."""
+    yield
+    give_memory_back()
 
 
 def account(
@@ -51,7 +59,7 @@ def account(
         training: A training step with AdamW, or else a forward pass without gradients.
 
     Raises:
-        CourseError: Nothing may move, or the network cannot run on such a shape or without numbers.
+        CourseError: Nothing may move, or the network cannot run on such a shape.
 
     Example:
         >>> a = account(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), (3, 2, 2), batch=5)
@@ -66,6 +74,7 @@ def account(
     return (training_account if training else forward_account)(module, shape, batch)
 
 
+@_memory_given_back()
 def forward(
     backbone: Backbone,
     *,
@@ -89,7 +98,8 @@ def forward(
         CourseError: An option that nothing can be measured with, or not enough memory.
     """
     options = StepOptions(batch=batch, size=size, layer=layer, device=device)
-    return _measured({"": forward_pass(backbone, options)}, repeats)[""]
+    (measured,) = timed([forward_pass(backbone, options)], repeats)
+    return measured
 
 
 def training_step(backbone: Backbone, *, repeats: int = 5, **options: Any) -> Cost:
@@ -110,11 +120,11 @@ def training_step(backbone: Backbone, *, repeats: int = 5, **options: Any) -> Co
     Raises:
         CourseError: An option that nothing can be measured with, or not enough memory.
     """
-    return side_by_side(backbone, {"training_step": options}, repeats=repeats).costs[
-        "training_step"
-    ]
+    settings = {"training_step": options}
+    return side_by_side(backbone, settings, repeats=repeats).costs["training_step"]
 
 
+@_memory_given_back()
 def side_by_side(
     backbone: Backbone, settings: Mapping[str, Mapping[str, Any]], *, repeats: int = 5
 ) -> SideBySide:
@@ -122,22 +132,19 @@ def side_by_side(
 
     Args:
         backbone: The network; it stays as it is.
-        settings: Name -> options of `training_step`.
+        settings: Name -> options of `training_step`, such as {"all": {}, "head": {"freeze_until":
+            "embedding"}}.
         repeats: Rounds after the warm-up.
 
     Raises:
         CourseError: There is no setting, or one that nothing can be measured with.
-
-    Example:
-        >>> settings = {"all": {}, "head": {"freeze_until": "embedding"}}
-        >>> both = side_by_side(backbone, settings)  # doctest: +SKIP
-        >>> both.ratio("all", "head", of="seconds")  # doctest: +SKIP
     """
     if not settings:
         raise CourseError("There is nothing to compare. Pass at least one name and its options.")
     chosen = {name: StepOptions.of(name, options) for name, options in settings.items()}
     passes = {name: step_pass(backbone, options) for name, options in chosen.items()}
-    return SideBySide(_measured(passes, repeats))
+    measured = timed(list(passes.values()), repeats)
+    return SideBySide(dict(zip(passes, measured, strict=True)))
 
 
 def devices() -> tuple[str, ...]:
@@ -159,14 +166,15 @@ def on_every_device(backbone: Backbone, *, repeats: int = 5, **options: Any) -> 
     return side_by_side(backbone, settings, repeats=repeats)
 
 
+@_memory_given_back()
 def epoch(
     backbone: Backbone, *, n_pictures: int, n_val: int = 0, repeats: int = 5, **options: Any
 ) -> Cost:
     """Predict an epoch of `tlcourse.fit` from measured steps: their number times their median.
 
-    Added are, from measurements as well, preparing each picture (not where the frozen part's output
-    is stored) and the pass over the validation pictures. With `cached`, `prepare_seconds` is the one
-    pass through the frozen part before the first epoch. (`fit` stores only what is worth it, see
+    Added are, measured as well, preparing each picture (not where the frozen part's output is stored)
+    and the pass over the validation pictures. With `cached`, `prepare_seconds` is the one pass through
+    the frozen part before the first epoch. (`fit` stores only what is worth it, see
     `tlcourse.training.data.WORTH_KEEPING`.)
 
     Args:
@@ -181,20 +189,13 @@ def epoch(
     """
     check_whole("n_pictures", n_pictures)
     check_whole("n_val", n_val, least=0)
-    predicted = _predicted(backbone, n_pictures, n_val, repeats, StepOptions.of("epoch", options))
-    give_memory_back()
-    return predicted
-
-
-def _predicted(
-    backbone: Backbone, n_pictures: int, n_val: int, repeats: int, options: StepOptions
-) -> Cost:
-    step = step_pass(backbone, options)
+    chosen = StepOptions.of("epoch", options)
+    step = step_pass(backbone, chosen)
     (one,) = timed([step], repeats)
     operations, largest = round(one.operations * n_pictures / one.batch), one.bytes
     extra, prepare = _opening_seconds(step.backbone) * (n_pictures + n_val), 0.0
-    if options.cached and options.freeze_until is not None:
-        start, each = _frozen_seconds(step.backbone, options.freeze_until, repeats)
+    if chosen.cached and chosen.freeze_until is not None:
+        start, each = _frozen_seconds(step.backbone, chosen.freeze_until, repeats)
         extra, prepare = 0.0, start + each * (n_pictures + n_val) + extra
     if n_val:
         (validation,) = timed([validation_pass(step)], repeats)
@@ -220,10 +221,9 @@ def _opening_seconds(backbone: Backbone) -> float:
 
     side = backbone.preprocess.resize_size
     values = np.random.default_rng(SEED).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    picture, cpu = Image.fromarray(values), torch.device("cpu")
-    return statistics.median(
-        seconds_of(lambda: backbone.preprocess(picture), cpu) for _ in range(8)
-    )
+    picture = Image.fromarray(values)
+    times = timeit.repeat(lambda: backbone.preprocess(picture), number=1, repeat=8)
+    return statistics.median(times)
 
 
 def _frozen_seconds(backbone: Backbone, layer: str, repeats: int) -> tuple[float, float]:
@@ -239,11 +239,3 @@ def _frozen_seconds(backbone: Backbone, layer: str, repeats: int) -> tuple[float
         for _ in range(WARM_UP + repeats)
     ]
     return start, statistics.median(times[WARM_UP:]) / n
-
-
-def _measured(passes: dict[str, TimedPass], repeats: int) -> dict[str, Cost]:
-    """Time all of them in turn, then let go of them and of the memory that they took."""
-    costs = dict(zip(passes, timed(list(passes.values()), repeats), strict=True))
-    passes.clear()
-    give_memory_back()
-    return costs

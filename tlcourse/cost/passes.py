@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from tlcourse.base.device import fixed_seed, resolve_device, synchronize
-from tlcourse.base.machine import MIB, accelerators, memory, usable_cores
+from tlcourse.base.machine import MIB, device_name, memory, usable_cores
 from tlcourse.cost.records import Cost
 from tlcourse.errors import CourseError, check_choice, check_whole
 from tlcourse.networks.account import Account, forward_account, training_account
@@ -44,7 +44,7 @@ class StepOptions:
         check_whole("batch", self.batch)
         if self.cached and self.freeze_until is None:
             raise CourseError(
-                "cached=True needs a frozen part whose output is stored: freeze_until."
+                "cached=True needs a frozen part to store the output of: freeze_until."
             )
 
     @classmethod
@@ -58,23 +58,14 @@ class StepOptions:
 
 @dataclass(eq=False)
 class TimedPass:
-    """A pass that can be run again and again.
+    """A pass that can be run again and again: a training step with a stepper, else forward only."""
 
-    Attributes:
-        untimed: Its cost, without any times yet.
-        network: Takes `inputs` and gives logits, or whatever a forward pass ends with.
-        inputs: (B, ...), on the device.
-        backbone: What is measured, for the size of picture and on the device of the measurement.
-        stepper: Makes a training step; None for a forward pass.
-        labels: (B,) for a training step.
-    """
-
-    untimed: Cost
+    untimed: Cost  # its cost, without any times yet
     network: nn.Module
-    inputs: torch.Tensor
-    backbone: Backbone
+    inputs: torch.Tensor  # (B, ...), on the device
+    backbone: Backbone  # for the size of picture and on the device of the measurement
     stepper: Stepper | None = None
-    labels: torch.Tensor | None = None
+    labels: torch.Tensor | None = None  # (B,) for a training step
     allocator_bytes: int | None = None
 
     def run(self) -> float:
@@ -98,7 +89,7 @@ class TimedPass:
                 self.network(self.inputs)
 
     def cost(self, times: Sequence[float]) -> Cost:
-        """Make a cost from the seconds of some runs."""
+        """The cost, from the seconds of some runs."""
         if self.stepper is not None and self.stepper.at_once is not None:
             raise CourseError(
                 f"A batch of {self.untimed.batch} did not fit the memory of {self.untimed.device} "
@@ -126,9 +117,12 @@ def timed(passes: Sequence[TimedPass], repeats: int) -> list[Cost]:
 def forward_pass(backbone: Backbone, options: StepOptions) -> TimedPass:
     """Prepare a forward pass up to a layer, in evaluation mode, without gradients."""
     view, batch = _placed(backbone, options), options.batch
-    to_the_end = view.layer(options.layer).path == ""
-    cut = None if to_the_end else Network(view, options.n_classes, layer=options.layer)
-    network = copy.deepcopy(view.model) if cut is None else UpToCut(cut)
+    network: nn.Module
+    if view.layer(options.layer).path == "":  # to the end
+        network = copy.deepcopy(view.model)
+    else:
+        network = UpToCut(view, options.n_classes, layer=options.layer)
+        network.head = nn.Identity()
     network.to(memory_format=torch.channels_last).eval()
     untimed = _untimed(view, forward_account(network, _picture(view), batch), batch)
     return TimedPass(untimed, network, _noise(view, batch, _picture(view)), view)
@@ -181,17 +175,12 @@ def validation_pass(step: TimedPass) -> TimedPass:
     )
 
 
-class UpToCut(nn.Module):
-    """A network up to the layer at which it is cut, without its new head."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        network.head = nn.Identity()
-        self.network = network
+class UpToCut(Network):
+    """A network whose forward pass ends at the layer at which it is cut."""
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Return what the layer gives."""
-        return self.network.value(batch)
+        return self.value(batch)
 
 
 def _placed(backbone: Backbone, options: StepOptions) -> Backbone:
@@ -223,18 +212,12 @@ def _untimed(view: Backbone, account: Account, batch: int) -> Cost:
             f"This pass needs {needed / MIB:.0f} MiB, but {device} has {free / MIB:.0f} MiB free. "
             "Take fewer or smaller pictures, or count without running: tl.cost.account(...)."
         )
-    gpu = f"cuda:{device.index or 0}" if device.type == "cuda" else device.type
-    cores = f"{usable_cores()} cores"
     return Cost(
         what="forward pass",
         device=str(device),
-        device_name=cores if gpu == "cpu" else accelerators().get(gpu, gpu),
+        device_name=device_name(device) or f"{usable_cores()} cores",
         batch=batch,
         size=view.preprocess.crop_size,
-        freeze_until=None,
-        cached=False,
-        trainable_parameters=0,
-        times=(),
         pictures=batch,
         operations=account.operations,
         bytes=account.bytes,

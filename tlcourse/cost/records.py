@@ -18,43 +18,28 @@ if TYPE_CHECKING:
 SHIPPED = Path(str(files("tlcourse"))) / "data" / "recorded_device.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cost:
     """What a forward pass, a training step or an epoch costs on one device.
 
-    Attributes:
-        what: "forward pass", "training step" or "epoch".
-        device: Where it ran, such as "cpu" or "cuda:0".
-        device_name: What that is.
-        batch: Pictures at once.
-        size: Side of a picture in pixels.
-        freeze_until: Last frozen layer, or None.
-        cached: Whether it begins from the stored output of the frozen part.
-        trainable_parameters: How many parameters it moves.
-        times: Each measurement in seconds; those of an epoch follow from the measured steps.
-        pictures: Pictures in one measurement: a batch, or an epoch's training pictures.
-        operations: Of matrix products and convolutions, two per multiply-add, backward included.
-        bytes: By owner, in float32, whatever else the process holds.
-        steps: Training steps in one measurement; 0 for a forward pass.
-        prepare_seconds: What comes once before the first epoch: the pass through the frozen part.
-        allocator_bytes: On CUDA the peak of PyTorch's allocator, on MPS its present figure, with all
-            that the process keeps there; None on a CPU, which has no such figure.
+    `allocator_bytes` counts all that the process keeps on a GPU: on CUDA the peak of PyTorch's
+    allocator, on MPS its present figure. A CPU has no such figure.
     """
 
-    what: str
-    device: str
-    device_name: str
-    batch: int
-    size: int
-    freeze_until: str | None
-    cached: bool
-    trainable_parameters: int
-    times: tuple[float, ...]
-    pictures: int
-    operations: int
-    bytes: Bytes
-    steps: int = 1
-    prepare_seconds: float = 0.0
+    what: str  # "forward pass", "training step" or "epoch"
+    device: str  # where it ran, such as "cpu" or "cuda:0"
+    device_name: str  # what that is
+    batch: int  # pictures at once
+    size: int  # side of a picture in pixels
+    freeze_until: str | None = None  # last frozen layer
+    cached: bool = False  # whether it begins from the stored output of the frozen part
+    trainable_parameters: int = 0  # how many parameters it moves
+    times: tuple[float, ...] = ()  # each measurement; those of an epoch follow from measured steps
+    pictures: int  # in one measurement: a batch, or an epoch's training pictures
+    operations: int  # of matrix products and convolutions, two per multiply-add, backward included
+    bytes: Bytes  # by owner, in float32, whatever else the process holds
+    steps: int = 1  # training steps in one measurement; 0 for a forward pass
+    prepare_seconds: float = 0.0  # once before the first epoch: the pass through the frozen part
     allocator_bytes: int | None = None
 
     @property
@@ -106,9 +91,9 @@ class Ratio(NamedTuple):
 
     def __repr__(self) -> str:
         text = f"{_short(self.median)} times as much"
-        if self.lowest != self.highest:
-            text += f" ({_short(self.lowest)} to {_short(self.highest)} in {self.rounds} rounds)"
-        return text
+        if self.lowest == self.highest:
+            return text
+        return f"{text} ({_short(self.lowest)} to {_short(self.highest)} in {self.rounds} rounds)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,12 +102,9 @@ class SideBySide:
 
     So each round has one measurement of each setting from almost the same moment, and a ratio does
     not suffer if the machine was slower for a while.
-
-    Attributes:
-        costs: Name of the setting -> its cost; its n-th time is that of the n-th round.
     """
 
-    costs: Mapping[str, Cost]
+    costs: Mapping[str, Cost]  # name of the setting -> its cost; its n-th time is the n-th round's
 
     @property
     def table(self) -> "pd.DataFrame":
@@ -153,9 +135,6 @@ class SideBySide:
             second: Name of another one.
             of: "seconds", "peak_bytes", "operations", "trainable_parameters", or an owner of bytes
                 such as "activations". Only seconds differ from round to round.
-
-        Raises:
-            UnknownNameError: There is no such setting or figure.
         """
         a, b = (self.costs[check_choice("setting", n, self.costs)] for n in (first, second))
         known = ("seconds", "peak_bytes", "operations", "trainable_parameters", *OWNERS)
@@ -200,9 +179,6 @@ def recorded(path: Path | None = None) -> tuple[Recorded, ...]:
 
     Args:
         path: The file; by default the one that the package ships, if there is one.
-
-    Raises:
-        CourseError: The file is not there, or is not one of these.
     """
     if path is None and not SHIPPED.is_file():
         return ()

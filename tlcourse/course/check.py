@@ -12,7 +12,7 @@ from typing import Any, Literal
 from tlcourse.base.html import BLUE, GREEN, RED, VIOLET, box
 from tlcourse.course import progress_file
 from tlcourse.course.exercise import Exercise
-from tlcourse.errors import CourseError, check_choice
+from tlcourse.errors import check_choice, check_whole
 
 Status = Literal["right", "not yet", "open"]
 
@@ -29,17 +29,11 @@ _hints_given: dict[str, int] = {}
 
 @dataclass(frozen=True, repr=False)
 class Verdict:
-    """The reply to an answer; a notebook shows it as a marked box.
-
-    Attributes:
-        right: Whether the answer is right.
-        text: What to read, without the first word. Code stands between backticks.
-        status: "right", "not yet" (wrong) or "open" (not answered).
-    """
+    """The reply to an answer; a notebook shows it as a marked box."""
 
     right: bool
-    text: str
-    status: Status
+    text: str  # without the first word; code stands between backticks
+    status: Status  # "not yet" is wrong, "open" is not answered
 
     def __repr__(self) -> str:
         return f"{_BOXES[self.status][1]} {self.text}"
@@ -56,17 +50,15 @@ class Hint:
     level: int
     levels: int
 
-    @property
-    def heading(self) -> str:
-        """Which hint of how many, and whether it is the last."""
+    def _heading(self) -> str:
         last = " (the last one)" if self.level == self.levels else ""
         return f"Hint {self.level} of {self.levels}{last}."
 
     def __repr__(self) -> str:
-        return f"{self.heading} {self.text}"
+        return f"{self._heading()} {self.text}"
 
     def _repr_html_(self) -> str:
-        return box("→", self.heading, VIOLET, self.text)
+        return box("→", self._heading(), VIOLET, self.text)
 
 
 def check(exercise: str, answer: Any) -> Verdict:
@@ -80,9 +72,6 @@ def check(exercise: str, answer: Any) -> Verdict:
 
     Returns:
         A verdict that says whether it is right and, if it is not, what to look at next.
-
-    Raises:
-        UnknownNameError: There is no such exercise.
     """
     asked = _find(exercise)
     verdict = _open(asked) if _is_open(answer) else _judge(asked, answer)
@@ -99,24 +88,17 @@ def hint(exercise: str, level: int | None = None) -> Hint:
         level: Ask for this hint, counted from 1, instead of the next one.
 
     Raises:
-        UnknownNameError: There is no such exercise.
-        CourseError: There is no such level.
+        CourseError: There is no such exercise or level.
     """
     asked = _find(exercise)
     count = len(asked.hints)
     if level is None:
-        level = min(_hints_given.get(asked.id, 0) + 1, count)
-        _hints_given[asked.id] = level
-    elif level not in range(1, count + 1):
-        raise CourseError(
-            f"Exercise {asked.id} has {count} hints, so there is no hint {level!r}. "
-            f"Ask for a level from 1 to {count}, or leave it out to get the next one."
-        )
-    seen = level
+        _hints_given[asked.id] = min(_hints_given.get(asked.id, 0) + 1, count)
+    seen = check_whole("level", _hints_given[asked.id] if level is None else level, most=count)
     progress_file.change(
         asked.id, lambda entry: entry | {"hints": max(seen, entry.get("hints", 0))}
     )
-    return Hint(asked.hints[level - 1], level, count)
+    return Hint(asked.hints[seen - 1], seen, count)
 
 
 @cache
@@ -142,9 +124,9 @@ def _judge(asked: Exercise, answer: Any) -> Verdict:
     for misconception in asked.misconceptions:
         if _matches(misconception.matches, answer):
             return Verdict(False, misconception.says, "not yet")
-    return (
-        _open(asked) if answer is None else Verdict(False, _why(asked, answer, failure), "not yet")
-    )
+    if answer is None:
+        return _open(asked)
+    return Verdict(False, _why(asked, answer, failure), "not yet")
 
 
 def _why(asked: Exercise, answer: Any, failure: Exception | None) -> str:
@@ -203,16 +185,16 @@ def _matches(matches: Callable[[Any], bool], answer: Any) -> bool:
 def _kind(answer: Any) -> str:
     """Name the type of an answer in plain words."""
     if isinstance(answer, bool):
-        return f"{answer}"
+        return str(answer)
     shape = getattr(answer, "shape", None)
-    if isinstance(shape, tuple) and len(shape):
-        name = type(answer).__name__
-        kind = {"DataFrame": "table", "ndarray": "array"}.get(name, name.lower())
-        return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind} of shape {tuple(shape)}"
     if isinstance(answer, int | float) or shape == ():
         return "a number"
     if callable(answer):
         return "a function"
-    words = {"str": "text", "list": "list", "tuple": "tuple", "dict": "dictionary", "set": "set"}
     name = type(answer).__name__
-    return f"a {words[name]}" if name in words else f"an object of type {name}"
+    words = {"ndarray": "array", "DataFrame": "table", "str": "text", "dict": "dictionary"}
+    word = words.get(name, name.lower())
+    if isinstance(shape, tuple):
+        return f"{'an' if word[0] in 'aeiou' else 'a'} {word} of shape {tuple(shape)}"
+    known = isinstance(answer, str | list | tuple | dict | set)
+    return f"a {word}" if known else f"an object of type {name}"

@@ -7,48 +7,26 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Misconception:
-    """A common wrong answer, and the sentence that leads on from it.
+    """A common wrong answer, and the sentence that leads on from it."""
 
-    Attributes:
-        name: Short name, unique within the exercise.
-        matches: Whether an answer shows this misconception. It may raise for other answers.
-        says: What the learner reads; it does not give the answer away.
-        example: An answer that shows it, or a function that returns one.
-    """
-
-    name: str
-    matches: Callable[[Any], bool]
-    says: str
-    example: Any
-
-    def sample(self) -> Any:
-        """Return the example; an answer that is a function is written as `lambda: function`."""
-        return self.example() if callable(self.example) else self.example
+    name: str  # unique within the exercise
+    matches: Callable[[Any], bool]  # it may raise for an answer of another type or shape
+    says: str  # does not give the answer away
+    example: Any  # an answer that shows it, or a function that returns one
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """One checked question.
+    """One checked question."""
 
-    Attributes:
-        id: Notebook and number, such as "02.1".
-        question: What is asked, in one sentence.
-        right: Whether an answer is right. It may raise for an answer of another type or shape.
-        praise: The reply to a right answer; ideally it shows one thing more.
-        misconceptions: Tried in this order; the first that matches gives the reply.
-        hints: From a nudge to nearly the answer.
-        otherwise: The reply to any other wrong answer.
-        expects: Type and form of an answer with its article: "a number", "a list of layer names".
-    """
-
-    id: str
-    question: str
-    right: Callable[[Any], bool]
-    praise: str
-    misconceptions: tuple[Misconception, ...]
-    hints: tuple[str, ...]
-    otherwise: str
-    expects: str
+    id: str  # notebook and number, such as "02.1"
+    question: str  # what is asked, in one sentence
+    right: Callable[[Any], bool]  # it may raise for an answer of another type or shape
+    praise: str  # the reply to a right answer; ideally it shows one thing more
+    misconceptions: tuple[Misconception, ...]  # the first that matches gives the reply
+    hints: tuple[str, ...]  # from a nudge to nearly the answer
+    otherwise: str  # the reply to any other wrong answer
+    expects: str  # type and form of an answer with its article: "a list of layer names"
 
 
 def wrong_number(
@@ -66,14 +44,12 @@ def number(answer: Any) -> float:
     Anything else is a TypeError: a word, True or False, an array of several numbers.
     """
     try:
-        if isinstance(answer, str):
-            return float(answer)
         value = answer.item() if hasattr(answer, "item") else answer
+        if isinstance(value, int | float | str) and not isinstance(value, bool):
+            return float(value)
     except (RuntimeError, ValueError) as error:
         raise TypeError("not one number") from error
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError("not a number")
-    return float(value)
+    raise TypeError("not a number")
 
 
 def close(
@@ -99,7 +75,11 @@ def same_set(answer: Any, expected: Iterable[Any]) -> bool:
 
     Texts are compared as in `same_text`; an answer that is no collection is a TypeError.
     """
-    return {_member(m) for m in _members(answer)} == {_member(m) for m in expected}
+    one, other = (
+        {_plain(m) if isinstance(m, str) else number(m) for m in members}
+        for members in (_members(answer), expected)
+    )
+    return one == other
 
 
 def same_sequence(answer: Any, expected: Sequence[Any], rel: float = 0.0) -> bool:
@@ -110,9 +90,7 @@ def same_sequence(answer: Any, expected: Sequence[Any], rel: float = 0.0) -> boo
     if isinstance(answer, set | frozenset | dict):
         raise TypeError("a sequence has an order")
     members = _members(answer)
-    if len(members) != len(expected):
-        return False
-    return all(
+    return len(members) == len(expected) and all(
         same_text(a, e) if isinstance(e, str) else close(a, e, rel=rel)
         for a, e in zip(members, expected, strict=True)
     )
@@ -128,7 +106,3 @@ def _members(answer: Any) -> list[Any]:
     if isinstance(answer, str | bytes):
         raise TypeError("one text is not a collection")
     return answer.tolist() if hasattr(answer, "tolist") else list(answer)
-
-
-def _member(value: Any) -> Any:
-    return _plain(value) if isinstance(value, str) else number(value)

@@ -27,20 +27,12 @@ _BOXES: dict[Status, tuple[str, str, str]] = {
 
 @dataclass(frozen=True, repr=False)
 class Reply:
-    """The reply to a guess, or to the figure's answer; a notebook shows it as a marked box.
-
-    Attributes:
-        status: "noted", "kept", "open" or "unclear" for a guess; "as you said", "not as you said"
-            or "no guess" for an answer.
-        text: What to read, without the first words.
-        guess: The guess that counts, if there is one.
-        answer: What the figure's data say, once that is known.
-    """
+    """The reply to a guess, or to the figure's answer; a notebook shows it as a marked box."""
 
     status: Status
-    text: str
-    guess: Answer | None = None
-    answer: Answer | None = None
+    text: str  # without the first words
+    guess: Answer | None = None  # the one that counts
+    answer: Answer | None = None  # what the figure's data say, once that is known
 
     def __repr__(self) -> str:
         return f"{_BOXES[self.status][1]} {self.text}"
@@ -58,9 +50,6 @@ def guess(question: str, answer: Any) -> Reply:
     Args:
         question: Its number, such as "06.A".
         answer: One of the choices, or a number. The three dots `...` mean "no guess".
-
-    Raises:
-        UnknownNameError: There is no such question.
     """
     asked = _find(question)
     before = progress_file.entry(asked.id)
@@ -75,10 +64,8 @@ def guess(question: str, answer: Any) -> Reply:
     if new is None:
         return Reply("unclear", _unclear(asked, answer), kept)
     if kept is not None and "right" in before and kept != new:
-        text = (
-            f"You have seen the answer, so what you said before it counts: {asked.in_words(kept)}."
-        )
-        return Reply("kept", text, kept)
+        text = "You have seen the answer, so what you said before it counts"
+        return Reply("kept", f"{text}: {asked.in_words(kept)}.", kept)
     progress_file.change(asked.id, lambda entry: entry | {"guess": new})
     return Reply("noted", f"You say: {asked.in_words(new)}. {will_tell}", new)
 
@@ -90,9 +77,6 @@ def reveal(question: str, answer: Any, *, also: Iterable[Any] = ()) -> Reply:
         question: Its number, such as "06.A".
         answer: What the data say: one of the choices, or a number.
         also: Choices that the data cannot tell apart from it. They count as right, too.
-
-    Raises:
-        UnknownNameError: There is no such question.
     """
     asked = _find(question)
     # What is none of the choices is shown as it is: data of your own may surprise the authors.

@@ -31,10 +31,10 @@ def package_folder() -> Path:
 def originals() -> Path:
     """Folder of the notebooks that came with this package: the checkout's, else the wheel's."""
     package = package_folder()
-    if (package.parent / "pyproject.toml").is_file() and notebooks_in(package.parent / "notebooks"):
-        return package.parent / "notebooks"
-    if notebooks_in(package / "notebooks"):
-        return package / "notebooks"
+    is_checkout = (package.parent / "pyproject.toml").is_file()
+    folder = (package.parent if is_checkout else package) / "notebooks"
+    if notebooks_in(folder):
+        return folder
     raise CourseError(
         "This installation of tlcourse holds no notebooks. "
         "Install it again from a complete copy of the course: python -m pip install ."
@@ -59,18 +59,18 @@ def copy_notebooks(here: Path) -> tuple[Path, list[Path]]:
     folder, source = own_notebooks(here) or here / "notebooks", originals()
     if folder.resolve() == source:
         return folder, []
-    names = sorted(
-        path.relative_to(source)
-        for path in source.rglob("*")
-        if path.is_file() and ".ipynb_checkpoints" not in path.parts
-    )
+    names = sorted(p.relative_to(source) for p in source.rglob("*") if p.is_file())
+    new = [n for n in names if ".ipynb_checkpoints" not in n.parts and not (folder / n).exists()]
     try:
-        return folder, [name for name in names if _copy_new(source / name, folder / name)]
+        for name in new:
+            with whole_file(folder / name) as part:
+                shutil.copyfile(source / name, part)
     except OSError as error:
         raise CourseError(
             f"The notebooks cannot be copied to {folder} ({error.strerror}). "
             "Change to a folder that you may write to and try again."
         ) from error
+    return folder, new
 
 
 def save_outputs(executed: "NotebookNode", path: Path) -> None:
@@ -92,39 +92,23 @@ def drop_live_views(executed: "NotebookNode") -> None:
     """Take out progress bars and the live views of widgets; a widget's figure or text stays."""
     view = "application/vnd.jupyter.widget-view+json"
     for cell in executed.cells:
-        kept = []
-        for output in cell.get("outputs", []):
+        outputs = cell.get("outputs", [])
+        for output in list(outputs):
             data = output.get("data", {})
             if data.pop(view, None) and re.search(r"\d%\|", data.get("text/plain", "")):
-                continue  # a progress bar
-            kept.append(output)
-        if "outputs" in cell:
-            cell.outputs = kept
+                outputs.remove(output)  # a progress bar
     executed.metadata.pop("widgets", None)
 
 
 def choose(folder: Path, wanted: Sequence[str]) -> list[Path]:
-    """Pick notebooks of a folder by number ("00"), name or file name; all if none is wanted.
-
-    Raises:
-        UnknownNameError: A name fits none of them; the nearest ones are offered.
-    """
+    """Pick notebooks of a folder by number ("00"), name or file name; all if none is wanted."""
     there = notebooks_in(folder)
     picked: set[Path] = set()
     for name in wanted:
         stem = Path(name).name.removesuffix(".ipynb")
-        number = stem.zfill(2) if stem.isdecimal() else None
-        fitting = [p for p in there if p.stem == stem or p.stem.partition("_")[0] == number]
+        number = stem.zfill(2) if stem.isdecimal() else stem
+        fitting = [path for path in there if stem == path.stem or number == path.stem[:2]]
         if not fitting:
             raise UnknownNameError("notebook", name, [p.stem for p in there])
         picked.update(fitting)
     return [path for path in there if path in picked] if wanted else there
-
-
-def _copy_new(source: Path, target: Path) -> bool:
-    """Copy a file to where there is none yet; tell whether it was copied."""
-    if target.exists():
-        return False
-    with whole_file(target) as part:
-        shutil.copyfile(source, part)
-    return True

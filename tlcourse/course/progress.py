@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("Notebook", "Solved", "Still open", "Guesses", "As guessed")
 _TABLE = """
-<table><caption style="text-align: left">{{ summary }}</caption>
+<table><caption style="text-align: left">{{ progress.summary }}</caption>
 <thead><tr>
 {% for name in columns %}
 <th scope="col" style="text-align: left">{{ name }}</th>
 {% endfor %}
 </tr></thead><tbody>
-{% for row in rows %}
-<tr><th scope="row" style="text-align: left">{{ row[0] }}</th>
-{% for cell in row[1:] %}
+{% for row in progress.notebooks %}
+<tr><th scope="row" style="text-align: left">{{ row.notebook }}</th>
+{% for cell in row.cells[1:] %}
 <td style="text-align: left">{{ cell }}</td>
 {% endfor %}
 </tr>
@@ -36,23 +36,14 @@ _TABLE = """
 
 @dataclass(frozen=True)
 class NotebookProgress:
-    """What you have done in one notebook.
+    """What you have done in one notebook."""
 
-    Attributes:
-        notebook: Its name, such as "03 Standalone extractor".
-        solved: Exercises that you have solved, such as "03.1".
-        tries: Exercises that are still open -> how often you have tried.
-        questions: Number of prediction questions.
-        guessed: How many of them you have answered.
-        right: How many of these answers the figure agreed with.
-    """
-
-    notebook: str
-    solved: tuple[str, ...]
-    tries: dict[str, int]
-    questions: int
-    guessed: int
-    right: int
+    notebook: str  # its name, such as "03 Standalone extractor"
+    solved: tuple[str, ...]  # exercises, such as "03.1"
+    tries: dict[str, int]  # exercises that are still open -> how often you have tried
+    questions: int  # prediction questions
+    guessed: int  # how many of them you have answered
+    right: int  # how many of these answers the figure agreed with
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -61,26 +52,17 @@ class NotebookProgress:
             f"{name} ({n} {'try' if n == 1 else 'tries'})" if n else name
             for name, n in self.tries.items()
         )
-        return (
-            self.notebook,
-            f"{len(self.solved)} of {len(self.solved) + len(self.tries)}",
-            still_open or "nothing",
-            f"{self.guessed} of {self.questions}",
-            str(self.right),
-        )
+        exercises = f"{len(self.solved)} of {len(self.solved) + len(self.tries)}"
+        guesses = f"{self.guessed} of {self.questions}"
+        return self.notebook, exercises, still_open or "nothing", guesses, str(self.right)
 
 
 @dataclass(frozen=True, repr=False)
 class Progress:
-    """What you have done so far; a notebook shows it as a table.
-
-    Attributes:
-        notebooks: One row for each notebook, in their order.
-        last_solved: Exercise that was solved last, and when, in your time zone; None if none was.
-    """
+    """What you have done so far; a notebook shows it as a table."""
 
     notebooks: tuple[NotebookProgress, ...]
-    last_solved: tuple[str, datetime] | None
+    last_solved: tuple[str, datetime] | None  # which exercise, and when, in your time zone
 
     @property
     def table(self) -> "pd.DataFrame":
@@ -107,8 +89,7 @@ class Progress:
         return "\n".join([*lines, "", self.summary])
 
     def _repr_html_(self) -> str:
-        rows = [row.cells for row in self.notebooks]
-        return render(_TABLE, summary=self.summary, columns=_COLUMNS, rows=rows)
+        return render(_TABLE, progress=self, columns=_COLUMNS)
 
 
 def progress() -> Progress:

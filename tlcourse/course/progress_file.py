@@ -60,8 +60,7 @@ def entry(question: str) -> Entry:
 def change(question: str, how: Callable[[Entry], Entry]) -> None:
     """Change what is known of one question; `how` gets it, or an empty dictionary.
 
-    Where the file cannot be written, you are told once, and the change counts until the kernel
-    ends.
+    A change that cannot be written counts until the kernel ends, and you are told once.
     """
     path = progress_path()
     try:
@@ -107,25 +106,21 @@ def _locked(path: Path) -> "FileLock":
 
 def _read(path: Path) -> tuple[Entries, int]:
     """Entries of the lines that are whole, and the number of the others."""
-    known: Entries = {}
-    damaged = 0
     content = path.read_bytes() if path.exists() else b""
-    for line in filter(bytes.strip, content.splitlines()):
-        try:
-            entry = json.loads(line.decode())
-            question = entry.pop("id")
-            if not isinstance(question, str) or not _is_whole(entry):
-                raise ValueError(line)
-        except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
-            damaged += 1
-        else:
-            known[question] = entry
-    return known, damaged
+    lines = [_parsed(line) for line in filter(bytes.strip, content.splitlines())]
+    return dict(filter(None, lines)), lines.count(None)
 
 
-def _is_whole(entry: Entry) -> bool:
-    kinds = all(type(entry[key]) in kinds for key, kinds in _KINDS.items() if key in entry)
-    return kinds and datetime.fromisoformat(entry.get("solved", now())).tzinfo is not None
+def _parsed(line: bytes) -> tuple[str, Entry] | None:
+    """Question and entry of a line; None of a damaged one."""
+    try:
+        entry = json.loads(line.decode())
+        question = entry.pop("id")
+        kinds = [type(entry[key]) in kinds for key, kinds in _KINDS.items() if key in entry]
+        dated = datetime.fromisoformat(entry.get("solved", now())).tzinfo is not None
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
+        return None
+    return (question, entry) if isinstance(question, str) and all(kinds) and dated else None
 
 
 def _read_and_fix(path: Path) -> Entries:

@@ -14,25 +14,15 @@ _UNIT = re.compile(r"\s*[a-z%]*\s*$", re.IGNORECASE)  # "15 points" means 15
 
 @dataclass(frozen=True)
 class Question:
-    """One question that a learner answers before a figure shows.
+    """One question that a learner answers before a figure shows."""
 
-    Attributes:
-        id: Notebook and letter, such as "06.A".
-        question: What is asked, in one sentence.
-        figure: Where the answer is read, such as "Figure 1".
-        where: Where in the figure the answer is seen; one sentence, true whatever the answer is.
-        options: The answers to choose from; empty where a number is asked for.
-        unit: What a number counts: "seconds", "times".
-        within: A guess of a number counts as right within this factor; 1 for a count.
-    """
-
-    id: str
-    question: str
-    figure: str
-    where: str
-    options: tuple[str, ...] = ()
-    unit: str = ""
-    within: float = 2.0
+    id: str  # notebook and letter, such as "06.A"
+    question: str  # what is asked, in one sentence
+    figure: str  # where the answer is read, such as "Figure 1"
+    where: str  # where in the figure it is seen; one sentence, true whatever the answer is
+    options: tuple[str, ...] = ()  # empty where a number is asked for
+    unit: str = ""  # what a number counts: "seconds", "times"
+    within: float = 2.0  # a number counts as right within this factor; 1 for a count
 
     @property
     def expects(self) -> str:
@@ -58,10 +48,9 @@ class Question:
 
     def _option(self, written: str) -> str | None:
         """Find an option; spaces, hyphens and the rest of a long one may be missing."""
-        plain = {_plain(option): option for option in self.options}
-        short = _plain(written)
-        parts = [option for text, option in plain.items() if len(short) >= 4 and short in text]
-        return plain.get(short) or (parts[0] if len(parts) == 1 else None)
+        plain, short = {_plain(option): option for option in self.options}, _plain(written)
+        longer = [option for text, option in plain.items() if len(short) >= 4 and short in text]
+        return plain.get(short) or (longer[0] if len(longer) == 1 else None)
 
     def agrees(self, guess: Answer, answer: Answer, also: Iterable[Answer] = ()) -> bool:
         """Whether a guess is the answer, is as good as the answer, or is near enough to it."""
