@@ -15,7 +15,7 @@ import tlcourse as tl
 from tlcourse import cost, metrics, patterns
 from tlcourse.comparison import compare as compare_module
 from tlcourse.comparison import comparison as comparison_module
-from tlcourse.comparison import planner
+from tlcourse.comparison import plan as plan_module
 from tlcourse.comparison.plan import Plan, PlannedRun
 from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.patterns.reuse import PATTERNS
@@ -35,7 +35,7 @@ PLAN = Plan(RUNS, 1.0, {"train": 18, "val": 6, "test": 9}, 64, 60.0)
 
 def measured(monkeypatch, epoch_seconds):
     """A machine that is always as fast."""
-    monkeypatch.setattr(planner, "time_features", lambda *_: (0.001, 64))
+    monkeypatch.setattr(plan_module, "time_features", lambda *_: (0.001, 64))
     monkeypatch.setattr(cost, "epoch", lambda *_, **__: SimpleNamespace(seconds=epoch_seconds))
 
 
@@ -138,7 +138,7 @@ def test_the_plan_is_printed_before_anything_is_trained(backbone, task, fast, mo
     made = {}
 
     def plan(*arguments, **options):
-        made["plan"] = planner.make_plan(*arguments, **options)
+        made["plan"] = plan_module.make_plan(*arguments, **options)
         return made["plan"]
 
     monkeypatch.setattr(compare_module, "make_plan", plan)

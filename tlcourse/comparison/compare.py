@@ -12,8 +12,7 @@ from tlcourse.base.durations import in_words, to_seconds
 from tlcourse.base.machine import give_memory_back
 from tlcourse.base.messages import say
 from tlcourse.comparison.comparison import Comparison
-from tlcourse.comparison.plan import Plan, PlannedRun
-from tlcourse.comparison.planner import make_plan
+from tlcourse.comparison.plan import Plan, PlannedRun, make_plan
 from tlcourse.errors import CourseError, check_choice, check_whole
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.grouped import matching_classes

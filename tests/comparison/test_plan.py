@@ -12,9 +12,8 @@ from PIL import Image
 from tiny_tasks import make_task, moved, picture, state, tiny_backbone, traces
 
 from tlcourse import cost
-from tlcourse.comparison import planner
-from tlcourse.comparison.plan import Plan, PlannedRun
-from tlcourse.comparison.planner import make_plan, time_features
+from tlcourse.comparison import plan as plan_module
+from tlcourse.comparison.plan import Plan, PlannedRun, make_plan, time_features
 from tlcourse.errors import CourseError
 from tlcourse.networks.trace import up_to
 from tlcourse.patterns.reuse import CHEAP, PATTERNS
@@ -73,8 +72,8 @@ def planned(backbone, asked, monkeypatch):
 
     def plan(task, budget, patterns=PATTERNS, *, width=64, **how):
         how = {"layer": "embedding", "augment": False} | how
-        monkeypatch.setattr(planner, "time_features", lambda *_: (EACH, width))
-        monkeypatch.setattr(planner, "time", SimpleNamespace(perf_counter=lambda: 0.0))
+        monkeypatch.setattr(plan_module, "time_features", lambda *_: (EACH, width))
+        monkeypatch.setattr(plan_module, "time", SimpleNamespace(perf_counter=lambda: 0.0))
         return make_plan(backbone, task, budget, patterns, **how)
 
     return plan
@@ -122,7 +121,7 @@ def test_each_plan_stays_below_its_budget(planned, task):
 def test_the_time_that_planning_takes_is_not_planned_again(planned, task, monkeypatch):
     whole = planned(task, 100)
     clock = chain([0.0], repeat(40.0))
-    monkeypatch.setattr(planner, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr(plan_module, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     left = make_plan(tiny_backbone(), task, 100, PATTERNS, layer="embedding", augment=False)
     assert left.seconds <= 0.8 * 100 - 40 < whole.seconds
 
