@@ -9,14 +9,16 @@ import hashlib
 import os
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from io import BufferedReader, BytesIO
+from itertools import filterfalse
+from operator import attrgetter, itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from tlcourse.base.messages import printable
 from tlcourse.errors import CourseError, PictureError
@@ -37,8 +39,7 @@ _SYSTEM_FILES = {"thumbs.db", "desktop.ini", "__macosx"}  # and all that begin w
 _PROGRESS_FROM = 1000  # pictures; reading so many takes long enough for a bar in any case
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(NamedTuple):
     """One picture file of a folder."""
 
     path: Path
@@ -49,18 +50,10 @@ class _Entry:
 
 @dataclass
 class _Files:
-    """How the pictures of a folder are opened, and the digests of the files that were read.
-
-    Attributes:
-        max_side: For `open_picture`.
-        known: Path -> what the file system said of the file when it was read, and the digest.
-    """
+    """How the pictures of a folder are opened, and the digests of the files that were read."""
 
     max_side: int | None
     known: dict[Path, tuple[tuple[int, int, int], str]] = field(default_factory=dict)
-
-    def open(self, path: Path) -> Image.Image:
-        return open_picture(path, max_side=self.max_side)
 
     def pixels(self, path: Path, max_side: int | None) -> str:
         """Digest of a picture's size and pixels; that of the file is computed on the way."""
@@ -68,7 +61,7 @@ class _Files:
         name, file = open_file(path)
         with file:
             try:
-                self.known[path] = stamp, self._digest(file)
+                self.known[path] = stamp, _digest(file, self.max_side)
                 file.seek(0)
             except OSError as error:
                 raise PictureError(f"{printable(path)} cannot be read.", str(error)) from error
@@ -80,12 +73,13 @@ class _Files:
         stamp = _stamp(path)
         if path not in self.known or self.known[path][0] != stamp:
             with open_file(path)[1] as file:
-                self.known[path] = stamp, self._digest(file)
+                self.known[path] = stamp, _digest(file, self.max_side)
         return self.known[path][1]
 
-    def _digest(self, file: BytesIO | BufferedReader) -> str:
-        start = f"{self.max_side} ".encode()
-        return hashlib.file_digest(file, lambda: hashlib.sha256(start)).hexdigest()
+
+def _digest(file: BytesIO | BufferedReader, max_side: int | None) -> str:
+    start = partial(hashlib.sha256, f"{max_side} ".encode())
+    return hashlib.file_digest(file, start).hexdigest()
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:
@@ -104,55 +98,48 @@ def read_folder(
     """Find, check and split the pictures of a folder; see `tlcourse.load_task`."""
     skipped: list[Skipped] = []
     bases = _split_folders(folder, skipped)
-    entries: list[_Entry] = []
-    inside: set[str] = set()
-    for split, base in bases.items():
-        inside |= {path.name for path in children(base) if path.is_dir()}
-        entries += _entries(folder, base, split, skipped)
-    classes = sorted(inside)
-    _check_classes(folder, classes, entries)
-
+    entries, classes = _entries(folder, bases, skipped)
     files = _Files(max_side)
     used = _without_copies(_readable(files, entries, skipped, progress), skipped)
-    chosen = {split: [e for e in used if e.split == split] for split in bases}
-    source = chosen.pop("all" if "all" in bases else "train")
-    labels = np.array([classes.index(e.label) for e in source], dtype=np.int64)
+    columns = np.array(used, dtype=object).reshape(-1, len(_Entry._fields)).T
+    paths, names, splits, label_names = columns
+    labels = np.searchsorted(np.array(classes, dtype=object), label_names)
+    places = {}
+    for split in bases:
+        places[split] = np.flatnonzero(splits == split)
+    source = places.pop("all" if "all" in bases else "train")
     try:
-        drawn = draw_splits(labels, classes, shares, given=chosen)
+        drawn = draw_splits(labels[source], classes, shares, given=places)
     except CourseError as error:
         if not skipped:
             raise
         left = f"Left out were {len(skipped)} files, such as {skipped[0]}."
         raise CourseError(f"{error} {left}") from None
-    chosen |= {split: [source[i] for i in places] for split, places in drawn.items()}
-    train, val, test = (_split(chosen[name], classes, files) for name in SPLITS)
+    for split, rows in drawn.items():
+        places[split] = source[rows]
+    open_item = partial(open_picture, max_side=max_side)
+    pictures = Split(list(paths), labels, list(names), open_item, files.digest)
     return Task(
         name=folder.resolve().name,
         title=folder.resolve().name,
         classes=tuple(classes),
-        train=train,
-        val=val,
-        test=test,
-        skipped=tuple(sorted(skipped, key=lambda s: s.name)),
+        train=pictures.take(places["train"]),
+        val=pictures.take(places["val"]),
+        test=pictures.take(places["test"]),
+        skipped=tuple(sorted(skipped, key=attrgetter("name"))),
         source="your folder",
         licence="yours",
     )
 
 
-def _split(entries: list[_Entry], classes: list[str], files: _Files) -> Split:
-    paths, names = [e.path for e in entries], [e.name for e in entries]
-    labels = [classes.index(e.label) for e in entries]
-    return Split(paths, labels, names, files.open, files.digest)
-
-
 def children(folder: Path) -> list[Path]:
     """What lies in a folder, sorted by name, without the files that systems put there."""
     try:
-        paths = sorted(folder.iterdir(), key=lambda path: path.name)
+        names = sorted(os.listdir(folder))  # noqa: PTH208
     except OSError as error:
         said = f"The folder {printable(folder)} cannot be read: {error.strerror}."
         raise CourseError(said) from error
-    return [path for path in paths if not _is_system(path.name)]
+    return list(map(folder.joinpath, filterfalse(_is_system, names)))
 
 
 def _is_system(name: str) -> bool:
@@ -174,7 +161,7 @@ def _split_folders(folder: Path, skipped: list[Skipped]) -> dict[str, Path]:
     for path in inside:
         split = _SPLIT_FOLDERS.get(path.name.lower())
         # A folder "train" that holds pictures instead of folders is a class: trains.
-        if split and path.is_dir() and any(child.is_dir() for child in children(path)):
+        if split and path.is_dir() and any(map(Path.is_dir, children(path))):
             if split in splits:
                 raise CourseError(
                     f"{printable(folder)} holds {splits[split].name!r} and {path.name!r}, which both mean the "
@@ -194,40 +181,50 @@ def _split_folders(folder: Path, skipped: list[Skipped]) -> dict[str, Path]:
     return splits or {"all": folder}
 
 
-def _entries(root: Path, base: Path, split: str, skipped: list[Skipped]) -> Iterator[_Entry]:
-    """Picture files of each class folder in `base`, in sorted order."""
-    for child in children(base):
-        if not child.is_dir():
-            if split != "all":  # else it is reported already
-                reason = "it is not in the folder of a class"
-                skipped.append(Skipped(child.relative_to(root).as_posix(), reason))
-            continue
-        files: list[Path] = []
-        for where, folders, names in os.walk(child):
-            folders[:] = [name for name in folders if not _is_system(name)]
-            files += [Path(where, name) for name in names if not _is_system(name)]
-        for name, path in sorted((path.relative_to(root).as_posix(), path) for path in files):
-            if path.exists() and not path.is_file():  # to open it could take for ever
-                skipped.append(Skipped(name, "it is a pipe, a socket or a device, not a file"))
-            elif path.suffix.lower() in EXTENSIONS:
-                yield _Entry(path, name, split, child.name)
-            else:
-                kind = path.suffix.lower() or "files without an extension"
-                skipped.append(
-                    Skipped(name, f"{kind} is not read, as in torchvision's ImageFolder")
-                )
-
-
-def _check_classes(folder: Path, names: list[str], entries: list[_Entry]) -> None:
+def _entries(
+    root: Path, bases: dict[str, Path], skipped: list[Skipped]
+) -> tuple[list[_Entry], list[str]]:
+    """Picture files of each class folder, in sorted order, and the names of the classes."""
+    entries: list[_Entry] = []
+    classes: set[str] = set()
+    for split, base in bases.items():
+        for child in children(base):
+            if not child.is_dir():
+                if split != "all":  # else it is reported already
+                    reason = "it is not in the folder of a class"
+                    skipped.append(Skipped(child.relative_to(root).as_posix(), reason))
+                continue
+            classes.add(child.name)
+            for path, name in _files_inside(root, child):
+                kind = path.suffix.lower()
+                if path.exists() and not path.is_file():  # to open it could take for ever
+                    reason = "it is a pipe, a socket or a device, not a file"
+                elif kind in EXTENSIONS:
+                    entries.append(_Entry(path, name, split, child.name))
+                    continue
+                else:
+                    kind = kind or "files without an extension"
+                    reason = f"{kind} is not read, as in torchvision's ImageFolder"
+                skipped.append(Skipped(name, reason))
     shape = "Expected is folder/class/picture, with a folder for each of at least two classes."
-    if not names:
-        raise CourseError(f"{printable(folder)} holds no folder with pictures. {shape}")
-    if len(names) == 1:
-        raise CourseError(f"{printable(folder)} holds only one class, {names[0]!r}. {shape}")
+    if not classes:
+        raise CourseError(f"{printable(root)} holds no folder with pictures. {shape}")
+    if len(classes) == 1:
+        raise CourseError(f"{printable(root)} holds only one class, {min(classes)!r}. {shape}")
     if not entries:
-        raise CourseError(
-            f"{printable(folder)} holds class folders but no picture in them. {shape}"
-        )
+        raise CourseError(f"{printable(root)} holds class folders but no picture in them. {shape}")
+    return entries, sorted(classes)
+
+
+def _files_inside(root: Path, folder: Path) -> list[tuple[Path, str]]:
+    """Path and name of each file in a folder and the folders in it, sorted by name."""
+    files = []
+    for where, folders, names in os.walk(folder):
+        folders[:] = filterfalse(_is_system, folders)
+        for name in filterfalse(_is_system, names):
+            path = Path(where, name)
+            files.append((path, path.relative_to(root).as_posix()))
+    return sorted(files, key=itemgetter(1))
 
 
 def _readable(
@@ -238,43 +235,33 @@ def _readable(
 
     # JPEG decodes several times faster at a reduced size, and a cut file is still found out. Where
     # other formats are there too, a copy in one of them is recognised at full size only.
-    only_jpeg = all(e.path.suffix.lower() in {".jpg", ".jpeg"} for e in entries)
-    max_side = 64 if only_jpeg else None
-
-    def read(entry: _Entry) -> str | PictureError:
-        try:
-            return files.pixels(entry.path, max_side)
-        except PictureError as error:
-            return error
-
+    only_jpeg = {entry.path.suffix.lower() for entry in entries} <= {".jpg", ".jpeg"}
     readable: dict[_Entry, str] = {}
     pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
+    disable = not progress and len(entries) < _PROGRESS_FROM
+    bar = tqdm(entries, desc="checking pictures", disable=disable)
     try:
-        results = tqdm(
-            zip(entries, pool.map(read, entries), strict=True),
-            total=len(entries),
-            desc="checking pictures",
-            disable=not progress and len(entries) < _PROGRESS_FROM,
-        )
+        side = 64 if only_jpeg else None
+        results = [pool.submit(files.pixels, entry.path, side) for entry in entries]
         with warnings.catch_warnings():  # what is wrong with a file is told by `skipped`
             warnings.simplefilter("ignore")
-            for entry, result in results:
-                if isinstance(result, PictureError):
-                    skipped.append(Skipped(entry.name, result.reason))
-                else:
-                    readable[entry] = result
+            for entry, result in zip(bar, results, strict=True):
+                try:
+                    readable[entry] = result.result()
+                except PictureError as error:
+                    skipped.append(Skipped(entry.name, error.reason))
     finally:  # Ctrl-C does not wait for the rest
         pool.shutdown(cancel_futures=True)
     if only_jpeg:
-        for group in _groups(readable.items()):
+        for group in _groups(readable):
             readable.update({entry: files.pixels(entry.path, None) for entry in group})
     return readable
 
 
-def _groups(items: Iterable[tuple[_Entry, str]]) -> list[list[_Entry]]:
+def _groups(readable: dict[_Entry, str]) -> list[list[_Entry]]:
     """Entries of equal digest, where there are several."""
     by_digest: dict[str, list[_Entry]] = defaultdict(list)
-    for entry, digest in items:
+    for entry, digest in readable.items():
         by_digest[digest].append(entry)
     return [group for group in by_digest.values() if len(group) > 1]
 
@@ -284,14 +271,11 @@ def _without_copies(readable: dict[_Entry, str], skipped: list[Skipped]) -> list
 
     Equal are two pictures with the same decoded pixels, whatever their names and metadata.
     """
-    later = {"all": 0, "train": 0, "val": 1, "test": 2}
-    left_out = set()
-    for group in _groups(readable.items()):
-        kept = max(group, key=lambda e: later[e.split])  # of several the first by name
-        labels: dict[str, set[str]] = defaultdict(set)
-        for entry in group:
-            labels[entry.split].add(entry.label)
-        contradiction = any(len(in_split) > 1 for in_split in labels.values())
+    used = dict(readable)
+    for group in _groups(readable):
+        kept = max(group, key=lambda e: ("all", *SPLITS).index(e.split))  # the first by name
+        labels = {(entry.split, entry.label) for entry in group}
+        contradiction = len(labels) > len({split for split, _ in labels})
         for entry in group:
             if contradiction:
                 other = next(e for e in group if e.label != entry.label)
@@ -300,6 +284,6 @@ def _without_copies(readable: dict[_Entry, str], skipped: list[Skipped]) -> list
                 reason = f"the same picture as {kept.name}, which is kept"
             else:
                 continue
-            left_out.add(entry)
+            del used[entry]
             skipped.append(Skipped(entry.name, reason))
-    return [entry for entry in readable if entry not in left_out]
+    return list(used)

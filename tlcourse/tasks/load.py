@@ -12,14 +12,10 @@ from PIL import Image
 
 from tlcourse.base.files import sha256_of
 from tlcourse.errors import CourseError, UnknownNameError
-from tlcourse.tasks.download import ARCHIVES, download_task, find_task
 from tlcourse.tasks.emoji import draw_emoji, font_path
 from tlcourse.tasks.folder import read_folder
-from tlcourse.tasks.photographs import photographs
-from tlcourse.tasks.split import SPLITS, Shares, Skipped, Split, draw_splits
+from tlcourse.tasks.split import SPLITS, Shares, Split, draw_splits
 from tlcourse.tasks.task import Task
-
-__all__ = ["Skipped", "Split", "Task", "download_task", "load_task", "photographs"]
 
 # The wording that OpenMoji asks for.
 _OPENMOJI = (
@@ -73,24 +69,29 @@ def load_task(
     name = name_or_folder if isinstance(name_or_folder, str) else ""
     if name in _OFFLINE:
         return _drawn(_OFFLINE[name](), shares)
-    if name in ARCHIVES:
-        task = read_folder(_downloaded(name), shares, max_side=max_side, progress=progress)
-        return replace(
-            task,
-            name=name,
-            title="Photographs of ants and bees",
-            source="PyTorch tutorial on transfer learning, a small part of ImageNet",
-            licence="unclear: use them to learn, do not pass them on",
-        )
+    known: list[str] = []
+    if name:
+        from tlcourse.tasks.download import ARCHIVES
+
+        known = sorted([*_OFFLINE, *ARCHIVES])
+        if name in ARCHIVES:
+            return replace(
+                read_folder(_downloaded(name), shares, max_side=max_side, progress=progress),
+                name=name,
+                title="Photographs of ants and bees",
+                source="PyTorch tutorial on transfer learning, a small part of ImageNet",
+                licence="unclear: use them to learn, do not pass them on",
+            )
     folder = Path(name_or_folder).expanduser()
     if folder.name == name and not folder.exists():
-        known = sorted([*_OFFLINE, *ARCHIVES])
         more = "A path to a folder with one folder per class is fine too."
         raise UnknownNameError("task or folder", name, known, more)
     return read_folder(folder, shares, max_side=max_side, progress=progress)
 
 
 def _downloaded(name: str) -> Path:
+    from tlcourse.tasks.download import ARCHIVES, find_task
+
     folder = find_task(name)
     if folder is None:
         raise CourseError(

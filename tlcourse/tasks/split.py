@@ -1,7 +1,7 @@
 """Labelled pictures that are opened when they are asked for, and how a task is split."""
 
 import hashlib
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,8 +73,12 @@ class Split(Sequence[tuple[Image.Image, int]]):
         """Return the pictures at these places, in this order, as a new split."""
         places = np.arange(len(self))[np.asarray(indices, dtype=np.int64)]
         given = self._items
-        items = given[places] if isinstance(given, np.ndarray) else [given[i] for i in places]
-        names = [self.names[i] for i in places]
+        items: Sequence[Any] | np.ndarray
+        if isinstance(given, np.ndarray):
+            items = given[places]
+        else:
+            items = list(map(given.__getitem__, places))
+        names = list(map(self.names.__getitem__, places))
         return Split(items, self.labels[places], names, self._open, self._content)
 
     def digests(self) -> list[str]:
@@ -117,43 +121,32 @@ class Shares:
 
 
 def draw_splits(
-    labels: np.ndarray, classes: Sequence[str], shares: Shares, given: Container[str] = ()
+    labels: np.ndarray, classes: Sequence[str], shares: Shares, given: Iterable[str] = ()
 ) -> dict[str, np.ndarray]:
     """Draw splits at random, each class by itself, so that each split has its share of each class.
 
-    Args:
-        labels: (N,) class of each picture, the pictures in an order that never changes.
-        classes: Their names, for the error.
-        shares: The same shares and seed give the same splits. At least one picture of each class
-            is drawn, none for 0.
-        given: Splits that need not be drawn.
-
-    Returns:
-        "train", and "val" and "test" if not given -> places of the pictures, in increasing order.
-
-    Raises:
-        CourseError: A class has too few pictures for one in each split.
+    The pictures come in an order that never changes; the same shares and seed give the same splits.
+    At least one picture of each class is drawn for a share above 0. `given` splits are not drawn.
+    Returned are "train" and what was drawn -> places of the pictures, in increasing order.
     """
     fractions = {"val": shares.val, "test": shares.test}
-    fractions = {name: share for name, share in fractions.items() if name not in given}
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in ("train", *fractions)}
-    wanted = {name: share for name, share in fractions.items() if share > 0}
+    for split in given:
+        fractions.pop(split, None)
+    wanted = {split: share for split, share in fractions.items() if share > 0}
+    drawn = np.full(len(labels), "train")
     for label, name in enumerate(classes):
         places = np.flatnonzero(labels == label)
         if len(places) < 1 + len(wanted):
-            splits = ", ".join(["train", *wanted])
             raise CourseError(
                 f"Class {name!r} has {len(places)} usable picture{'s'[: len(places) != 1]}, but "
-                f"needs at least {1 + len(wanted)}: one for each of {splits}. "
+                f"needs at least {1 + len(wanted)}: one for each of {', '.join(['train', *wanted])}. "
                 "Add pictures, or remove the class."
             )
-        counts = {split: max(1, round(share * len(places))) for split, share in wanted.items()}
-        while sum(counts.values()) >= len(places):
-            counts[max(counts, key=counts.__getitem__)] -= 1
+        counts = np.rint(np.array(list(wanted.values())) * len(places)).astype(int).clip(1)
+        while counts.sum() >= len(places):
+            counts[counts.argmax()] -= 1
         order = np.random.default_rng([shares.seed, label]).permutation(places)
-        for split, count in counts.items():
-            parts[split].append(order[:count])
-            order = order[count:]
-        parts["train"].append(order)
-    empty = np.array([], dtype=np.int64)
-    return {name: np.sort(np.concatenate([empty, *part])) for name, part in parts.items()}
+        parts = np.split(order, counts.cumsum())
+        for split, part in zip((*wanted, "train"), parts, strict=True):
+            drawn[part] = split
+    return {split: np.flatnonzero(drawn == split) for split in ("train", *fractions)}

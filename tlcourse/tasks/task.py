@@ -48,16 +48,7 @@ class Task:
 
 
 def check_task(task: Task, *, n_outputs: int | None = None) -> None:
-    """Refuse a task with too few classes or training pictures.
-
-    Args:
-        task: Labelled pictures.
-        n_outputs: Outputs of the head that is to learn it.
-
-    Raises:
-        CourseError: It is no task; one class; fewer pictures than classes; a class with no or a
-            single training picture; a head with another number of outputs than classes.
-    """
+    """Refuse a task with too few classes or training pictures, or that does not fit a head."""
     if not isinstance(task, Task):
         raise CourseError(
             f"A task is needed, not {type(task).__name__}. "
