@@ -141,8 +141,10 @@ def make_plan(
     counts = {name: n for name, n in used_counts(task, share).items() if n}
     forecast = Forecast(backbone, counts, len(task.classes), training, seconds, width)
     fewer = range(max(EPOCHS.values()), _FEWEST - 1, -1)
-    efforts = [(fewer[0], SEEDS, None)]  # from rich to poor; the first one that fits is taken
-    efforts += [(n, SEEDS[:1], until) for until in (None, _until(backbone, layer)) for n in fewer]
+    efforts: list[tuple[int, tuple[int, ...], str | None]] = [  # from rich to poor
+        (fewer[0], SEEDS, None),
+        *((n, SEEDS[:1], until) for until in (None, _until(backbone, layer)) for n in fewer),
+    ]
     chosen = [pattern for pattern in PATTERNS if pattern in patterns]
     while chosen:
         for epochs, seeds, until in efforts:
@@ -290,7 +292,9 @@ def _shortened(runs: Sequence[PlannedRun]) -> list[str]:
         options = each[0].options
         epochs, full = options.get("epochs"), EPOCHS.get(pattern)
         less = [f"{epochs} of {full} epochs"] * (epochs != full)
-        less += [f"{len(each)} of {len(SEEDS)} seeds"] * (full is not None and len(each) < 3)
+        less += [f"{len(each)} of {len(SEEDS)} seeds"] * (
+            full is not None and len(each) < len(SEEDS)
+        )
         if options.get("freeze_until"):
             less.append(f"frozen up to {options['freeze_until']}")
         if less:
