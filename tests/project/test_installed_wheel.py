@@ -132,7 +132,7 @@ def test_run_executes_a_notebook_of_the_wheel_and_leaves_only_the_report(install
 
 def test_compare_keeps_a_model_that_predicts(installed, pictures):
     said = installed.tlcourse(
-        "compare", pictures, "--budget", "20s", "--size", 64, "--out", "found"
+        "compare", pictures, "--budget", "40s", "--size", 64, "--out", "found"
     )
     found = installed.work / "found"
     assert "found" in said
