@@ -139,6 +139,7 @@ def test_an_uploaded_photograph_is_predicted_upright_and_a_bad_file_is_a_sentenc
     page.tab.wait_for_function(
         "() => document.querySelector('.jupyter-widgets select').value.startsWith('yours')"
     )
+    page.tab.get_by_role("rowheader", name="espresso").wait_for()
     page.settle()
     assert "espresso" in page.tab.locator(".jupyter-widgets table").first.inner_text()
     preprocess = tl.load_backbone(device="cpu").preprocess
