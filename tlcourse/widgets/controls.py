@@ -176,7 +176,9 @@ def dropdown(description: str, options: Sequence[Any]) -> widgets.Dropdown:
 
 def check_pictures(pictures: Any) -> None:
     """Refuse what is not name -> PIL picture, or is empty, in one sentence."""
-    given = pictures if pictures and isinstance(pictures, Mapping) else {None: pictures}
+    given = pictures if isinstance(pictures, Mapping) else {None: pictures}
+    if not given:
+        raise CourseError("There is no picture. Pass at least one: name -> PIL picture.")
     for name, picture in given.items():
         if not isinstance(name, str) or not isinstance(picture, Image):
             raise CourseError(
