@@ -17,9 +17,10 @@ from tiny_tasks import moved, state
 
 import tlcourse as tl
 from tlcourse.comparison import report
-from tlcourse.comparison.report import FILES, check_target, to_html
+from tlcourse.comparison.report import check_target, to_html
 from tlcourse.errors import CourseError
 
+FILES = {"report.html", "results.csv", "skipped.csv", "model"}
 WRONG = {
     "classifier": {"val": range(30), "test": range(25)},
     "frozen_extractor": {"val": range(3), "test": range(3)},
@@ -100,12 +101,12 @@ def test_skipped_files_read_back_whatever_their_names(saved):
         assert list(csv.reader(file)) == [["picture", "reason"], *map(list, SKIPPED)]
 
 
-def test_where_nothing_was_skipped_the_table_has_its_head_and_the_page_says_none(task, tmp_path):
+def test_where_nothing_was_skipped_the_table_has_its_head_and_the_page_says_so(task, tmp_path):
     made = compared(task, WRONG, network=network_for(task))
     made.save(tmp_path / "out")
     assert (tmp_path / "out" / "skipped.csv").read_text().strip() == "picture,reason"
     page = (tmp_path / "out" / "report.html").read_text("utf-8")
-    assert "<h2>Files that were left out</h2><p>None.</p>" in page
+    assert "<h2>Files that were left out: 0</h2>" in page
     assert "What was shortened or not run" not in page
 
 
@@ -183,12 +184,12 @@ def test_it_has_a_row_for_each_pattern_with_its_numbers(page, made):
     table = made.table
     for pattern in WRONG:
         cells, row = rows[pattern], table.loc[pattern]
-        assert cells[0] == f"{row.accuracy:.3f} {row.low:.3f} to {row.high:.3f}"
+        assert cells[0] == f"{row.accuracy:.3f} ({row.low:.3f} to {row.high:.3f})"
         assert cells[1:3] == [f"{row.balanced:.3f}", f"{row.validation:.3f}"]
         assert cells[6] == f"{row.trained:,.0f}"
     assert rows["fine_tune"][3] == "the best"
-    assert rows["frozen_extractor"][3] == "0 : 1 p 1"
-    assert rows["classifier"][3] == "0 : 23 p < 0.001"
+    assert rows["frozen_extractor"][3] == "0 : 1, p 1"
+    assert rows["classifier"][3] == "0 : 23, p < 0.001"
     assert (rows["fine_tune"][4], rows["fine_tune"][5]) == ("90 s", "800 MiB")
 
 

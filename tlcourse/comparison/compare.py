@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tqdm.auto import tqdm
 
-from tlcourse import patterns
+import tlcourse.patterns
 from tlcourse.base.durations import in_words, to_seconds
 from tlcourse.base.machine import give_memory_back
 from tlcourse.base.messages import say
@@ -37,23 +37,20 @@ def compare(
     """Run all patterns, and training from scratch, on the same pictures, and compare them.
 
     First a few pictures and a training step are timed. From that follows a plan: which patterns,
-    how many seeds and epochs, which layers may move, and, where there are very many pictures, how
-    many of them are used. It is printed, with a sentence for whatever is shortened or left out, and
-    then it does not change. The frozen extractor gets three seeds, the patterns that train the
-    network get one or three; nothing is random in the first two patterns. If the time runs out,
-    whole runs are dropped, and you are told; so the same plan always gives the same results. Ctrl-C
-    ends the comparison with the runs that are finished.
+    how many seeds and epochs, which layers may move, and how many of the pictures are used. It is
+    printed, with a sentence for whatever is shortened or left out, and then it does not change. If
+    the time runs out, whole runs are dropped, and you are told; so the same plan always gives the
+    same results. Ctrl-C ends the comparison with the runs that are finished.
 
     Args:
         backbone: The network. Smaller pictures are faster: `backbone.at_size(128)`.
-        task: Labelled pictures. The validation split chooses; the test split is used once for each
-            run.
-        budget: Time for everything: seconds, or a text such as "90s" or "5m". By default "5m"; with
-            `plan`, no limit.
+        task: Labelled pictures. Validation chooses; each run uses the test split once.
+        budget: Time for everything: seconds, or a text such as "90s". By default "5m"; with `plan`,
+            no limit.
         patterns: Which ones, by name.
         layer: Where the backbone is cut before the new head.
-        mapping: Which of the network's own classes mean a class of the task; see
-            `tlcourse.patterns.classifier`. Without it, classes with the same name are found.
+        mapping: Which of the network's own classes mean a class of the task, as in
+            `tlcourse.patterns.classifier`; by default those with the same name.
         augment: Show random crops and mirror images in training; then the frozen body runs in every
             epoch.
         batch_size: Pictures per training step; by default what this machine's memory allows.
@@ -62,8 +59,7 @@ def compare(
 
     Raises:
         UnknownNameError: There is no such pattern or layer.
-        CourseError: A task that nothing can be learned from, or a budget that is too small for any
-            pattern.
+        CourseError: Nothing can be learned from the task, or the budget is too small for anything.
     """
     started = time.perf_counter()
     check_task(task)
@@ -92,16 +88,25 @@ def compare(
         )
     say(repr(plan))
     task = subset(task, plan.share)
-    runner = Runner(backbone, task, mapping, deadline=started + limit, progress=progress)
-    runner.run(plan)
-    if not runner.done:
-        raise CourseError(" ".join(["No pattern was finished.", *runner.notes]))
+
+    def one(run: PlannedRun, on_step: Callable[[], None]) -> Result:
+        options: dict[str, object] = dict(run.options)
+        if run.pattern == "classifier":
+            options["mapping"] = mapping
+        if run.seed is not None:
+            options |= {"seed": run.seed, "live": False, "on_step": on_step}
+        call: Callable[..., Result] = getattr(tlcourse.patterns, run.pattern)
+        return call(backbone, task, progress=progress, **options)
+
+    done, not_run = _run_all(plan, one, deadline=started + limit, progress=progress)
+    if not done:
+        raise CourseError(" ".join(["No pattern was finished.", *not_run]))
     return Comparison(
         task=task,
         plan=plan,
-        runs=tuple(runner.done),
-        results=runner.chosen(),
-        notes=(*notes, *plan.left_out, *runner.notes),
+        runs=tuple(done),
+        results=_best(done),
+        notes=(*notes, *plan.left_out, *not_run),
         seconds=time.perf_counter() - started,
     )
 
@@ -126,97 +131,61 @@ class _OutOfTimeError(Exception):
     """The budget is used up in the middle of a run."""
 
 
-class Runner:
-    """The runs of a plan, one after the other, against the clock.
+def _run_all(
+    plan: Plan,
+    one: Callable[[PlannedRun, Callable[[], None]], Result],
+    *,
+    deadline: float,
+    progress: bool,
+) -> tuple[list[tuple[PlannedRun, Result]], list[str]]:
+    """Do all runs that fit into the time; say what was not run, or not to the end.
 
-    Attributes:
-        deadline: When the time is used up, on the clock of `time.perf_counter`.
-        done: Each finished run with its result.
-        notes: What was not run, or not to the end, in sentences.
+    Of each pattern only the best run keeps its network.
     """
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        task: Task,
-        mapping: Mapping[str, Sequence[str]] | None,
-        *,
-        deadline: float,
-        progress: bool,
-    ) -> None:
-        self.backbone, self.task, self.mapping = backbone, task, mapping
-        self.deadline, self.progress = deadline, progress
-        self.done: list[tuple[PlannedRun, Result]] = []
-        self.notes: list[str] = []
-
-    def run(self, plan: Plan) -> None:
-        """Do all runs that fit into the time."""
-        bar = tqdm(
-            total=len(plan.runs),
-            desc="comparing",
-            unit="run",
-            leave=False,
-            disable=not self.progress,
-        )
-        with bar:
-            for i, run in enumerate(plan.runs):
-                bar.set_postfix_str(run.name)
-                began = time.perf_counter()
-                left = self.deadline - began
-                if run.seconds > left:
-                    there = f"{in_words(left)} are left" if left > 0.5 else "the time is used up"
-                    self._drop(run, f"it needs about {in_words(run.seconds)}, and {there}")
-                    continue
-                try:
-                    result = self._one(run)
-                except _OutOfTimeError:
-                    seconds = time.perf_counter() - began
-                    self._drop(run, f"it was not done after {in_words(seconds)}")
-                    continue
-                except KeyboardInterrupt:
-                    result = None
-                if result is None or result.note.startswith("interrupted"):
-                    self.notes.append(f"Interrupted: {len(plan.runs) - i} runs are missing.")
-                    return
-                self._keep(run, result)
-                bar.update()
-
-    def chosen(self) -> dict[str, Result]:
-        """Of each pattern the run with the highest validation accuracy; of equals the first."""
-        chosen: dict[str, Result] = {}
-        for run, result in self.done:
-            if run.pattern not in chosen or result.val_accuracy > chosen[run.pattern].val_accuracy:
-                chosen[run.pattern] = result
-        return chosen
-
-    def _one(self, run: PlannedRun) -> Result:
-        options = dict(run.options)
-        if run.pattern == "classifier":
-            options["mapping"] = self.mapping
-        if run.seed is not None:
-            options |= {"seed": run.seed, "live": False, "on_step": self._check_clock}
-        call: Callable[..., Result] = getattr(patterns, run.pattern)
-        return call(self.backbone, self.task, progress=self.progress, **options)
-
-    def _check_clock(self) -> None:
-        """Called after each training step."""
-        if time.perf_counter() > self.deadline:
+    def check_clock() -> None:
+        if time.perf_counter() > deadline:
             raise _OutOfTimeError
 
-    def _keep(self, run: PlannedRun, result: Result) -> None:
-        """Note a result; of each pattern only the best run keeps its network."""
-        if not result.applicable:
-            self.notes.append(f"{run.pattern} is not applicable. {result.note}")
-            return
-        if result.note:
-            self.notes.append(f"{run.name}: {result.note}.")
-        self.done.append((run, result))
-        best = self.chosen()[run.pattern]
-        self.done = [
-            (r, x if r.pattern != run.pattern or x is best else replace(x, made=None))
-            for r, x in self.done
-        ]
-        give_memory_back()
+    done: list[tuple[PlannedRun, Result]] = []
+    notes: list[str] = []
+    with tqdm(plan.runs, "comparing", unit="run", leave=False, disable=not progress) as bar:
+        for i, run in enumerate(bar):
+            bar.set_postfix_str(run.name)
+            began = time.perf_counter()
+            left = deadline - began
+            if run.seconds > left:
+                there = f"{in_words(left)} are left" if left > 0.5 else "the time is used up"
+                need = f"it needs about {in_words(run.seconds)}, and {there}"
+                notes.append(f"{run.name} was dropped: {need}.")
+                continue
+            try:
+                result = one(run, check_clock)
+            except _OutOfTimeError:
+                spent = in_words(time.perf_counter() - began)
+                notes.append(f"{run.name} was dropped: it was not done after {spent}.")
+                continue
+            except KeyboardInterrupt:
+                result = None
+            if result is None or result.note.startswith("interrupted"):
+                notes.append(f"Interrupted: {len(plan.runs) - i} runs are missing.")
+                break
+            if not result.applicable:
+                notes.append(f"{run.pattern} is not applicable. {result.note}")
+                continue
+            if result.note:
+                notes.append(f"{run.name}: {result.note}.")
+            done.append((run, result))
+            best = _best(done)
+            done = [(r, x if x is best[r.pattern] else replace(x, made=None)) for r, x in done]
+            give_memory_back()
+    return done, notes
 
-    def _drop(self, run: PlannedRun, why: str) -> None:
-        self.notes.append(f"{run.name} was dropped: {why}.")
+
+def _best(done: Sequence[tuple[PlannedRun, Result]]) -> dict[str, Result]:
+    """Of each pattern the run with the highest validation accuracy; of equals the first."""
+    best: dict[str, Result] = {}
+    for run, result in done:
+        if run.pattern not in best or result.val_accuracy > best[run.pattern].val_accuracy:
+            best[run.pattern] = result
+    return best

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from tlcourse.tasks.task import Task
 if TYPE_CHECKING:
     import pandas as pd
 
+_NAMED = {"val": "validation pictures", "test": "test pictures"}
 _UNBALANCED = 1.5  # the largest class has so many times the pictures of the smallest one
 
 
@@ -44,6 +45,7 @@ class Comparison:
     results: Mapping[str, Result]
     notes: tuple[str, ...]
     seconds: float
+    _pairs: dict[tuple[str, str, str], Paired] = field(default_factory=dict, init=False)
 
     @property
     def split(self) -> str:
@@ -157,11 +159,6 @@ class Comparison:
         sentences = [textwrap.fill(text, 100) for text in (*self.notes, self.recommendation)]
         return "\n".join([*lines, *sentences])
 
-    @cached_property
-    def _pairs(self) -> dict[tuple[str, str, str], Paired]:
-        """First pattern, second pattern, split -> their comparison, once it was asked for."""
-        return {}
-
     @property
     def _in_order(self) -> list[str]:
         """Patterns with a result, from simple to complex."""
@@ -182,11 +179,6 @@ class Comparison:
         pairs = [self.told_apart(pattern, self.best, split) for split in splits]
         return any(pair.told_apart and pair.difference < 0 for pair in pairs)
 
-    @property
-    def _their_split(self) -> str:
-        """The pictures that the accuracies are of, in a sentence."""
-        return f"{'test' if self.split == 'test' else 'validation'} pictures"
-
     def _advice(self) -> str:
         """Say what to take, and on what grounds."""
         best, chosen = self.best, self.recommended
@@ -195,7 +187,7 @@ class Comparison:
             return (
                 f"Take {chosen}: the simplest pattern that is not told apart from the best one. "
                 f"{best} has the highest validation accuracy, but these two cannot be told apart "
-                f"with {len(self.labels)} {self._their_split} (only {chosen} is right on "
+                f"with {len(self.labels)} {_NAMED[self.split]} (only {chosen} is right on "
                 f"{pair.only_first}, only {best} on {pair.only_second}; exact McNemar test, "
                 f"p {p_in_words(pair.p_value)}). {chosen} took {self._costs(chosen)}, "
                 f"{best} {self._costs(best)}."
@@ -230,7 +222,7 @@ class Comparison:
         pair = compare_paired(self.right(self.recommended), self.labels == common)
         if not (pair.told_apart and pair.difference > 0):
             warnings.append(
-                f"Be careful: on these {self._their_split} it is not clearly better than a program "
+                f"Be careful: on these {_NAMED[self.split]} it is not clearly better than a program "
                 f"that always answers {self.task.classes[common]!r}."
             )
         if sizes.max() > _UNBALANCED * sizes.min():
