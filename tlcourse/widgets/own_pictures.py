@@ -29,10 +29,13 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, OSErro
 
 
 class OwnPicture(Explorer):
-    """Show an upload button; each picture that you choose is classified at once by `backbone`.
+    """Show an upload button; each picture that you choose is classified at once.
 
     The picture stays in memory: nothing is written to disk. A file that cannot be read gives a
     sentence instead of a prediction.
+
+    Args:
+        backbone: The network that classifies it.
     """
 
     def __init__(self, backbone: Backbone) -> None:
