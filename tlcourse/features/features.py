@@ -13,11 +13,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.resources import as_file, files
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
 from PIL import Image
+from torch.utils.data import ConcatDataset, Dataset, Subset
 from tqdm.auto import tqdm
 
 from tlcourse.base.machine import give_memory_back, usable_cores
@@ -137,33 +138,40 @@ def extract_features(
     if batch_size is None:
         batch_size = fast_batch_size(backbone)
     check_whole("batch_size", batch_size)
-    splits = named_splits(task)
-    if not any(len(split) for split in splits.values()):
+    splits = cast("list[Dataset[Any]]", list(named_splits(task).values()))  # any sequence will do
+    pictures: ConcatDataset[Any] = ConcatDataset(splits)
+    if not len(pictures):
         raise CourseError("There is no picture to extract features from.")
-    run = Extraction(backbone, list(splits.values()), pool, batch_size, progress, on_batch)
+    run = Extraction(backbone, pictures, pool, batch_size, progress, on_batch)
     about = {"task": getattr(task, "name", "pictures"), "backbone": backbone.name, "pool": pool}
     stored = run.on_disk(names, about, refresh=refresh) if cache else run.in_memory(names)
     give_memory_back()
-    return features_of(
-        task,
-        {name: stored[name][0] for name in names},
-        source=f"{backbone.name}, pool {pool}, {backbone.preprocess.crop_size} px; "
-        f"weights: {backbone.source}",
-        seconds=max(seconds for _, seconds in stored.values()),
-    )
+    x, slowest = {}, 0.0
+    for name in names:
+        x[name], seconds = stored[name]
+        slowest = max(slowest, seconds)
+    size = backbone.preprocess.crop_size
+    source = f"{backbone.name}, pool {pool}, {size} px; weights: {backbone.source}"
+    return features_of(task, x, source=source, seconds=slowest)
 
 
 def features_of(
     task: Task | Split, x: dict[str, np.ndarray], *, source: str, seconds: float
 ) -> Features:
     """Join features of a task's pictures, in the order of its splits, with labels and names."""
-    splits = named_splits(task)
+    labels: list[np.ndarray] = []
+    split_names: list[str] = []
+    names: list[str] = []
+    for split_name, split in named_splits(task).items():
+        labels.append(split.labels)
+        split_names += [split_name] * len(split)
+        names += split.names
     return Features(
         x=x,
-        y=np.concatenate([split.labels for split in splits.values()]),
-        split=np.concatenate([np.full(len(split), name) for name, split in splits.items()]),
+        y=np.concatenate(labels),
+        split=np.array(split_names),
         classes=getattr(task, "classes", ()),
-        names=tuple(name for split in splits.values() for name in split.names),
+        names=tuple(names),
         logits=None,
         source=source,
         seconds=seconds,
@@ -230,35 +238,16 @@ def load_features(task: str = "hymenoptera", weights: Weights = "imagenet") -> F
     )
 
 
-class Joined(Sequence[tuple[Image.Image, int]]):
-    """The pictures of several splits, one after the other, from one of them on."""
-
-    def __init__(self, splits: Sequence[Split], start: int = 0) -> None:
-        self._places = [(split, i) for split in splits for i in range(len(split))][start:]
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def __getitem__(self, index: Any) -> Any:
-        split, place = self._places[index]
-        return split[place]
-
-
 @dataclass(frozen=True)
 class Extraction:
     """One way to run the N pictures of some splits through a network."""
 
     backbone: Backbone
-    splits: Sequence[Split]
+    pictures: ConcatDataset[Any]  # of splits
     pool: Pool
     batch_size: int
     progress: bool
-    on_batch: Callable[[], None] | None = None
-
-    @property
-    def n(self) -> int:
-        """Number of pictures."""
-        return sum(map(len, self.splits))
+    on_batch: Callable[[], None] | None
 
     def in_memory(self, names: list[str]) -> dict[str, Stored]:
         """Layer -> its features (N, ...), and the seconds that they took."""
@@ -274,15 +263,18 @@ class Extraction:
         self, names: list[str], about: dict[str, str], *, refresh: bool
     ) -> dict[str, Stored]:
         """Do the same, but look on the disk first and keep there what was computed."""
-        example = self.backbone.preprocess(_example()).numpy()
-        shared = [repr(self.backbone.preprocess), hashlib.sha256(example.tobytes()).hexdigest()]
-        shared += [self.pool, *(d for split in self.splits for d in split.digests())]
+        n, preprocess = len(self.pictures), self.backbone.preprocess
+        example = preprocess(_example()).numpy()
+        shared = [repr(preprocess), hashlib.sha256(example.tobytes()).hexdigest(), self.pool]
+        for split in self.pictures.datasets:
+            assert isinstance(split, Split)
+            shared += split.digests()
         same = hashlib.sha256("\n".join(shared).encode()).hexdigest()
         wanted = {}
         for name, fingerprint in layer_fingerprints(self.backbone, names).items():
             key = hashlib.sha256(f"{same} {fingerprint}".encode()).hexdigest()[:32]
-            wanted[name] = Entry(key, about | {"layer": name, "pictures": self.n})
-        return get_or_compute(wanted, self.n, self._compute, lock=same[:32], refresh=refresh)
+            wanted[name] = Entry(key, about | {"layer": name, "pictures": n})
+        return get_or_compute(wanted, n, self._compute, lock=same[:32], refresh=refresh)
 
     def _compute(
         self, names: list[str], start: int
@@ -290,10 +282,11 @@ class Extraction:
         """Yield layer -> rows, and seconds, batch by batch, from picture number `start` on."""
         clock = time.perf_counter()
         network = fast_copy(self.backbone, names)
-        pictures = Joined(self.splits, start)
+        n = len(self.pictures)
+        pictures = Subset(self.pictures, range(start, n))
         batches = read_ahead(pictures, self.backbone.preprocess, self.batch_size)
         bar = tqdm(
-            total=self.n,
+            total=n,
             initial=start,
             desc="features",
             unit="picture",
@@ -302,12 +295,10 @@ class Extraction:
         )
         with closing(batches), bar:
             for batch in batches:
-                rows = {
-                    name: pool_positions(value, self.pool).float().cpu().numpy()
-                    for name, value in activations(network, batch, names).items()
-                }
-                for name, row in rows.items():
-                    if not np.isfinite(row).all():
+                rows = {}
+                for name, value in activations(network, batch, names).items():
+                    rows[name] = pool_positions(value, self.pool).float().cpu().numpy()
+                    if not np.isfinite(rows[name]).all():
                         raise CourseError(
                             f"Layer {name!r} of {self.backbone.name} gives numbers that are not "
                             "finite (NaN or infinity). Load the network again."
@@ -330,7 +321,7 @@ _AHEAD = 2  # batches that are opened while one is computed
 
 
 def read_ahead(
-    pictures: Sequence[Any], transform: Callable[[Any], torch.Tensor], batch_size: int
+    pictures: Subset[Any] | Sequence[Any], transform: Callable[[Any], torch.Tensor], batch_size: int
 ) -> Generator[torch.Tensor, None, None]:
     """Yield batches (B, 3, H, W), in order, while the next ones are opened by other threads.
 

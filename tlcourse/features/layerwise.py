@@ -146,10 +146,9 @@ def probe_layers(
     cross-validation of its log loss; the fold that is scored takes no part. Strengths are tried
     from small to large until the loss grows. The same features and seed give the same result.
 
-    Before, features are shifted and turned so that D numbers per picture hold them, fewer than N.
-    Distances and angles stay as they are, and such a probe sees nothing else, but is much faster.
-    Then they are divided by one number, the root of their mean variance. (`fit_probe` takes the
-    mean over all C features; where C is larger than D, a strength of 1 there is C / D here.)
+    Before, features are turned so that D < N numbers per picture hold them, which keeps distances
+    and angles, and divided by one number, the root of their mean variance. (Where C is larger
+    than D, a strength of 1 in `fit_probe` is C / D here.)
 
     Args:
         features: From `extract_features`, `load_features` or `raw_pixels`; `x[layer]` (N, C).
@@ -275,10 +274,7 @@ def check_folds(y: np.ndarray, folds: int, strengths: Sequence[float]) -> None:
 
 
 def draw_folds(y: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """Return the fold of each picture, int64 (N,); each fold has its share of each class.
-
-    They depend on the labels, their order and the seed only, so they are the same for all layers.
-    """
+    """Return the fold of each picture, int64 (N,); each fold has its share of each class."""
     from sklearn.model_selection import StratifiedKFold
 
     fold = np.empty(len(y), dtype=np.int64)
@@ -291,9 +287,7 @@ def draw_folds(y: np.ndarray, folds: int, seed: int) -> np.ndarray:
 def rotated(x: np.ndarray) -> np.ndarray:
     """Shift and turn features (N, C) into float64 (N, D), D at most N and at most C.
 
-    All distances and angles between the pictures stay as they are. A probe that is regularised by
-    the length of its weights sees nothing else of centred features, so it gives the same answers;
-    no label is needed. Fits become many times faster where C is larger than N.
+    Distances and angles stay as they are, so a probe gives the same answers, many times faster.
     """
     values = np.asarray(x, dtype=np.float64)
     left, lengths, _ = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)
@@ -305,12 +299,7 @@ def rotated(x: np.ndarray) -> np.ndarray:
 def cross_validate(
     x: np.ndarray, y: np.ndarray, fold: np.ndarray, strengths: Sequence[float]
 ) -> tuple[np.ndarray, tuple[float, ...]]:
-    """Predict the class of each picture (N,) by a probe that was fitted to the other folds.
-
-    The strength for a fold is chosen by the log loss of a cross-validation inside the other folds.
-    Strengths are tried in the order given, from small to large, until that loss grows. Returned
-    are the classes and the strength for each fold.
-    """
+    """Predict each picture's class (N,) by a probe of the other folds; also the strengths chosen."""
     # scikit-learn's GridSearchCV for each fold needs twice as many fits for the same choice.
     with one_thread():
         turned = rotated(x)

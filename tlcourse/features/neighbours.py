@@ -9,20 +9,7 @@ from tlcourse.errors import CourseError
 
 
 class Neighbours:
-    """Finds the neighbours of some pictures among all others, by the features of one layer.
-
-    Each feature is first brought to mean 0 and standard deviation 1, so that none counts more
-    because its numbers are large. Then the angle between two vectors is compared.
-
-    Args:
-        features: (N, C) array or tensor, one row per picture.
-
-    Attributes:
-        x: The features so standardised, float64 (N, C).
-
-    Raises:
-        CourseError: The features are not (N, C), or not finite.
-    """
+    """The features of one layer, standardised as `x` (N, C), to find neighbours in."""
 
     def __init__(self, features: Any) -> None:
         from sklearn.neighbors import NearestNeighbors

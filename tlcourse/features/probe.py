@@ -96,10 +96,10 @@ def fit_probe(
 
 
 class Rows:
-    """Centred features, divided by one number, and turned so that fewer numbers hold them.
+    """Centred features, divided by one number.
 
-    Where there are fewer rows than features, the rows lie in a space of fewer dimensions. Logistic
-    regression with this penalty gives the same probabilities there, in a fraction of the time.
+    N rows lie in a space of N dimensions. Where they have more features, they are turned into it:
+    logistic regression gives the same probabilities there, in a fraction of the time.
     """
 
     def __init__(self, x: np.ndarray, *, turn: bool = True) -> None:

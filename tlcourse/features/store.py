@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -88,38 +89,19 @@ def _folders(store: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class Entry:
-    """One layer's features of a list of pictures.
+    """One layer's features of a list of pictures."""
 
-    Attributes:
-        key: Digest of all that decides their values.
-        about: What people read of it: backbone, layer, pooling, task.
-    """
-
-    key: str
-    about: dict[str, Any]
-
-    @property
-    def folder(self) -> Path:
-        """Where the finished entry is, or will be, in your own cache."""
-        return store_folder() / self.key
-
-    @property
-    def part(self) -> Path:
-        """Where it is while it grows."""
-        return store_folder() / f"{self.key}.part"
+    key: str  # digest of all that decides their values
+    about: dict[str, Any]  # what people read of it: backbone, layer, pooling, task
 
 
 def get_or_compute(
     wanted: Mapping[str, Entry], n: int, compute: Compute, *, lock: str, refresh: bool = False
 ) -> dict[str, Stored]:
-    """Return what is stored under each name; what is missing is computed and stored.
+    """Return the `n` rows stored under each name; what is missing is computed and stored.
 
-    Args:
-        wanted: Name -> its entry.
-        n: Rows of each entry.
-        compute: Names, and the row to begin with -> batches: name -> next rows, and seconds.
-        lock: Processes that ask with the same word wait for each other.
-        refresh: Compute again what is stored.
+    `compute` takes names and the row to begin with, and yields name -> next rows, and seconds.
+    Processes that ask with the same `lock` wait for each other.
     """
     from filelock import FileLock
 
@@ -132,29 +114,38 @@ def get_or_compute(
         held.acquire()
     try:
         if not refresh:  # by now another process may have computed some
-            rest = {name: entry for name, entry in wanted.items() if name not in arrays}
-            arrays |= _load_all(rest, fix=True)
-        missing = {name: entry for name, entry in wanted.items() if name not in arrays}
-        first_names = {entry.key: name for name, entry in reversed(missing.items())}
-        writers = {name: Writer(wanted[name], n, refresh) for name in first_names.values()}
-        row = min((writer.done for writer in writers.values()), default=n)
+            arrays = _load_all(wanted, fix=True, known=arrays)
+        writers: dict[str, Writer] = {}
+        by_key: dict[str, Writer] = {}  # two names may mean the same layer
+        row = n
+        for name, entry in wanted.items():
+            if name not in arrays and entry.key not in by_key:
+                writers[name] = by_key[entry.key] = Writer(entry, n, refresh)
+                row = min(row, writers[name].done)
         for batch, seconds in compute(list(writers), row) if row < n else ():
             for name, rows in batch.items():
                 # Of some layers an earlier process may have stored more rows.
                 writers[name].append(rows[max(writers[name].done - row, 0) :], seconds)
             row += len(next(iter(batch.values())))
-        finished = {writer.entry.key: writer.finish() for writer in writers.values()}
-        return arrays | {name: finished[entry.key] for name, entry in missing.items()}
+        finished: dict[str, Stored] = {}
+        for key, writer in by_key.items():
+            finished[key] = writer.finish()
+        for name, entry in wanted.items():
+            if name not in arrays:
+                arrays[name] = finished[entry.key]
+        return arrays
     finally:
         held.release()
 
 
-def _load_all(wanted: Mapping[str, Entry], *, fix: bool) -> dict[str, Stored]:
-    """Read the entries that are whole: your own first, whatever the class shares.
+def _load_all(
+    wanted: Mapping[str, Entry], *, fix: bool, known: Mapping[str, Stored] = MappingProxyType({})
+) -> dict[str, Stored]:
+    """Read the entries that are whole, and not `known`: your own first, whatever the class shares.
 
     Only the holder of the lock may `fix`: remove damaged entries of your own, with a note.
     """
-    loaded: dict[str, Stored] = {}
+    loaded = dict(known)
     shared = shared_store()
     for name, entry in wanted.items():
         for store in (store_folder(), *([shared] if shared else [])):
@@ -179,7 +170,8 @@ def _load(folder: Path, *, check: bool = True) -> Stored:
 
 
 def _remove_damaged(entry: Entry) -> None:
-    if (entry.folder / _DATA_OF_1_0).exists():
+    folder = store_folder() / entry.key
+    if (folder / _DATA_OF_1_0).exists():
         files.tell_once(
             "Some stored features are of version 1.0 of the course, which stored them in another "
             "way. They are computed again, once; you need not do anything."
@@ -187,7 +179,7 @@ def _remove_damaged(entry: Entry) -> None:
     else:
         layer = entry.about.get("layer")
         say(f"The stored features of layer {layer} were damaged. They are computed again.")
-    shutil.rmtree(entry.folder, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class Writer:
@@ -197,19 +189,21 @@ class Writer:
     def __init__(self, entry: Entry, n: int, refresh: bool = False) -> None:
         self.entry, self.n = entry, n
         self.done, self.seconds = 0, 0.0
+        self.folder = store_folder() / entry.key
+        self.part = self.folder.with_suffix(".part")  # where it grows
         if refresh:
-            shutil.rmtree(entry.folder, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
         else:
             with suppress(*_DAMAGES):
                 self._go_on()
         if not self.done:
-            shutil.rmtree(entry.part, ignore_errors=True)
-            entry.part.mkdir(parents=True)
+            shutil.rmtree(self.part, ignore_errors=True)
+            self.part.mkdir(parents=True)
 
     def _go_on(self) -> None:
         """Go on behind the rows that are noted, and cut off what comes after them."""
-        noted = json.loads((self.entry.part / _MANIFEST).read_text("utf-8"))
-        with (self.entry.part / _DATA).open("r+b") as stream:
+        noted = json.loads((self.part / _MANIFEST).read_text("utf-8"))
+        with (self.part / _DATA).open("r+b") as stream:
             np.lib.format.read_magic(stream)
             shape, _, _ = np.lib.format.read_array_header_1_0(stream)
             end = stream.tell() + noted["rows"] * 4 * math.prod(shape[1:])
@@ -225,7 +219,7 @@ class Writer:
         """
         if not len(rows):
             return
-        with (self.entry.part / _DATA).open("ab" if self.done else "wb") as stream:
+        with (self.part / _DATA).open("ab" if self.done else "wb") as stream:
             if not self.done:
                 shape = (self.n, *rows.shape[1:])
                 head = {"descr": "<f4", "fortran_order": False, "shape": shape}
@@ -240,11 +234,11 @@ class Writer:
     @_disk()
     def finish(self) -> Stored:
         """Give the complete entry its name, and read it."""
-        self._note(sha256=files.sha256_of(self.entry.part / _DATA))
-        self.entry.part.replace(self.entry.folder)
-        return _load(self.entry.folder, check=False)
+        self._note(sha256=files.sha256_of(self.part / _DATA))
+        self.part.replace(self.folder)
+        return _load(self.folder, check=False)
 
     def _note(self, **more: str) -> None:
         manifest = {"about": self.entry.about, "rows": self.done, "seconds": self.seconds, **more}
-        with files.whole_file(self.entry.part / _MANIFEST) as part:
+        with files.whole_file(self.part / _MANIFEST) as part:
             part.write_text(json.dumps(manifest), encoding="utf-8")

@@ -8,8 +8,9 @@ side in memory ("channels last"). Digests tell whether a network is still the on
 import copy
 import hashlib
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
+from operator import attrgetter
 from weakref import WeakKeyDictionary
 
 import torch
@@ -40,15 +41,12 @@ def fast_copy(backbone: Backbone, layers: Sequence[str]) -> Backbone:
     if _PROVEN.get(backbone.model, ("",))[0] != state:
         _PROVEN[backbone.model] = state, {}
     right = _PROVEN[backbone.model][1]
-    plain = _copy(backbone)
+    copied = _copy(backbone)
+    if right.get(asked, True):
+        _fold(copied.model, asked)
     if asked not in right:
-        folded = _copy(backbone)
-        _fold(folded.model, asked)
-        right[asked] = _agree(plain, folded, layers)
-        return folded if right[asked] else plain
-    if right[asked]:
-        _fold(plain.model, asked)
-    return plain
+        right[asked] = _agree(_copy(backbone), copied, layers)
+    return copied if right[asked] else _copy(backbone)
 
 
 def fast_batch_size(backbone: Backbone) -> int:
@@ -61,12 +59,10 @@ def fast_batch_size(backbone: Backbone) -> int:
 
 def _state(model: nn.Module) -> str:
     """Another text whenever weights, modules, their options or their hooks are other ones."""
-    return repr(
-        [
-            (path, module_digest(module), *module._forward_hooks, *module._forward_pre_hooks)
-            for path, module in model.named_modules()
-        ]
-    )
+    state: list[object] = []
+    for path, module in model.named_modules():
+        state += path, module_digest(module), *module._forward_hooks, *module._forward_pre_hooks
+    return repr(state)
 
 
 def _copy(backbone: Backbone) -> Backbone:
@@ -79,7 +75,7 @@ def _fold(model: nn.Module, asked: frozenset[Layer]) -> None:
 
     Whether it also runs behind it shows when the layers are compared.
     """
-    kept = {layer.path for layer in asked}
+    kept = set(map(attrgetter("path"), asked))
     for path, parent in list(model.named_modules()):
         for (name, convolution), (norm_name, norm) in pairwise(list(parent.named_children())):
             if (
@@ -92,7 +88,7 @@ def _fold(model: nn.Module, asked: frozenset[Layer]) -> None:
                 fused = fuse_conv_bn_eval(convolution, norm)
                 convolution.weight, convolution.bias = fused.weight, fused.bias
                 # timm's BatchNorm layers carry the activation that comes after them.
-                behind = [part for part in map(norm._modules.get, ("drop", "act")) if part]
+                behind = filter(None, map(norm._modules.get, ("drop", "act")))
                 setattr(parent, norm_name, nn.Sequential(*behind))
 
 
@@ -100,10 +96,9 @@ def _agree(plain: Backbone, folded: Backbone, layers: Sequence[str]) -> bool:
     """Whether the layers of two networks give nearly the same for a picture of noise."""
     size = plain.preprocess.crop_size
     noise = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
-    expected, given = (
-        activations(each, noise.to(plain.device), layers) for each in (plain, folded)
-    )
-    for name, value in expected.items():
+    noise = noise.to(plain.device)
+    given = activations(folded, noise, layers)
+    for name, value in activations(plain, noise, layers).items():
         largest = value.abs().max().item()
         near = _CLOSE * max(largest, 1e-6)
         if not (math.isfinite(largest) and torch.allclose(given[name], value, rtol=0, atol=near)):
@@ -116,20 +111,22 @@ def layer_fingerprints(backbone: Backbone, layers: Sequence[str]) -> dict[str, s
 
     What comes after the layer does not matter: a new head leaves the fingerprint as it is.
     """
+    trace, fingerprints = backbone.trace, {}
     parts = {path: module_digest(module) for path, module in backbone.model.named_modules()}
-    fingerprints = {}
     for name in layers:
         layer = backbone.layer(name)
-        if layer.path in backbone.trace:
-            inclusive = layer.side == "output"
-            inside = set(modules_up_to(backbone.trace, layer.path, inclusive=inclusive))
-            # The modules that hold it may have weights of their own, such as a class token.
-            inside |= {path for path in parts if not path or layer.path.startswith(path + ".")}
-        else:  # a module that the learner put in later
-            inside = set(parts)
+        everything = layer.path not in trace  # a module that the learner put in later
+        inside: set[str] = set()
+        if not everything:
+            inside.update(modules_up_to(trace, layer.path, inclusive=layer.side == "output"))
         digest = hashlib.sha256(f"{layer.path} {layer.side}".encode())
         for path, part in parts.items():
-            if _traced(path, backbone.trace) in inside:
+            known = path  # the module itself; of one that was put in later, the nearest around it
+            while known and known not in trace:
+                known = known.rpartition(".")[0]
+            # A module that holds the layer may have weights of its own, such as a class token.
+            holds = not known or layer.path.startswith(f"{known}.")
+            if everything or holds or known in inside:
                 digest.update(f"{path} {part}".encode())
         fingerprints[name] = digest.hexdigest()
     return fingerprints
@@ -138,21 +135,15 @@ def layer_fingerprints(backbone: Backbone, layers: Sequence[str]) -> dict[str, s
 def module_digest(module: nn.Module) -> str:
     """SHA-256 of a module's kind, options and own tensors, without those of its parts."""
     digest = hashlib.sha256(f"{type(module).__name__}({module.extra_repr()})".encode())
-    options = {k: v for k, v in vars(module).items() if isinstance(v, int | float | str)}
-    options.pop("training", None)
-    digest.update(repr(sorted(options.items())).encode())
+    options = []
+    for name, option in sorted(vars(module).items()):
+        if isinstance(option, int | float | str) and name != "training":
+            options.append((name, option))
+    digest.update(repr(options).encode())
     tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
     for name, tensor in tensors:
-        if name == "num_batches_tracked":  # counts training steps; nothing is computed with it
-            continue
-        flat = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {flat.dtype} {tuple(flat.shape)}".encode())
-        digest.update(flat.flatten().view(torch.uint8).numpy().data)
+        if name != "num_batches_tracked":  # counts training steps; nothing is computed with it
+            flat = tensor.detach().cpu().contiguous()
+            digest.update(f"{name} {flat.dtype} {tuple(flat.shape)}".encode())
+            digest.update(flat.flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _traced(path: str, records: Container[str]) -> str:
-    """The module itself; of one that was put in later, the nearest around it that is known."""
-    while path and path not in records:
-        path = path.rpartition(".")[0]
-    return path
