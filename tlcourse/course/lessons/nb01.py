@@ -414,7 +414,7 @@ QUESTIONS = (
         question="Are neighbours by stage 1 of the drawing's own kind more often than by chance?",
         options=("less often", "as often as by chance", "more often"),
         figure="Explorer 2",
-        where="Put the map at stage 1: the bold line below it tells the share by all numbers of the "
+        where="Put the map at stage 1: the bold line below it tells the share by all features of the "
         "layer, and the share by chance.",
     ),
     Question(
