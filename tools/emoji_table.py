@@ -4,7 +4,7 @@ The kinds are groups of subgroups in Unicode's `emoji-test.txt` (Debian's packag
 Only single characters are taken: no joined, skin-toned or flag sequences. Each one must be drawn by
 OpenMoji's font, not be blank, and look like no other one.
 
-    python benchmarks/make_emoji_table.py /usr/share/unicode/emoji/emoji-test.txt
+    python -m tools.emoji_table /usr/share/unicode/emoji/emoji-test.txt
 """
 
 import json

@@ -1,6 +1,6 @@
 """Make the features of the ants and bees photographs that come with the course.
 
-    TLCOURSE_DATA=folder/that/holds/hymenoptera_data python benchmarks/features.py
+    TLCOURSE_DATA=folder/that/holds/hymenoptera_data python -m tools.hymenoptera_features
 
 Writes `tlcourse/data/hymenoptera_*.safetensors`: for the ImageNet weights and for three random
 initialisations the features of every layer, averaged over positions, and once the labels, splits
