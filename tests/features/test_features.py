@@ -1,9 +1,6 @@
 """The features that come with the course are those of the photographs, complete and well labelled."""
 
-import importlib.util
 import os
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,24 +56,6 @@ def test_random_weights_differ_by_seed_and_have_no_logits():
 # --- the photographs' pixels, turned ---
 
 
-@pytest.fixture(scope="module")
-def turned():
-    """The function that turned the pixels, from the script that made the file."""
-    path = Path(__file__).parents[2] / "benchmarks" / "features.py"
-    spec = importlib.util.spec_from_file_location("benchmark_of_features", path)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script.turned
-
-
-@pytest.fixture(scope="module")
-def pixels():
-    """Pixels of a hundred drawings; these can be looked at."""
-    task = tl.load_task("emoji")
-    some = replace(task, train=task.train[::5], val=task.val[::5], test=task.test[::5])
-    return tl.raw_pixels(some, side=12)
-
-
 def test_shipped_pixels_belong_to_the_same_pictures(shipped):
     found = tl.load_features("hymenoptera", "pixels")
     assert list(found.x) == ["pixels"]
@@ -96,23 +75,6 @@ def test_no_number_of_the_shipped_pixels_stands_for_a_place_or_a_main_direction(
     assert spread.max() < 5 * spread.min()  # each axis has a share of every direction
     directions = np.linalg.svd(x, compute_uv=False)
     assert directions[0] > 50 * directions[-2]  # the directions themselves are very unequal
-
-
-def test_turned_pixels_keep_distances_and_the_answers_of_a_probe(turned, pixels):
-    x = turned(pixels.x["pixels"], seed=1)
-    assert x.shape == (len(x), len(x) - 1)
-    np.testing.assert_allclose(pdist(x), pdist(pixels.x["pixels"]), rtol=1e-4)
-    stored = replace(pixels, x={"pixels": x.astype(np.float16).astype(np.float32)})
-    before, after = (tl.probe_layers(f, folds=3, progress=False) for f in (pixels, stored))
-    assert before.strengths == after.strengths
-    assert np.array_equal(before.right["pixels"], after.right["pixels"])
-    assert before.accuracy["pixels"] > before.chance  # answers that are worth keeping
-
-
-def test_pixels_are_turned_anew_each_time_unless_a_seed_is_given(turned, pixels):
-    x = pixels.x["pixels"]
-    assert np.array_equal(turned(x, seed=1), turned(x, seed=1))
-    assert not np.allclose(turned(x), turned(x))
 
 
 @pytest.mark.skipif("TLCOURSE_DATA" not in os.environ, reason="TLCOURSE_DATA names no photographs")

@@ -68,7 +68,7 @@ def test_our_own_words_are_sorted_and_needed():
 
 
 def test_no_common_slip_is_in_code_comments_or_pages():
-    folders = ["tlcourse", "benchmarks", "docs", "binder", ".ci"]
+    folders = ["tlcourse", "tools", "benchmarks", "docs", "binder", ".ci"]
     files = ["README.md", "CONTRIBUTING.md", "NOTICE", "pyproject.toml", "environment.yml"]
     command = [
         sys.executable,
