@@ -1,6 +1,5 @@
 """What a training reads: pictures, or what a frozen part gave for them."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,7 @@ from tlcourse.base.machine import memory
 from tlcourse.features.features import Features, extract_features
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.network import Network
-from tlcourse.networks.tail import Tail, tail_behind
+from tlcourse.networks.tail import tail_behind
 from tlcourse.networks.trace import up_to
 from tlcourse.tasks.split import Split
 from tlcourse.tasks.task import Task
@@ -53,7 +52,6 @@ class TrainingData:
     cached_until: str | None = None  # layer from whose stored output the training begins
     features: Features | None = None  # of the task, where all of the body is frozen
     prepare_seconds: float = 0.0  # what computing the stored output took
-    waited: float = 0.0  # spent on it in this call; less where it was stored already
 
 
 def training_data(
@@ -71,18 +69,25 @@ def training_data(
     `frozen` are the layers that will be the last frozen one in some epoch; None freezes nothing.
     Augmentation makes new crops in each epoch, so with it only the validation part can be stored.
     """
-    started = time.perf_counter()
     network.to(memory_format=torch.channels_last)
     data = TrainingData(
         train=_pictures(network, task.train, augment=augment),
         val=_pictures(network, task.val, augment=False),
     )
-    layer = _shallowest(network.backbone, frozen) if cache_frozen else None
-    tail = _tail(network, layer, len(task.train) + len(task.val)) if layer else None
-    extract = partial(extract_features, network.backbone, progress=progress, on_batch=on_batch)
+    backbone, layers = network.backbone, [layer for layer in frozen if layer is not None]
+    if not cache_frozen or len(layers) < len(frozen):
+        return data
+    layer = min(layers, key=backbone.depth)  # all up to here is frozen in every epoch
+    if not is_kept(backbone, layer, network.layer, n_pictures=len(task.train) + len(task.val)):
+        return data
+    behind = tail_behind(network, layer)
+    if behind is None:
+        return data
+    tail, _ = behind
+    extract = partial(extract_features, backbone, progress=progress, on_batch=on_batch)
     for name in ("val",) if augment else ("train", "val"):
         split: Split = getattr(task, name)
-        if layer is None or tail is None or not len(split):
+        if not len(split):
             continue
         if tail.steps:
             features = extract(split, layer, pool="none")
@@ -97,7 +102,6 @@ def training_data(
         setattr(data, name, Source(tail, partial(_rows, values, labels.device), labels))
         if name == "train":
             data.cached_until = layer
-    data.waited = time.perf_counter() - started
     return data
 
 
@@ -192,22 +196,3 @@ def _pictures(network: Network, split: Split, *, augment: bool) -> Source:
 
 def _rows(values: np.ndarray, device: torch.device, places: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(values[places]).to(device)
-
-
-def _shallowest(backbone: Backbone, frozen: Sequence[str | None]) -> str | None:
-    """Return the layer up to which all is frozen in every epoch."""
-    layers = [layer for layer in frozen if layer is not None]
-    if not layers or len(layers) < len(frozen):
-        return None
-    return min(layers, key=backbone.depth)
-
-
-def _tail(network: Network, layer: str, n_pictures: int) -> Tail | None:
-    """Return what is trained behind a frozen layer, if the layer's output is worth keeping."""
-    backbone = network.backbone
-    if not is_kept(backbone, layer, network.layer, n_pictures=n_pictures):
-        return None
-    if backbone.depth(layer) >= backbone.depth(network.layer):
-        return Tail(network, [])
-    proved = tail_behind(network, layer)
-    return proved[0] if proved else None
