@@ -62,11 +62,7 @@ class Backbone:
         return trace(self.model, (3, self.preprocess.crop_size, self.preprocess.crop_size))
 
     def with_model(self, model: nn.Module, *, source: str | None = None) -> "Backbone":
-        """Return a backbone with another model that has the same modules in the same order.
-
-        What one forward pass does is not traced again. The model's parameters say which device it
-        is on; its weights come from `source`, by default from where they came before.
-        """
+        """Return a backbone with another model of the same modules, which is not traced again."""
         first = next(model.parameters(), None)
         device = self.device if first is None else first.device
         other = replace(self, model=model, device=device, source=source or self.source)
@@ -76,7 +72,7 @@ class Backbone:
     def at_size(self, size: int) -> "Backbone":
         """Return the same network, with the same weights, for pictures of another size.
 
-        Smaller pictures are faster, and show less. The network itself is shared, not copied.
+        The network itself is shared, not copied.
 
         Args:
             size: Side of the square that goes in, in pixels.

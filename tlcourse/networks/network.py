@@ -29,10 +29,9 @@ class Network(nn.Module):
 
     Attributes:
         body: The copied network; modules behind the cut are left out.
-        head: `nn.Linear(C, n_classes)`, or a module of your own that takes (B, C).
+        head: A module that takes (B, C).
         backbone: What the body was copied from, with the body as its `model`.
-        layer: Where the backbone is cut.
-        pool: "mean" or "max" over the positions of the layer's map.
+        layer, pool: As you named them.
         frozen_until: Last frozen layer, or None; see `tlcourse.training.finetune.freeze`.
         frozen_paths: The frozen modules in `body`. They stay in evaluation mode whatever `train()`
             is told: a BatchNorm in training mode would change without any gradient.

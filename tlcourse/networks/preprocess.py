@@ -24,7 +24,7 @@ class Preprocess:
         interpolation: How pixels are interpolated when resizing.
         transform: The library's own transform, which does the work.
         make: Makes the same transform for (resize_size, crop_size); see `at_size`.
-        ratio: Resized side over cropped side of the first size, if this was made by `at_size`.
+        ratio: Resized side over cropped side of the first size.
     """
 
     resize_size: int

@@ -37,18 +37,14 @@ def fit(network: Network, task: Task, settings: Settings | None = None, **option
 
     Frozen parts are in evaluation mode all the time. Without augmentation their output is computed
     once per picture and kept on disk, and the epochs begin from there. On a CUDA GPU it computes
-    in mixed precision; if its memory is not enough, batches are cut in halves.
-
-    It may run in a thread of its own, but PyTorch's random numbers are those of the whole process,
-    so what other threads draw meanwhile cannot be repeated.
+    in mixed precision; if its memory is not enough, batches are cut in halves. In a thread of its
+    own it cannot be repeated if other threads draw PyTorch's random numbers meanwhile.
 
     Args:
         network: What to train; it is changed. `tlcourse.training.finetune.freeze` says what may move.
         task: Its train split is learned, its val split chooses the epoch.
-        settings: All options in one; by default those of `tlcourse.training.settings.Settings`, which
-            explains each of them.
-        options: Single ones by name, such as `epochs=8`, `learning_rate=1e-3`, `batch_size=None`
-            (what fits the memory), `augment=False`, `seed=0`. The signature shows all of them.
+        settings: All options in one; `tlcourse.training.settings.Settings` explains each of them.
+        options: Single ones by name, such as `epochs=8`, `learning_rate=1e-3` or `augment=False`.
 
     Raises:
         CourseError: A task or an option that nothing can be trained with; see the sentence.

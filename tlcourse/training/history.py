@@ -33,7 +33,7 @@ class History:
         prepare_seconds: Of it, for the output of the frozen part (also where it was stored already).
         memory: Counts the bytes that the largest step needs; see `peak_bytes`.
         batch_size: Pictures per step.
-        cached_until: Layer whose output was computed once per picture; None if nothing was.
+        cached_until: Layer whose output was computed once per picture, or None.
     """
 
     epochs: tuple[Epoch, ...]
@@ -47,10 +47,7 @@ class History:
 
     @cached_property
     def peak_bytes(self) -> int:
-        """Memory that the largest step needs, the sum over all owners (`tlcourse.cost`).
-
-        It is counted when you ask for it, as the network was at the end of the training.
-        """
+        """Memory that the largest step needs (`tlcourse.cost`), counted when you ask for it."""
         return self.memory()
 
     @property

@@ -19,7 +19,7 @@ class Stepper:
         loss: nn.Module,
         device: torch.device,
         *,
-        n_steps: int,
+        n_steps: int = 1,
         warmup: float = 0.0,
     ) -> None:
         self.optimiser = torch.optim.AdamW(groups)
