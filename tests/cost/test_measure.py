@@ -126,7 +126,7 @@ def test_what_would_not_fit_is_refused_before_it_runs(monkeypatch, steps):
         ({"batch": 0}, "batch is 0"),
         ({"cached": True}, "cached=True needs a frozen part"),
         ({"freeze_until": "stage99"}, "stage99"),
-        ({"n_classes": 1}, "at least 2"),
+        ({"n_classes": 1}, "n_classes is 1"),
         ({"device": "abacus"}, "not available here"),
         ({"layer": "logits"}, "cut before them"),
     ],

@@ -1,8 +1,7 @@
 """Measure what a forward pass, a training step and an epoch cost.
 
-A training step is the one that `tlcourse.fit` makes, with the same tail of the network where the
-frozen part's output is stored. Each measurement has a warm-up, and waits for the device before the
-clock is stopped. Bytes are counted, never read off the process, which would show what came before.
+A training step is the one that `tlcourse.fit` makes. Bytes are counted, never read off the process,
+which would show what came before as well.
 """
 
 import copy

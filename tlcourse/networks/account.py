@@ -1,9 +1,7 @@
 """Bytes and operations of one pass, counted on PyTorch's "meta" device (notebook 07).
 
-There, tensors have shapes but no values: it takes next to no memory, and nothing disturbs the count.
-Each tensor counts in its own type; in mixed precision the activations take about half. Operators
-count as on a CPU, attention in its ordinary form, which saves its whole table. Not counted is what
-PyTorch's kernels allocate inside, nor PyTorch and Python.
+There, tensors have shapes but no values. Operators count as on a CPU, attention in its ordinary form,
+which saves its whole table. Not counted is what PyTorch's kernels allocate inside, nor PyTorch itself.
 """
 
 import math
@@ -50,14 +48,10 @@ OWNERS = tuple(field.name for field in fields(Bytes))
 
 @dataclass(frozen=True)
 class Account:
-    """What one pass over one batch takes: bytes by owner, and operations.
-
-    Operations are those of matrix products and convolutions, two per multiply-add, with the
-    backward pass where there is one.
-    """
+    """What one pass over one batch takes."""
 
     bytes: Bytes
-    operations: int
+    operations: int  # of matrix products and convolutions, two per multiply-add, backward included
 
 
 def forward_account(network: nn.Module, shape: tuple[int, ...], batch: int) -> Account:

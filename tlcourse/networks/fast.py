@@ -1,8 +1,7 @@
 """A copy of a network that computes the same faster, for when nothing is trained.
 
 In evaluation mode a BatchNorm only multiplies and adds fixed numbers, so it can be part of the
-convolution before it. And convolutions on a CPU are faster when the colours of a pixel lie side by
-side in memory ("channels last"). Digests tell whether a network is still the one it was.
+convolution before it. Digests tell whether a network is still the one it was.
 """
 
 import copy
@@ -23,11 +22,7 @@ _CLOSE = 1e-4  # of the largest value of a layer
 
 
 def fast_copy(backbone: Backbone, layers: Sequence[str]) -> Backbone:
-    """Copy a network and fold its BatchNorms.
-
-    That the layers agree is proven on one picture. Where they do not (a network that uses a
-    convolution's output in two ways), nothing is folded.
-    """
+    """Copy a network and fold its BatchNorms, if a picture shows that the layers still agree."""
     plain, folded = _copy(backbone), _copy(backbone)
     _fold(folded.model, {backbone.layer(name).path for name in layers})
     return folded if _agree(plain, folded, layers) else plain
@@ -47,10 +42,7 @@ def _copy(backbone: Backbone) -> Backbone:
 
 
 def _fold(model: nn.Module, kept: set[str]) -> None:
-    """Fold each BatchNorm that stands behind a convolution, unless the one's output is kept.
-
-    Whether it also runs behind it shows when the layers are compared.
-    """
+    """Fold each BatchNorm that stands behind a convolution, whether or not it runs behind it."""
     for path, parent in list(model.named_modules()):
         for (name, convolution), (norm_name, norm) in pairwise(list(parent.named_children())):
             if (
@@ -81,10 +73,7 @@ def _agree(plain: Backbone, folded: Backbone, layers: Sequence[str]) -> bool:
 
 
 def layer_fingerprints(backbone: Backbone, layers: Sequence[str]) -> dict[str, str]:
-    """Return a SHA-256 for each layer: of kinds, options, weights and buffers up to it.
-
-    What comes after the layer does not matter: a new head leaves the fingerprint as it is.
-    """
+    """Return a SHA-256 for each layer: of kinds, options, weights and buffers up to it."""
     trace, fingerprints = backbone.trace, {}
     parts = {path: _module_digest(module) for path, module in backbone.model.named_modules()}
     for name in layers:

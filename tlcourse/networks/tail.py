@@ -43,10 +43,7 @@ class _Call:
 
 
 class Tail(nn.Module):
-    """The modules of a network behind a layer, one after the other, with its head.
-
-    The modules are the network's own, so training this trains the network.
-    """
+    """The network's own modules behind a layer, one after the other, with its head."""
 
     def __init__(self, network: Network, steps: list[_Step]) -> None:
         super().__init__()
@@ -60,10 +57,7 @@ class Tail(nn.Module):
 
 
 def tail_behind(network: Network, layer: str) -> tuple[Tail, torch.Tensor] | None:
-    """Return what follows a layer, and the layer's value for a test picture; None if impossible.
-
-    It is proved on two pictures of noise. Behind a layer at the cut only the head follows.
-    """
+    """Return what follows a layer, proved on noise, and the layer's value; None if impossible."""
     backbone = network.backbone
     size = backbone.preprocess.crop_size
     noise = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))

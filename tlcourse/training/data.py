@@ -17,6 +17,7 @@ from tlcourse.networks.tail import tail_behind
 from tlcourse.networks.trace import up_to
 from tlcourse.tasks.split import Split
 from tlcourse.tasks.task import Task
+from tlcourse.training.settings import Settings
 
 WORTH_KEEPING = 0.25  # of the operations: a shallower part is computed faster than read
 _LARGEST_KEPT = 2**31  # bytes on the disk
@@ -55,27 +56,17 @@ class TrainingData:
 
 
 def training_data(
-    network: Network,
-    task: Task,
-    frozen: Sequence[str | None],
-    *,
-    augment: bool,
-    cache_frozen: bool = True,
-    progress: bool = True,
-    on_batch: Callable[[], None] | None = None,
+    network: Network, task: Task, frozen: Sequence[str | None], settings: Settings
 ) -> TrainingData:
     """Decide from where a training begins: from pictures, or from a frozen part's stored output.
 
     `frozen` are the layers that will be the last frozen one in some epoch; None freezes nothing.
-    Augmentation makes new crops in each epoch, so with it only the validation part can be stored.
     """
     network.to(memory_format=torch.channels_last)
-    data = TrainingData(
-        train=_pictures(network, task.train, augment=augment),
-        val=_pictures(network, task.val, augment=False),
-    )
+    train = _pictures(network, task.train, augment=settings.augment)
+    data = TrainingData(train, _pictures(network, task.val, augment=False))
     backbone, layers = network.backbone, [layer for layer in frozen if layer is not None]
-    if not cache_frozen or len(layers) < len(frozen):
+    if not settings.cache_frozen or len(layers) < len(frozen):
         return data
     layer = min(layers, key=backbone.depth)  # all up to here is frozen in every epoch
     if not is_kept(backbone, layer, network.layer, n_pictures=len(task.train) + len(task.val)):
@@ -84,8 +75,10 @@ def training_data(
     if behind is None:
         return data
     tail, _ = behind
-    extract = partial(extract_features, backbone, progress=progress, on_batch=on_batch)
-    for name in ("val",) if augment else ("train", "val"):
+    extract = partial(
+        extract_features, backbone, progress=settings.progress, on_batch=settings.on_step
+    )
+    for name in ("val",) if settings.augment else ("train", "val"):  # each epoch has new crops
         split: Split = getattr(task, name)
         if not len(split):
             continue
@@ -106,10 +99,7 @@ def training_data(
 
 
 def is_kept(backbone: Backbone, layer: str, cut: str, *, n_pictures: int = 0) -> bool:
-    """Tell whether the output of the network up to a frozen layer is worth storing.
-
-    It is if only the head, at `cut`, comes after it, or if it is deep and takes little room.
-    """
+    """Tell whether a frozen part is worth storing: up to the cut, or deep and of little room."""
     if backbone.depth(layer) >= backbone.depth(cut):
         return True
     trace, path, end = backbone.trace, backbone.layer(layer).path, backbone.layer(cut).path
@@ -119,10 +109,7 @@ def is_kept(backbone: Backbone, layer: str, cut: str, *, n_pictures: int = 0) ->
 
 
 def default_batch_size(network: Network) -> int:
-    """Pictures per training step that the memory of the device allows.
-
-    It follows from the whole memory, not from what is free, so that a machine trains alike each time.
-    """
+    """Pictures per training step that all of the device's memory allows, whatever is free now."""
     backbone = network.backbone
     trace, kind = backbone.trace, backbone.device.type
     cut = backbone.depth(network.layer)
@@ -130,8 +117,7 @@ def default_batch_size(network: Network) -> int:
     values = sum(
         int(np.prod(record.output_shape))
         for path, record in trace.items()
-        if record.calls
-        and record.position <= cut
+        if 0 <= record.position <= cut
         and record.output_shape
         and path not in holders
         and path not in network.frozen_paths
@@ -143,22 +129,16 @@ def default_batch_size(network: Network) -> int:
 
 
 def shuffled(n: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Places 0 to n-1 in random order, in batches; the same for the same seed and epoch.
-
-    A last batch of one picture is joined to the one before it: BatchNorm cannot learn from one.
-    """
+    """Places 0 to n-1 in random order, in batches; the same for the same seed and epoch."""
     order = np.random.default_rng([seed, epoch]).permutation(n)
     parts = [order[i : i + batch_size] for i in range(0, n, batch_size)]
-    if len(parts) > 1 and len(parts[-1]) == 1:
+    if len(parts) > 1 and len(parts[-1]) == 1:  # BatchNorm cannot learn from one picture
         parts[-2:] = [np.concatenate(parts[-2:])]
     return parts
 
 
 class KeptPictures:
-    """Pictures of a split that are decoded once and then kept, as far as they fit.
-
-    The shorter side of each is at most `side` pixels: enough for a crop to be taken from it.
-    """
+    """Pictures of a split, decoded once and kept as far as they fit, at most `side` pixels high."""
 
     def __init__(self, split: Split, side: int, interpolation: str, max_bytes: int = 2**28) -> None:
         self._split, self._side, self._interpolation = split, side, interpolation

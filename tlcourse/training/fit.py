@@ -99,15 +99,8 @@ class TrainingRun:
         for layer in filter(None, self.plan.values()):
             network.backbone.layer(layer)  # a misspelt one is told before the training begins
         self.batch_size = settings.batch_size or default_batch_size(network)
-        self.data = training_data(
-            network,
-            task,
-            [*([] if 1 in self.plan else [network.frozen_until]), *self.plan.values()],
-            augment=settings.augment,
-            cache_frozen=settings.cache_frozen,
-            progress=settings.progress,
-            on_batch=settings.on_step,
-        )
+        frozen = {1: network.frozen_until} | self.plan
+        self.data = training_data(network, task, list(frozen.values()), settings)
         groups = parameter_groups(
             network,
             settings.learning_rate,

@@ -15,7 +15,7 @@ from tlcourse.networks.network import Network
 from tlcourse.tasks.task import Task, check_task
 from tlcourse.training.data import default_batch_size, shuffled, training_data
 from tlcourse.training.finetune import parameter_groups
-from tlcourse.training.settings import check_rates
+from tlcourse.training.settings import Settings, check_rates
 from tlcourse.training.step import Stepper
 
 
@@ -68,8 +68,8 @@ def find_learning_rate(
     smooth: list[float] = []
     batches: list[np.ndarray] = []
     with fixed_seed(seed, network.backbone.device):
-        data = training_data(twin, task, [twin.frozen_until], augment=augment, progress=progress)
-        source = data.train
+        settings = Settings(augment=augment, progress=progress)
+        source = training_data(twin, task, [twin.frozen_until], settings).train
         groups = parameter_groups(twin, 1.0, layer_decay=layer_decay)
         stepper = Stepper(groups, nn.CrossEntropyLoss(), network.backbone.device)
         twin.train()

@@ -73,11 +73,7 @@ class Settings:
                 check_whole(name, getattr(self, name))
 
     def changed(self, **options: Any) -> "Settings":
-        """Return these settings with some options changed.
-
-        Raises:
-            TypeError: There is no such option; the nearest ones are named.
-        """
+        """Return these settings with some options changed; a wrong name is a `TypeError`."""
         known = [field.name for field in fields(self)]
         for name in options:
             if name not in known:

@@ -39,12 +39,9 @@ class Stepper:
         network: nn.Module,
         inputs: torch.Tensor,
         labels: torch.Tensor,
-        rate: float | None = None,
+        rate: float | None = None,  # a factor on each group's; by default of warm-up and cosine
     ) -> float:
-        """Learn from one batch and return its loss; if that is not finite, nothing is learned.
-
-        `rate` is a factor on each group's rate; by default that of warm-up and cosine.
-        """
+        """Learn from one batch and return its loss; if that is not finite, nothing is learned."""
         factor = self._factor() if rate is None else rate
         for group, highest in zip(self.optimiser.param_groups, self.highest, strict=True):
             group["lr"] = highest * factor
