@@ -70,10 +70,7 @@ def training_account(network: nn.Module, shape: tuple[int, ...], batch: int) -> 
     The optimiser's temporaries are those of a CPU; on a GPU it takes more of them at once.
     """
     if not any(parameter.requires_grad for parameter in network.parameters()):
-        raise CourseError(
-            "All parameters are frozen, so there is no training step. Unfreeze some, or ask for a "
-            "forward pass."
-        )
+        raise CourseError("All parameters are frozen, so there is no training step. Unfreeze some.")
     with _without_numbers(network, shape, batch) as (twin, inputs), torch.enable_grad():
         labels = torch.empty(batch, dtype=torch.int64, device="meta")
         optimiser = torch.optim.AdamW(twin.parameters())

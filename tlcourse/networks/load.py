@@ -141,10 +141,9 @@ def _load_torchvision(name: str, pretrained: bool, device: torch.device) -> Back
     import torchvision
 
     weights = torchvision.models.get_model_weights(name).DEFAULT
-    # Two old networks warn unless they are told how to begin.
-    options = {"init_weights": not pretrained} if name in ("googlenet", "inception_v3") else {}
-    if pretrained and options:
-        options |= {"aux_logits": True, "transform_input": True}
+    options = {}
+    if name in ("googlenet", "inception_v3"):  # which warn unless they are told how to begin
+        options = {"init_weights": not pretrained, "transform_input": pretrained}
     model = torchvision.models.get_model(name, weights=None, **options)
     if pretrained:
         shared = _shared_weights(weights.url.rpartition("/")[2])

@@ -35,8 +35,8 @@ class Network(nn.Module):
         frozen_until: Last frozen layer, or None; see `tlcourse.training.finetune.freeze`.
         frozen_paths: The frozen modules in `body`. They stay in evaluation mode whatever `train()`
             is told: a BatchNorm in training mode would change without any gradient.
-        updates_batchnorm: Whether the body's other BatchNorms learn from each batch's own mean and
-            variance. False, safer for small batches, unless the weights are random.
+        updates_batchnorm: Whether the body's other BatchNorms learn from each batch. False, safer
+            for small batches, unless the weights are random.
     """
 
     def __init__(
@@ -111,9 +111,7 @@ class Network(nn.Module):
         with listen(self.body, self._where, stop), suppress(PassEndedError):
             self.body(batch)
         if not reached:
-            raise CourseError(
-                f"The forward pass never came to layer {self.layer!r}; name another one."
-            )
+            raise CourseError(f"The forward pass never came to layer {self.layer!r}.")
         return reached[0]
 
     def freeze_body(self) -> None:

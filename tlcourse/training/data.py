@@ -32,17 +32,6 @@ class Source:
     inputs: Callable[[np.ndarray], torch.Tensor]  # places of pictures (B,) -> (B, ...)
     labels: torch.Tensor  # int64 (N,), on the device
 
-    def logits(self, batch_size: int, on_batch: Callable[[], None] | None = None) -> torch.Tensor:
-        """Logits of all pictures (N, classes); the caller sets the mode."""
-        places, parts = np.arange(len(self.labels)), []
-        for start in range(0, len(places), batch_size):
-            with torch.no_grad():
-                inputs = self.inputs(places[start : start + batch_size])
-                parts.append(self.network(inputs).float())
-            if on_batch:
-                on_batch()
-        return torch.cat(parts)
-
 
 @dataclass(eq=False)
 class TrainingData:

@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -140,7 +139,11 @@ class TrainingRun:
             self.network.train(mode)
 
     def _run_epochs(self) -> None:
-        show, patience = _shown_by(self.settings.live), self.settings.patience
+        show, patience = self.settings.live, self.settings.patience
+        if not callable(show):
+            from tlcourse.plots.training import LiveCurve, in_notebook
+
+            show = LiveCurve().update if show or (show is None and in_notebook()) else None
         if self.settings.start_counts and len(self.data.val.labels):
             val_loss, val_accuracy = self._validate()
             self.best_score = (val_accuracy, -val_loss)
@@ -187,25 +190,20 @@ class TrainingRun:
 
     def _validate(self) -> tuple[float, float]:
         """Loss and accuracy on the validation pictures; NaN without any."""
-        source = self.data.val
+        source, at_once, parts = self.data.val, 2 * self.batch_size, []
         if not len(source.labels):
             return math.nan, math.nan
         self.network.eval()
-        logits = source.logits(2 * self.batch_size, self.settings.on_step)
+        for start in range(0, len(source.labels), at_once):
+            places = np.arange(start, min(start + at_once, len(source.labels)))
+            with torch.no_grad():
+                parts.append(source.network(source.inputs(places)).float())
+            if self.settings.on_step:
+                self.settings.on_step()
+        logits = torch.cat(parts)
         loss = nn.functional.cross_entropy(logits, source.labels).item()
         return loss, (logits.argmax(dim=1) == source.labels).float().mean().item()
 
     def _keep(self, epoch: int) -> None:
         self.best_epoch = epoch
         self.best = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
-
-
-def _shown_by(
-    live: bool | Callable[[Sequence[Epoch]], None] | None,
-) -> Callable[[Sequence[Epoch]], None] | None:
-    """Return what is called after each epoch."""
-    if callable(live):
-        return live
-    from tlcourse.plots.training import LiveCurve, in_notebook
-
-    return LiveCurve().update if live or (live is None and in_notebook()) else None

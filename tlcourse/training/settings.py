@@ -22,8 +22,7 @@ class Settings:
         epochs: Passes over the training pictures.
         learning_rate: Highest rate of the head.
         body_rate: Of the backbone's deepest stage; by default a tenth of the head's.
-        layer_decay: See `parameter_groups`.
-        weight_decay: See `parameter_groups`.
+        layer_decay, weight_decay: See `parameter_groups`.
         batch_size: Pictures per step; by default what the memory allows, at most 16 on a CPU.
         warmup: Share of all steps in which the rates rise.
         label_smoothing: Share of the label that is spread over all classes; 0 for none.
