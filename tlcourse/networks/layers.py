@@ -1,7 +1,4 @@
-"""Names for the layers of a network, from input to output.
-
-A short table knows the families of `torchvision.models`; networks of timm describe themselves.
-"""
+"""Names for the layers of a network, from input to output."""
 
 import re
 from dataclasses import dataclass
@@ -21,7 +18,8 @@ class Layer:
     side: Literal["output", "input"] = "output"
 
 
-# Family (regular expression), stem, stages, and the module whose input is the embedding.
+# Family (regular expression), stem, stages, and the module whose input is the embedding. Networks of
+# timm describe themselves.
 # "features.*:MaxPool2d" means: those children of `features` that are of this class.
 _TORCHVISION = (
     (r"resnet|resnext|wide_resnet", "maxpool", "layer*", "fc"),

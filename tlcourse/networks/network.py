@@ -1,8 +1,4 @@
-"""A backbone that is cut at a layer and gets a new head (notebooks 04 and 05).
-
-`Network` is what the patterns train. It works on a copy: the backbone that it is made from stays as
-it is.
-"""
+"""A backbone that is cut at a layer and gets a new head (notebooks 04 and 05)."""
 
 import copy
 from collections.abc import Collection

@@ -58,9 +58,8 @@ def training_data(
     if not settings.cache_frozen or len(layers) < len(frozen):
         return data
     layer = min(layers, key=backbone.depth)  # all up to here is frozen in every epoch
-    if not is_kept(backbone, layer, network.layer, n_pictures=len(task.train) + len(task.val)):
-        return data
-    behind = tail_behind(network, layer)
+    worth = is_kept(backbone, layer, network.layer, n_pictures=len(task.train) + len(task.val))
+    behind = tail_behind(network, layer) if worth else None
     if behind is None:
         return data
     tail, _ = behind

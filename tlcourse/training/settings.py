@@ -37,9 +37,6 @@ class Settings:
         progress: Show a progress bar.
         on_step: Called after each step, and each batch of the preparation and of the validation. If
             it raises, the training ends with that error and the best weights so far.
-
-    Raises:
-        CourseError: An option that nothing can be trained with.
     """
 
     epochs: int = 8
