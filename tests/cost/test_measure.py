@@ -13,7 +13,7 @@ from tiny_tasks import moved, state, tiny_backbone, traces
 
 import tlcourse as tl
 from tlcourse import cost
-from tlcourse.cost import measure, passes
+from tlcourse.cost import measure
 from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.networks.account import OWNERS, forward_account, training_account
 from tlcourse.networks.tail import Tail
@@ -44,7 +44,7 @@ def steps(monkeypatch):
 
 def test_a_training_step_is_the_one_that_fit_makes(steps):
     found = cost.training_step(tiny_backbone(), **TINY, repeats=3)
-    assert len(steps) == 3 + passes.WARM_UP
+    assert len(steps) == 3 + measure.WARM_UP
     network, inputs, modes = steps[-1]
     assert isinstance(network, tl.Network)
     assert inputs.shape == (2, 3, 64, 64)
@@ -113,7 +113,7 @@ def test_backbone_and_random_numbers_are_left_as_found():
 
 
 def test_what_would_not_fit_is_refused_before_it_runs(monkeypatch, steps):
-    monkeypatch.setattr(passes, "memory", lambda: (2**20, 2**20))
+    monkeypatch.setattr(measure, "memory", lambda: (2**20, 2**20))
     with pytest.raises(CourseError, match=r"needs \d+ MiB, but cpu has 1 MiB free"):
         cost.training_step(tiny_backbone(), **TINY)
     assert steps == []
@@ -126,7 +126,7 @@ def test_what_would_not_fit_is_refused_before_it_runs(monkeypatch, steps):
         ({"batch": 0}, "batch is 0"),
         ({"cached": True}, "cached=True needs a frozen part"),
         ({"freeze_until": "stage99"}, "stage99"),
-        ({"n_classes": 1}, "at least 2"),
+        ({"n_classes": 1}, "n_classes is 1"),
         ({"device": "abacus"}, "not available here"),
         ({"layer": "logits"}, "cut before them"),
     ],
@@ -137,7 +137,7 @@ def test_options_that_nothing_can_be_measured_with_are_refused(options, said):
 
 
 def test_a_batch_that_was_cut_in_parts_is_no_measurement():
-    step = passes.step_pass(tiny_backbone(), passes.StepOptions(**TINY))
+    step = measure.step_pass(tiny_backbone(), measure.StepOptions(**TINY))
     step.stepper.at_once = 1
     with pytest.raises(CourseError, match="did not fit the memory of cpu and was cut in parts"):
         step.cost([1.0])
@@ -167,8 +167,8 @@ def test_on_a_cuda_gpu_the_allocators_peak_stands_beside_the_count():
 def test_an_epoch_is_the_number_of_its_steps_times_their_median_and_what_is_added(
     monkeypatch, cached
 ):
-    seconds = itertools.cycle([9.0] * passes.WARM_UP + [2.0, 1.0, 6.0])
-    monkeypatch.setattr(passes.TimedPass, "run", lambda self: next(seconds))
+    seconds = itertools.cycle([9.0] * measure.WARM_UP + [2.0, 1.0, 6.0])
+    monkeypatch.setattr(measure.TimedPass, "run", lambda self: next(seconds))
     monkeypatch.setattr(measure, "_opening_seconds", lambda *_: 0.01)
     monkeypatch.setattr(measure, "_frozen_seconds", lambda *_: (0.5, 0.1))
     options = {**TINY, "freeze_until": "stage2", "cached": cached}
@@ -222,11 +222,11 @@ def test_a_misspelt_option_is_told_with_the_nearest_one():
 def test_settings_are_measured_in_turn(monkeypatch):
     order = []
     monkeypatch.setattr(
-        passes.TimedPass, "run", lambda self: order.append(self.untimed.batch) or float(len(order))
+        measure.TimedPass, "run", lambda self: order.append(self.untimed.batch) or float(len(order))
     )
     sizes = {"a": {**TINY}, "b": {**TINY, "batch": 3}}
     found = cost.side_by_side(tiny_backbone(), sizes, repeats=2)
-    assert order == [2, 3] * (2 + passes.WARM_UP)
+    assert order == [2, 3] * (2 + measure.WARM_UP)
     assert found.costs["a"].times == (5.0, 7.0)
     assert found.costs["b"].times == (6.0, 8.0)
 
@@ -255,7 +255,7 @@ from pathlib import Path
 import psutil
 import tlcourse as tl
 from tlcourse.base.machine import give_memory_back, peak_resident
-from tlcourse.cost.passes import StepOptions, step_pass
+from tlcourse.cost.measure import StepOptions, step_pass
 
 step = step_pass(tl.load_backbone(device="cpu"), StepOptions(batch=8, size=128))
 process = psutil.Process()

@@ -341,7 +341,7 @@ def test_timm_weights_are_read_from_the_shared_cache_if_they_are_whole(share, wh
 
     shared = share(put)
     before = state(shared)
-    path = load._shared_timm("test_resnet")
+    path = load._shared_weights("models--timm--test_resnet.*/snapshots/*/model.safetensors")
     assert (path is not None) == whole
     assert ("Some weights in the shared cache" in capsys.readouterr().out) != whole
     if whole:

@@ -7,7 +7,6 @@ from tiny_features import TinyNet, as_backbone, noise
 from torch import nn
 
 import tlcourse as tl
-from tlcourse.networks import fast as fast_module
 from tlcourse.networks.fast import fast_copy
 
 NAMES = ["block", "embedding", "logits"]
@@ -127,30 +126,9 @@ def test_a_convolution_whose_own_output_is_asked_for_is_not_folded():
     assert_gives_the_same(fast, backbone, names)
 
 
-@pytest.fixture
-def proofs(monkeypatch):
-    """Layers of the proofs that were run."""
-    run, real = [], fast_module._agree
-
-    def agree(plain, folded, layers):
-        run.append(list(layers))
-        return real(plain, folded, layers)
-
-    monkeypatch.setattr(fast_module, "_agree", agree)
-    return run
-
-
-@pytest.mark.parametrize("kind", [TinyNet, Twice])
-def test_the_proof_runs_once_for_a_network_and_its_layers(kind, proofs):
-    backbone = as_backbone(kind())
-    first = fast_copy(backbone, NAMES)
-    again = fast_copy(backbone.at_size(32), NAMES[::-1])
-    assert proofs == [NAMES]
-    assert norms(again) == norms(first)
-    assert again.model is not first.model
-    assert_gives_the_same(again, backbone)
-    fast_copy(backbone, ["stem"])
-    assert proofs == [NAMES, ["stem"]]
+def test_a_copy_is_a_new_one_each_time():
+    backbone = as_backbone(TinyNet())
+    assert fast_copy(backbone, NAMES).model is not fast_copy(backbone, NAMES).model
 
 
 def other_weights(model):
@@ -180,30 +158,20 @@ def a_hook_before(model):
 @pytest.mark.parametrize(
     "change", [other_weights, other_statistics, other_options, other_kind, a_hook, a_hook_before]
 )
-def test_what_was_changed_in_place_is_never_answered_with_what_it_was(change, proofs):
+def test_what_was_changed_in_place_is_never_answered_with_what_it_was(change):
     backbone = as_backbone(TinyNet())
     stale = fast_copy(backbone, NAMES)
     change(backbone.model)
     fast = fast_copy(backbone, NAMES)
-    assert len(proofs) == 2
     assert_gives_the_same(fast, backbone)
     with pytest.raises(AssertionError):
         assert_gives_the_same(stale, backbone)
 
 
-def test_training_in_between_is_seen(proofs):
+def test_training_in_between_is_seen():
     backbone = as_backbone(TinyNet())
     fast_copy(backbone, NAMES)
     optimizer = torch.optim.SGD(backbone.model.parameters(), lr=0.5)
     backbone.model(torch.randn(2, 3, 16, 16)).square().mean().backward()
     optimizer.step()
     assert_gives_the_same(fast_copy(backbone, NAMES), backbone)
-    assert len(proofs) == 2
-
-
-def test_what_is_remembered_goes_with_the_network():
-    backbone = as_backbone(TinyNet())
-    fast_copy(backbone, NAMES)
-    before = len(fast_module._PROVEN)
-    del backbone
-    assert len(fast_module._PROVEN) == before - 1

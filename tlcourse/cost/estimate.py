@@ -60,9 +60,7 @@ def estimate(cost: Cost, *, card: str = "NVIDIA T4") -> Estimate:
     The time is a **lower bound** in 32-bit arithmetic: operations or traffic, whichever takes
     longer, at the rates of the data sheet. Traffic is what cannot be spared: parameters are read,
     gradients, AdamW's state and saved activations are written and read. Networks with many small
-    layers stay well above it, since each layer is a program of its own that must be started.
-    `tlcourse.fit` computes in mixed precision on a CUDA GPU, which has higher rates and half as
-    large activations.
+    layers stay well above it. `tlcourse.fit` computes in mixed precision on a CUDA GPU.
 
     Args:
         cost: From a forward pass, a training step or an epoch, measured anywhere.
@@ -75,8 +73,8 @@ def estimate(cost: Cost, *, card: str = "NVIDIA T4") -> Estimate:
     b = cost.bytes
     learning = 3 * b.gradients + 2 * b.optimiser_state  # gradients twice, new parameters once
     each_step = b.parameters + b.buffers + learning + 2 * b.activations
-    room = sheet.memory_bytes - RESERVE
-    room -= b.parameters + b.buffers + b.gradients + b.optimiser_state
+    lasting = b.parameters + b.buffers + b.gradients + b.optimiser_state
+    room = sheet.memory_bytes - RESERVE - lasting
     return Estimate(
         card=card,
         of=cost,

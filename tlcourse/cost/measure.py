@@ -1,40 +1,113 @@
 """Measure what a forward pass, a training step and an epoch cost.
 
-`account` counts without running; the others measure, with a warm-up, and wait for the device before
-the clock is stopped. Bytes are always counted, never read off the process, which would show what
-came before as well.
+A training step is the one that `tlcourse.fit` makes. Bytes are counted, never read off the process,
+which would show what came before as well.
 """
 
+import copy
 import statistics
 import time
 import timeit
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from tlcourse.base.machine import accelerators, give_memory_back
-from tlcourse.cost.passes import (
-    SEED,
-    WARM_UP,
-    StepOptions,
-    forward_pass,
-    seconds_of,
-    step_pass,
-    timed,
-    validation_pass,
+from tlcourse.base.device import fixed_seed, resolve_device, synchronize
+from tlcourse.base.machine import (
+    MIB,
+    accelerators,
+    device_name,
+    give_memory_back,
+    memory,
+    usable_cores,
 )
 from tlcourse.cost.records import Cost, SideBySide
-from tlcourse.errors import CourseError, check_whole
+from tlcourse.errors import CourseError, check_choice, check_whole
 from tlcourse.networks.account import Account, forward_account, training_account
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.fast import fast_batch_size, fast_copy
-from tlcourse.networks.tap import activations
+from tlcourse.networks.network import Network
+from tlcourse.networks.tail import tail_behind
 from tlcourse.training.data import shuffled
+from tlcourse.training.finetune import freeze, parameter_groups, trainable
+from tlcourse.training.step import Stepper
+
+SEED = 0
+WARM_UP = 2  # passes before the first one that is timed
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepOptions:
+    """What a training step is like; `tlcourse.cost.training_step` explains each option."""
+
+    batch: int = 16
+    size: int | None = 128
+    layer: str = "embedding"
+    freeze_until: str | None = None
+    cached: bool = False
+    n_classes: int = 10
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        check_whole("batch", self.batch)
+        if self.cached and self.freeze_until is None:
+            raise CourseError("cached=True needs a frozen part to store: name freeze_until, too.")
+
+    @classmethod
+    def of(cls, name: str, options: Mapping[str, Any]) -> "StepOptions":
+        """Refuse a keyword that is no option; `name` says where it stands."""
+        known = [field.name for field in fields(cls)]
+        for option in options:
+            check_choice(f"option (in {name!r}) called", option, known)
+        return cls(**options)
+
+
+@dataclass(eq=False)
+class TimedPass:
+    """A pass that can be run again and again: a training step with a stepper, else forward only."""
+
+    untimed: Cost  # its cost, without any times yet
+    network: nn.Module
+    backbone: Backbone  # for the size of picture and on the device of the measurement
+    inputs: torch.Tensor  # (B, ...), on the device
+    stepper: Stepper | None = None
+    labels: torch.Tensor | None = None  # (B,) for a training step
+    allocator_bytes: int | None = None
+
+    def run(self) -> float:
+        """Run it once and return the seconds."""
+        device = self.backbone.device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        with fixed_seed(SEED, device):
+            synchronize(device)
+            started = time.perf_counter()
+            if self.stepper is not None and self.labels is not None:
+                self.stepper.step(self.network, self.inputs, self.labels, rate=1.0)
+            else:
+                with torch.no_grad():
+                    self.network(self.inputs)
+            synchronize(device)
+            seconds = time.perf_counter() - started
+        if device.type == "cuda":
+            self.allocator_bytes = torch.cuda.max_memory_allocated(device)
+        elif device.type == "mps":
+            self.allocator_bytes = torch.mps.current_allocated_memory()
+        return seconds
+
+    def cost(self, times: Sequence[float]) -> Cost:
+        """The cost, from the seconds of some runs."""
+        if self.stepper is not None and self.stepper.at_once is not None:
+            raise CourseError(
+                f"A batch of {self.untimed.batch} did not fit the memory of {self.untimed.device} "
+                "and was cut in parts, so its cost is not that of a step. Take a smaller batch."
+            )
+        return replace(self.untimed, times=tuple(times), allocator_bytes=self.allocator_bytes)
 
 
 @contextmanager
@@ -49,8 +122,8 @@ def account(
 ) -> Account:
     """Count the bytes and operations of one pass of any network, without running it.
 
-    Nothing is computed and next to no memory is taken, so the pass need not fit this machine. What
-    may move follows from `requires_grad`, and each module's present mode is used.
+    The pass need not fit this machine. What may move follows from `requires_grad`, and each module's
+    present mode is used.
 
     Args:
         module: Takes a batch as its only argument; for a training step it gives logits (B, classes).
@@ -105,8 +178,7 @@ def forward(
 def training_step(backbone: Backbone, *, repeats: int = 5, **options: Any) -> Cost:
     """Measure the training step that `tlcourse.fit` makes, on random pictures.
 
-    Frozen parts are in evaluation mode, and BatchNorm is as in `Network.train`. To open and prepare
-    pictures is not part of a step.
+    To open and prepare pictures is not part of it.
 
     Args:
         backbone: The network; it stays as it is, since a copy is trained.
@@ -132,8 +204,7 @@ def side_by_side(
 
     Args:
         backbone: The network; it stays as it is.
-        settings: Name -> options of `training_step`, such as {"all": {}, "head": {"freeze_until":
-            "embedding"}}.
+        settings: Name -> options of `training_step`, such as {"head": {"freeze_until": "embedding"}}.
         repeats: Rounds after the warm-up.
 
     Raises:
@@ -172,10 +243,9 @@ def epoch(
 ) -> Cost:
     """Predict an epoch of `tlcourse.fit` from measured steps: their number times their median.
 
-    Added are, measured as well, preparing each picture (not where the frozen part's output is stored)
-    and the pass over the validation pictures. With `cached`, `prepare_seconds` is the one pass through
-    the frozen part before the first epoch. (`fit` stores only what is worth it, see
-    `tlcourse.training.data.WORTH_KEEPING`.)
+    Added are, measured as well, preparing each picture and the pass over the validation pictures.
+    With `cached`, `prepare_seconds` is the one pass through the frozen part before the first epoch,
+    and pictures are prepared only for it.
 
     Args:
         backbone: The network; it stays as it is.
@@ -198,7 +268,9 @@ def epoch(
         start, each = _frozen_seconds(step.backbone, chosen.freeze_until, repeats)
         extra, prepare = 0.0, start + each * (n_pictures + n_val) + extra
     if n_val:
-        (validation,) = timed([validation_pass(step)], repeats)
+        shape, at_once = tuple(step.inputs.shape[1:]), 2 * one.batch  # as `fit` validates
+        validation_pass = _pass_without_step(step.network, step.backbone, shape, at_once)
+        (validation,) = timed([validation_pass], repeats)
         extra += validation.seconds * n_val / validation.batch
         operations += round(validation.operations * n_val / validation.batch)
         largest = max(largest, validation.bytes, key=lambda b: b.total)
@@ -229,13 +301,118 @@ def _opening_seconds(backbone: Backbone) -> float:
 def _frozen_seconds(backbone: Backbone, layer: str, repeats: int) -> tuple[float, float]:
     """Seconds to get ready for the pass through the frozen part, and for each picture in it."""
     began = time.perf_counter()
-    fast, n = fast_copy(backbone, [layer]), fast_batch_size(backbone)
+    fast = fast_copy(backbone, [layer])
     start = time.perf_counter() - began
-    side = backbone.preprocess.crop_size
-    batch = torch.zeros(n, 3, side, side, device=backbone.device)
-    batch = batch.contiguous(memory_format=torch.channels_last)
-    times = [
-        seconds_of(lambda: activations(fast, batch, [layer]), backbone.device)
-        for _ in range(WARM_UP + repeats)
-    ]
-    return start, statistics.median(times[WARM_UP:]) / n
+    options = StepOptions(batch=fast_batch_size(backbone), size=None, layer=layer)
+    (frozen,) = timed([forward_pass(fast, options)], repeats)
+    return start, frozen.seconds / options.batch
+
+
+def timed(passes: Sequence[TimedPass], repeats: int) -> list[Cost]:
+    """Run all of them in turn, `repeats` times after a warm-up."""
+    check_whole("repeats", repeats)
+    rounds = [[one.run() for one in passes] for _ in range(WARM_UP + repeats)]
+    return [one.cost(t) for one, *t in zip(passes, *rounds[WARM_UP:], strict=True)]
+
+
+def forward_pass(backbone: Backbone, options: StepOptions) -> TimedPass:
+    """Prepare a forward pass up to a layer, in evaluation mode, without gradients."""
+    view = _placed(backbone, options)
+    network: nn.Module
+    if view.layer(options.layer).path == "":  # to the end
+        network = copy.deepcopy(view.model)
+    else:
+        network = _UpToCut(view, options.n_classes, layer=options.layer)
+        network.head = nn.Identity()
+    network.to(memory_format=torch.channels_last)
+    return _pass_without_step(network, view, _picture(view), options.batch)
+
+
+class _UpToCut(Network):
+    """A network whose forward pass ends at the layer at which it is cut."""
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        return self.value(batch)
+
+
+def _pass_without_step(
+    network: nn.Module, view: Backbone, shape: tuple[int, ...], batch: int
+) -> TimedPass:
+    untimed = _untimed(view, forward_account(network.eval(), shape, batch), batch)
+    return TimedPass(untimed, network, view, _noise(view, batch, shape))
+
+
+def step_pass(backbone: Backbone, options: StepOptions) -> TimedPass:
+    """Prepare a training step."""
+    view = _placed(backbone, options)
+    network = Network(view, options.n_classes, layer=options.layer, seed=SEED)
+    network.to(memory_format=torch.channels_last)
+    freeze(network, options.freeze_until)
+    trained: nn.Module = network
+    shape = _picture(view)
+    if options.cached and options.freeze_until is not None:
+        behind = tail_behind(network, options.freeze_until)
+        if behind is None:
+            raise CourseError(
+                f"{backbone.name} cannot be taken apart behind {options.freeze_until!r}, so nothing "
+                "can be cached there. Name another layer, or leave cached=True out."
+            )
+        trained, shape = behind[0], tuple(behind[1].shape[1:])
+    network.train()
+    untimed = replace(
+        _untimed(view, training_account(trained, shape, options.batch), options.batch),
+        what="training step",
+        freeze_until=options.freeze_until,
+        cached=options.cached,
+        trainable_parameters=trainable(network),
+        steps=1,
+    )
+    # The labels are random: nothing is to be learned.
+    groups, loss = parameter_groups(network, 1e-5), nn.CrossEntropyLoss(label_smoothing=0.1)
+    stepper = Stepper(groups, loss, view.device)
+    generator = torch.Generator().manual_seed(SEED)
+    labels = torch.randint(options.n_classes, (options.batch,), generator=generator).to(view.device)
+    inputs = _noise(view, options.batch, shape)
+    return TimedPass(untimed, trained, view, inputs, stepper, labels)
+
+
+def _placed(backbone: Backbone, options: StepOptions) -> Backbone:
+    """Prepare a backbone for pictures of a size, on a device; a copy where that is another one."""
+    view = backbone if options.size is None else backbone.at_size(options.size)
+    where = view.device if options.device is None else resolve_device(options.device)
+    if where == view.device:
+        return view
+    return view.with_model(copy.deepcopy(view.model).to(where))
+
+
+def _picture(backbone: Backbone) -> tuple[int, ...]:
+    return (3, backbone.preprocess.crop_size, backbone.preprocess.crop_size)
+
+
+def _noise(backbone: Backbone, batch: int, shape: tuple[int, ...]) -> torch.Tensor:
+    values = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(SEED))
+    if shape == _picture(backbone):
+        values = values.contiguous(memory_format=torch.channels_last)  # as `fit` gives pictures
+    return values.to(backbone.device)
+
+
+def _untimed(view: Backbone, account: Account, batch: int) -> Cost:
+    """Refuse a pass that would not fit, before it takes the machine down; describe any other one."""
+    device, needed = view.device, account.bytes.total
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory()[1]
+    if needed > free:
+        raise CourseError(
+            f"This pass needs {needed / MIB:.0f} MiB, but {device} has {free / MIB:.0f} MiB free. "
+            "Take fewer or smaller pictures, or count without running: tl.cost.account(...)."
+        )
+    return Cost(
+        what="forward pass",
+        device=str(device),
+        device_name=device_name(device) or f"{usable_cores()} cores",
+        batch=batch,
+        size=view.preprocess.crop_size,
+        pictures=batch,
+        operations=account.operations,
+        bytes=account.bytes,
+        steps=0,
+    )

@@ -20,11 +20,7 @@ SHIPPED = Path(str(files("tlcourse"))) / "data" / "recorded_device.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a forward pass, a training step or an epoch costs on one device.
-
-    `allocator_bytes` counts all that the process keeps on a GPU: on CUDA the peak of PyTorch's
-    allocator, on MPS its present figure. A CPU has no such figure.
-    """
+    """What a forward pass, a training step or an epoch costs on one device."""
 
     what: str  # "forward pass", "training step" or "epoch"
     device: str  # where it ran, such as "cpu" or "cuda:0"
@@ -40,7 +36,7 @@ class Cost:
     bytes: Bytes  # by owner, in float32, whatever else the process holds
     steps: int = 1  # training steps in one measurement; 0 for a forward pass
     prepare_seconds: float = 0.0  # once before the first epoch: the pass through the frozen part
-    allocator_bytes: int | None = None
+    allocator_bytes: int | None = None  # of PyTorch: the peak on CUDA, the present figure on MPS
 
     @property
     def seconds(self) -> float:
@@ -100,8 +96,7 @@ class Ratio(NamedTuple):
 class SideBySide:
     """Costs of several settings that were measured in turn, A B C A B C.
 
-    So each round has one measurement of each setting from almost the same moment, and a ratio does
-    not suffer if the machine was slower for a while.
+    So a ratio within a round does not suffer if the machine was slower for a while.
     """
 
     costs: Mapping[str, Cost]  # name of the setting -> its cost; its n-th time is the n-th round's

@@ -1,9 +1,7 @@
 """Bytes and operations of one pass, counted on PyTorch's "meta" device (notebook 07).
 
-There, tensors have shapes but no values: it takes next to no memory, and nothing disturbs the count.
-Each tensor counts in its own type; in mixed precision the activations take about half. Operators
-count as on a CPU, attention in its ordinary form, which saves its whole table. Not counted is what
-PyTorch's kernels allocate inside, nor PyTorch and Python.
+There, tensors have shapes but no values. Operators count as on a CPU, attention in its ordinary form,
+which saves its whole table. Not counted is what PyTorch's kernels allocate inside, nor PyTorch itself.
 """
 
 import math
@@ -21,28 +19,19 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from tlcourse.errors import CourseError, check_whole
-from tlcourse.networks.trace import meta_copy
+from tlcourse.networks.trace import meta_copy, tensors_in
 
 
 @dataclass(frozen=True)
 class Bytes:
-    """Bytes of one pass, by owner. No byte has two owners.
+    """Bytes of one pass, by owner. No byte has two owners."""
 
-    Attributes:
-        parameters: All of the network's, frozen ones too.
-        buffers: What it keeps but does not learn, such as BatchNorm statistics.
-        gradients: Of the parameters that get one.
-        optimiser_state: AdamW's two averages for each of these, and a counter of 4 bytes.
-        activations: What the forward pass saves for the backward pass, and nothing of the above.
-        working: The largest sum of everything else that is alive at one moment.
-    """
-
-    parameters: int
-    buffers: int
-    gradients: int = 0
-    optimiser_state: int = 0
-    activations: int = 0
-    working: int = 0
+    parameters: int  # all of the network's, frozen ones too
+    buffers: int  # what it keeps but does not learn, such as BatchNorm statistics
+    gradients: int = 0  # of the parameters that get one
+    optimiser_state: int = 0  # AdamW's two averages for each of these, and a counter of 4 bytes
+    activations: int = 0  # saved by the forward pass for the backward pass, and none of the above
+    working: int = 0  # the largest sum of everything else that is alive at one moment
 
     @property
     def total(self) -> int:
@@ -59,28 +48,20 @@ OWNERS = tuple(field.name for field in fields(Bytes))
 
 @dataclass(frozen=True)
 class Account:
-    """What one pass over one batch takes: bytes by owner, and operations.
-
-    Operations are those of matrix products and convolutions, two per multiply-add, with the
-    backward pass where there is one.
-    """
+    """What one pass over one batch takes."""
 
     bytes: Bytes
-    operations: int
+    operations: int  # of matrix products and convolutions, two per multiply-add, backward included
 
 
 def forward_account(network: nn.Module, shape: tuple[int, ...], batch: int) -> Account:
     """Account a forward pass of a batch (B, *shape), without gradients, in the modules' own modes."""
-    twin, inputs = _without_numbers(network, shape, batch)
-    with _explained(shape):
+    with _without_numbers(network, shape, batch) as (twin, inputs):
         with _counted() as counter:
             twin(inputs)
-        with torch.no_grad(), Storages() as storages:
-            parameters, buffers = storages.of(twin.parameters()), storages.of(twin.buffers())
-            storages.of([inputs])
+        with torch.no_grad(), Storages(twin, inputs) as storages:
             twin(inputs)
-    owned = storages.owned_by(parameters=parameters, buffers=buffers)
-    return Account(owned, counter.get_total_flops())
+    return Account(storages.by_owner(), counter.get_total_flops())
 
 
 def training_account(network: nn.Module, shape: tuple[int, ...], batch: int) -> Account:
@@ -89,47 +70,52 @@ def training_account(network: nn.Module, shape: tuple[int, ...], batch: int) -> 
     The optimiser's temporaries are those of a CPU; on a GPU it takes more of them at once.
     """
     if not any(parameter.requires_grad for parameter in network.parameters()):
-        raise CourseError(
-            "All parameters are frozen, so there is no training step. Unfreeze some, or ask for a "
-            "forward pass."
-        )
-    twin, inputs = _without_numbers(network, shape, batch)
-    labels = torch.empty(batch, dtype=torch.int64, device="meta")
-    optimiser = torch.optim.AdamW(twin.parameters())
-    loss_of = nn.CrossEntropyLoss(label_smoothing=0.1)  # as in `tlcourse.fit`
-    with _explained(shape), torch.enable_grad():
+        raise CourseError("All parameters are frozen, so there is no training step. Unfreeze some.")
+    with _without_numbers(network, shape, batch) as (twin, inputs), torch.enable_grad():
+        labels = torch.empty(batch, dtype=torch.int64, device="meta")
+        optimiser = torch.optim.AdamW(twin.parameters())
         with _counted() as counter:  # its hooks could disturb the count of bytes
-            logits = twin(inputs)
-            given = tuple(getattr(logits, "shape", ()))
-            if len(given) != 2 or len(logits) != batch:
-                raise CourseError(
-                    f"The network gives {given or type(logits).__name__}, but a training step needs "
-                    "logits: (batch, classes)."
-                )
-            loss_of(logits, labels).backward()
-        del logits
+            _loss(twin, inputs, labels).backward()
         optimiser.zero_grad()
-        with Storages() as storages:
-            parameters, buffers = storages.of(twin.parameters()), storages.of(twin.buffers())
-            storages.of([inputs, labels])
+        with Storages(twin, inputs, labels) as storages:
             with torch.autograd.graph.saved_tensors_hooks(storages.save, lambda tensor: tensor):
-                loss = loss_of(twin(inputs), labels)
+                loss = _loss(twin, inputs, labels)
             loss.backward()
             optimiser.step()
-            gradients = storages.of(p.grad for p in twin.parameters() if p.grad is not None)
-            state = storages.of(tree_leaves(list(optimiser.state.values())))
-    activations = storages.saved - parameters - buffers - gradients - state
-    owners = {"parameters": parameters, "buffers": buffers, "gradients": gradients}
-    owned = storages.owned_by(**owners, optimiser_state=state, activations=activations)
-    return Account(owned, counter.get_total_flops())
+            gradients = (p.grad for p in twin.parameters() if p.grad is not None)
+            storages.own("gradients", gradients)
+            storages.own("optimiser_state", tree_leaves(list(optimiser.state.values())))
+    return Account(storages.by_owner(), counter.get_total_flops())
 
 
+def _loss(network: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    logits = network(inputs)
+    given = tuple(getattr(logits, "shape", ()))
+    if len(given) != 2 or len(logits) != len(labels):
+        raise CourseError(
+            f"The network gives {given or type(logits).__name__}, but a training step needs "
+            "logits: (batch, classes)."
+        )
+    return nn.functional.cross_entropy(logits, labels, label_smoothing=0.1)  # as `tlcourse.fit`
+
+
+@contextmanager
 def _without_numbers(
     network: nn.Module, shape: tuple[int, ...], batch: int
-) -> tuple[nn.Module, torch.Tensor]:
-    """Copy a network to the meta device, and make a batch there."""
+) -> Iterator[tuple[nn.Module, torch.Tensor]]:
+    """Copy a network to the meta device, make a batch there, and explain what goes wrong."""
     check_whole("batch", batch)
-    return meta_copy(network), torch.empty(batch, *shape, device="meta")
+    twin, inputs = meta_copy(network), torch.empty(batch, *shape, device="meta")
+    try:
+        yield twin, inputs
+    except CourseError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+        raise CourseError(
+            f"The network could not be run without numbers on inputs of shape {tuple(shape)} "
+            f"({reason}). It must take such a batch, and not look at the numbers in it."
+        ) from error
 
 
 @contextmanager
@@ -150,30 +136,19 @@ def _convolution_backward(*arguments: Any, **_options: Any) -> int:
     return 2 * gradient[0] * places * math.prod(weight) * sum(output_mask[:2])
 
 
-@contextmanager
-def _explained(shape: tuple[int, ...]) -> Iterator[None]:
-    """Turn what goes wrong on the meta device into a `CourseError`."""
-    try:
-        yield
-    except CourseError:
-        raise
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
-        raise CourseError(
-            f"The network could not be run without numbers on inputs of shape {tuple(shape)} "
-            f"({reason}). It must take such a batch, and not look at the numbers in it."
-        ) from error
-
-
 class Storages(TorchDispatchMode):
-    """Notes when each storage is made and when it is gone, and which ones autograd saves."""
+    """Notes when each storage is made and when it is gone, who owns it, and what autograd saves."""
 
-    def __init__(self) -> None:
+    def __init__(self, network: nn.Module, *given: torch.Tensor) -> None:
         super().__init__()
         self.alive: dict[int, int] = {}  # address of a storage -> its number
         self.sizes: list[int] = []  # by number
         self.events: list[tuple[int, int]] = []  # number, and 1 for "made" or -1 for "gone"
         self.saved: set[int] = set()
+        self.owners: dict[str, set[int]] = {}
+        self.own("parameters", network.parameters())
+        self.own("buffers", network.buffers())
+        self._numbers(given)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one operator and note its outputs."""
@@ -182,33 +157,40 @@ class Storages(TorchDispatchMode):
             *_, training, _momentum, _eps = args
             if not training:  # with stored statistics a CPU saves none of the batch's
                 output = (output[0], *(statistics.new_empty(0) for statistics in output[1:]))
-        self.of(leaf for leaf in tree_leaves(output) if isinstance(leaf, torch.Tensor))
+        self._numbers(tensors_in(output))
         return output
 
-    def of(self, tensors: Iterable[torch.Tensor]) -> set[int]:
-        """Numbers of the storages that tensors lie in; a new one is noted."""
-        return {self._number(tensor.untyped_storage()) for tensor in tensors}
-
-    def _number(self, storage: torch.UntypedStorage) -> int:
-        key = storage._cdata
-        if key not in self.alive:
-            number = self.alive[key] = len(self.sizes)
-            self.sizes.append(storage.nbytes())
-            self.events.append((number, 1))
-            weakref.finalize(storage, self._gone, key).atexit = False
-        return self.alive[key]
-
-    def _gone(self, key: int) -> None:
-        self.events.append((self.alive.pop(key), -1))
+    def own(self, owner: str, tensors: Iterable[torch.Tensor]) -> None:
+        """Give an owner the storages of these tensors."""
+        self.owners[owner] = self._numbers(tensors)
 
     def save(self, tensor: torch.Tensor) -> torch.Tensor:
         """Note what is saved for the backward pass, and save it."""
-        self.saved |= self.of([tensor])
+        self.saved |= self._numbers([tensor])
         return tensor
 
-    def owned_by(self, **owners: set[int]) -> Bytes:
+    def by_owner(self) -> Bytes:
         """Sum the sizes of each owner's storages; all the others are working memory."""
+        activations = self.saved.difference(*self.owners.values())
+        owners = self.owners | {"activations": activations}
         sums = {owner: sum(self.sizes[n] for n in numbers) for owner, numbers in owners.items()}
         owned = set().union(*owners.values())
         changes = (sign * self.sizes[n] for n, sign in self.events if n not in owned)
         return Bytes(**sums, working=max(accumulate(changes), default=0))
+
+    def _numbers(self, tensors: Iterable[torch.Tensor]) -> set[int]:
+        """Numbers of the storages that tensors lie in; a new one is noted."""
+        numbers = set()
+        for tensor in tensors:
+            storage = tensor.untyped_storage()
+            key = storage._cdata
+            if key not in self.alive:
+                self.alive[key] = len(self.sizes)
+                self.events.append((len(self.sizes), 1))
+                self.sizes.append(storage.nbytes())
+                weakref.finalize(storage, self._gone, key).atexit = False
+            numbers.add(self.alive[key])
+        return numbers
+
+    def _gone(self, key: int) -> None:
+        self.events.append((self.alive.pop(key), -1))

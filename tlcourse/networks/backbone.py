@@ -16,34 +16,21 @@ from tlcourse.networks.trace import ModuleRecord, trace
 
 @dataclass(eq=False)
 class Backbone:
-    """A network with its own preprocessing and a name for each of its layers.
+    """A network with its own preprocessing and a name for each of its layers."""
 
-    Attributes:
-        name: Name that `load_backbone` takes.
-        model: The network, in evaluation mode, on `device`.
-        layers: Names from input to output. Any dotted module path of `model` is accepted where
-            a layer is asked for, too.
-        preprocess: Turns a PIL image into a float32 tensor (3, H, W), as the weights expect it.
-        augment: The same with a random crop and flip, for training.
-        classes: Class names of the pre-training task, in the order of the logits.
-        source: Where the weights come from.
-        licence: Licence of the weights.
-        device: Where `model` is.
-    """
-
-    name: str
-    model: nn.Module
-    preprocess: Preprocess
-    augment: Callable[[Any], torch.Tensor]
-    classes: tuple[str, ...]
-    source: str
-    licence: str
+    name: str  # that `load_backbone` takes
+    model: nn.Module  # the network, in evaluation mode, on `device`
+    preprocess: Preprocess  # turns a PIL image into a float32 tensor (3, H, W) for these weights
+    augment: Callable[[Any], torch.Tensor]  # the same with a random crop and flip, for training
+    classes: tuple[str, ...]  # of the pre-training task, in the order of the logits
+    source: str  # where the weights come from
+    licence: str  # of the weights
     device: torch.device
     named_layers: tuple[Layer, ...] = field(repr=False)
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names of the layers, from input to output."""
+        """Names from input to output; where one is asked for, any module path will do as well."""
         return tuple(layer.name for layer in self.named_layers)
 
     @property
@@ -62,11 +49,7 @@ class Backbone:
         return trace(self.model, (3, self.preprocess.crop_size, self.preprocess.crop_size))
 
     def with_model(self, model: nn.Module, *, source: str | None = None) -> "Backbone":
-        """Return a backbone with another model that has the same modules in the same order.
-
-        What one forward pass does is not traced again. The model's parameters say which device it
-        is on; its weights come from `source`, by default from where they came before.
-        """
+        """Return a backbone with another model of the same modules, which is not traced again."""
         first = next(model.parameters(), None)
         device = self.device if first is None else first.device
         other = replace(self, model=model, device=device, source=source or self.source)
@@ -76,7 +59,7 @@ class Backbone:
     def at_size(self, size: int) -> "Backbone":
         """Return the same network, with the same weights, for pictures of another size.
 
-        Smaller pictures are faster, and show less. The network itself is shared, not copied.
+        The network itself is shared, not copied.
 
         Args:
             size: Side of the square that goes in, in pixels.

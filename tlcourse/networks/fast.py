@@ -1,52 +1,31 @@
 """A copy of a network that computes the same faster, for when nothing is trained.
 
 In evaluation mode a BatchNorm only multiplies and adds fixed numbers, so it can be part of the
-convolution before it. And convolutions on a CPU are faster when the colours of a pixel lie side by
-side in memory ("channels last"). Digests tell whether a network is still the one it was.
+convolution before it. Digests tell whether a network is still the one it was.
 """
 
 import copy
 import hashlib
-import math
 from collections.abc import Sequence
 from itertools import pairwise
-from operator import attrgetter
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.layers import Layer
 from tlcourse.networks.tap import activations
-from tlcourse.networks.trace import modules_up_to
+from tlcourse.networks.trace import is_inside, modules_up_to
 
 _CLOSE = 1e-4  # of the largest value of a layer
 
-# Model -> its state, and whether the folded copy was right, for each choice of layers. Copies are
-# not kept: making one takes less time than the proof, and two threads must not share one.
-_PROVEN: WeakKeyDictionary[nn.Module, tuple[str, dict[frozenset[Layer], bool]]]
-_PROVEN = WeakKeyDictionary()
-
 
 def fast_copy(backbone: Backbone, layers: Sequence[str]) -> Backbone:
-    """Copy a network and fold its BatchNorms.
-
-    That the layers agree is proven on one picture, once for a network and its layers, and again
-    if anything in the network changed. Where they do not agree (a network that uses a
-    convolution's output in two ways), nothing is folded.
-    """
-    asked, state = frozenset(map(backbone.layer, layers)), _state(backbone.model)
-    if _PROVEN.get(backbone.model, ("",))[0] != state:
-        _PROVEN[backbone.model] = state, {}
-    right = _PROVEN[backbone.model][1]
-    copied = _copy(backbone)
-    if right.get(asked, True):
-        _fold(copied.model, asked)
-    if asked not in right:
-        right[asked] = _agree(_copy(backbone), copied, layers)
-    return copied if right[asked] else _copy(backbone)
+    """Copy a network and fold its BatchNorms, if a picture shows that the layers still agree."""
+    model = copy.deepcopy(backbone.model).eval().to(memory_format=torch.channels_last)
+    plain, folded = backbone.with_model(model), backbone.with_model(copy.deepcopy(model))
+    _fold(folded.model, {backbone.layer(name).path for name in layers})
+    return folded if _agree(plain, folded, layers) else plain
 
 
 def fast_batch_size(backbone: Backbone) -> int:
@@ -57,25 +36,8 @@ def fast_batch_size(backbone: Backbone) -> int:
     return int(min(max(16 * 224**2 / pixels, 4), 32))  # more would only take more memory
 
 
-def _state(model: nn.Module) -> str:
-    """Another text whenever weights, modules, their options or their hooks are other ones."""
-    state: list[object] = []
-    for path, module in model.named_modules():
-        state += path, module_digest(module), *module._forward_hooks, *module._forward_pre_hooks
-    return repr(state)
-
-
-def _copy(backbone: Backbone) -> Backbone:
-    model = copy.deepcopy(backbone.model).eval().to(memory_format=torch.channels_last)
-    return backbone.with_model(model)
-
-
-def _fold(model: nn.Module, asked: frozenset[Layer]) -> None:
-    """Fold each BatchNorm that stands behind a convolution, unless the one's output is asked for.
-
-    Whether it also runs behind it shows when the layers are compared.
-    """
-    kept = set(map(attrgetter("path"), asked))
+def _fold(model: nn.Module, kept: set[str]) -> None:
+    """Fold each BatchNorm that stands behind a convolution, whether or not it runs behind it."""
     for path, parent in list(model.named_modules()):
         for (name, convolution), (norm_name, norm) in pairwise(list(parent.named_children())):
             if (
@@ -96,52 +58,48 @@ def _agree(plain: Backbone, folded: Backbone, layers: Sequence[str]) -> bool:
     """Whether the layers of two networks give nearly the same for a picture of noise."""
     size = plain.preprocess.crop_size
     noise = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
-    noise = noise.to(plain.device)
     given = activations(folded, noise, layers)
     for name, value in activations(plain, noise, layers).items():
-        largest = value.abs().max().item()
-        near = _CLOSE * max(largest, 1e-6)
-        if not (math.isfinite(largest) and torch.allclose(given[name], value, rtol=0, atol=near)):
+        near = _CLOSE * value.abs().max().clamp(min=1e-6)
+        if not ((given[name] - value).abs() <= near).all():  # not near either if one is no number
             return False
     return True
 
 
 def layer_fingerprints(backbone: Backbone, layers: Sequence[str]) -> dict[str, str]:
-    """Return a SHA-256 for each layer: of kinds, options, weights and buffers up to it.
-
-    What comes after the layer does not matter: a new head leaves the fingerprint as it is.
-    """
+    """Return a SHA-256 for each layer: of kinds, options, weights and buffers up to it."""
     trace, fingerprints = backbone.trace, {}
-    parts = {path: module_digest(module) for path, module in backbone.model.named_modules()}
+    parts = {path: _module_digest(module) for path, module in backbone.model.named_modules()}
     for name in layers:
         layer = backbone.layer(name)
-        everything = layer.path not in trace  # a module that the learner put in later
-        inside: set[str] = set()
-        if not everything:
-            inside.update(modules_up_to(trace, layer.path, inclusive=layer.side == "output"))
+        inside = set(parts)  # all of them for a module that the learner put in later
+        if layer.path in trace:
+            inside = set(modules_up_to(trace, layer.path, inclusive=layer.side == "output"))
         digest = hashlib.sha256(f"{layer.path} {layer.side}".encode())
         for path, part in parts.items():
             known = path  # the module itself; of one that was put in later, the nearest around it
             while known and known not in trace:
                 known = known.rpartition(".")[0]
             # A module that holds the layer may have weights of its own, such as a class token.
-            holds = not known or layer.path.startswith(f"{known}.")
-            if everything or holds or known in inside:
+            if path in inside or known in inside or is_inside(layer.path, known):
                 digest.update(f"{path} {part}".encode())
         fingerprints[name] = digest.hexdigest()
     return fingerprints
 
 
-def module_digest(module: nn.Module) -> str:
+def _module_digest(module: nn.Module) -> str:
     """SHA-256 of a module's kind, options and own tensors, without those of its parts."""
     digest = hashlib.sha256(f"{type(module).__name__}({module.extra_repr()})".encode())
-    options = []
-    for name, option in sorted(vars(module).items()):
-        if isinstance(option, int | float | str) and name != "training":
-            options.append((name, option))
+    options = [
+        (name, option)
+        for name, option in sorted(vars(module).items())
+        if isinstance(option, int | float | str) and name != "training"
+    ]
     digest.update(repr(options).encode())
-    tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
-    for name, tensor in tensors:
+    for name, tensor in [
+        *module.named_parameters(recurse=False),
+        *module.named_buffers(recurse=False),
+    ]:
         if name != "num_batches_tracked":  # counts training steps; nothing is computed with it
             flat = tensor.detach().cpu().contiguous()
             digest.update(f"{name} {flat.dtype} {tuple(flat.shape)}".encode())

@@ -14,11 +14,7 @@ from tlcourse.tasks.task import Task
 
 
 class ClassGroups(nn.Module):
-    """A network whose logits are combined into those of groups of its classes.
-
-    The logit of a group is the logarithm of the summed odds of its members, so that softmax over
-    groups shares the probability of all members.
-    """
+    """A network whose logits are combined, so that a group has the summed odds of its members."""
 
     def __init__(self, model: nn.Module, groups: Sequence[Sequence[int]]) -> None:
         super().__init__()

@@ -1,7 +1,4 @@
-"""Names for the layers of a network, from input to output.
-
-A short table knows the families of `torchvision.models`; networks of timm describe themselves.
-"""
+"""Names for the layers of a network, from input to output."""
 
 import re
 from dataclasses import dataclass
@@ -21,7 +18,8 @@ class Layer:
     side: Literal["output", "input"] = "output"
 
 
-# Family (regular expression), stem, stages, and the module whose input is the embedding.
+# Family (regular expression), stem, stages, and the module whose input is the embedding. Networks of
+# timm describe themselves.
 # "features.*:MaxPool2d" means: those children of `features` that are of this class.
 _TORCHVISION = (
     (r"resnet|resnext|wide_resnet", "maxpool", "layer*", "fc"),
@@ -94,26 +92,17 @@ Pool = Literal["mean", "max", "none"]
 
 
 def are_maps(shape: tuple[int, ...] | None) -> bool:
-    """Tell whether a layer's output for one picture is maps (C, H, W) of several positions.
-
-    A vector, the tokens of a transformer, and the (H, W, C) of a Swin transformer are not.
-    """
+    """Tell whether a layer's output for one picture is maps (C, H, W), not (H, W, C) or tokens."""
     if shape is None or len(shape) != 3 or shape[1] * shape[2] == 1:
         return False
     return not shape[0] == shape[1] != shape[2]
 
 
 def pool_positions(value: torch.Tensor, pool: Pool) -> torch.Tensor:
-    """Turn what a layer gave into vectors (B, C), by the mean or the largest over the positions.
-
-    It may be maps (B, C, H, W), the (B, H, W, C) of a Swin transformer, or tokens (B, T, C). Vectors
-    (B, C) stay as they are, and with "none" everything does.
-    """
+    """Turn maps (B, C, H, W) or (B, H, W, C) or tokens (B, T, C) into vectors (B, C)."""
     if value.ndim <= 2 or pool == "none":
         return value
-    if value.ndim == 3:
-        axes: tuple[int, ...] = (1,)
-    else:
-        shape = tuple(value.shape[1:])
-        axes = (2, 3) if are_maps(shape) or shape[1:] == (1, 1) else (1, 2)
+    shape = tuple(value.shape[1:])
+    channels_first = are_maps(shape) or shape[1:] == (1, 1)
+    axes = tuple(range(2, value.ndim) if channels_first else range(1, value.ndim - 1))
     return value.mean(dim=axes) if pool == "mean" else value.amax(dim=axes)

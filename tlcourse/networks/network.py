@@ -1,8 +1,4 @@
-"""A backbone that is cut at a layer and gets a new head (notebooks 04 and 05).
-
-`Network` is what the patterns train. It works on a copy: the backbone that it is made from stays as
-it is.
-"""
+"""A backbone that is cut at a layer and gets a new head (notebooks 04 and 05)."""
 
 import copy
 from collections.abc import Collection
@@ -14,7 +10,7 @@ import torch
 from torch import nn
 
 from tlcourse.base.device import fixed_seed
-from tlcourse.errors import CourseError
+from tlcourse.errors import CourseError, check_choice, check_whole
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.layers import Layer, pool_positions
 from tlcourse.networks.load import load_backbone
@@ -29,15 +25,14 @@ class Network(nn.Module):
 
     Attributes:
         body: The copied network; modules behind the cut are left out.
-        head: `nn.Linear(C, n_classes)`, or a module of your own that takes (B, C).
+        head: A module that takes (B, C).
         backbone: What the body was copied from, with the body as its `model`.
-        layer: Where the backbone is cut.
-        pool: "mean" or "max" over the positions of the layer's map.
+        layer, pool: As you named them.
         frozen_until: Last frozen layer, or None; see `tlcourse.training.finetune.freeze`.
         frozen_paths: The frozen modules in `body`. They stay in evaluation mode whatever `train()`
             is told: a BatchNorm in training mode would change without any gradient.
-        updates_batchnorm: Whether the body's other BatchNorms learn from each batch's own mean and
-            variance. False, safer for small batches, unless the weights are random.
+        updates_batchnorm: Whether the body's other BatchNorms learn from each batch. False, safer
+            for small batches, unless the weights are random.
     """
 
     def __init__(
@@ -67,10 +62,8 @@ class Network(nn.Module):
             CourseError: Fewer than two classes, a cut at the logits, or a head that does not fit.
         """
         super().__init__()
-        if n_classes < 2:
-            raise CourseError(f"A head for {n_classes} class(es) decides nothing; at least 2.")
-        if pool not in ("mean", "max"):
-            raise CourseError(f'pool is {pool!r}; a head needs vectors: choose "mean" or "max".')
+        check_whole("n_classes", n_classes, least=2)
+        check_choice("pool for a head", pool, ("mean", "max"))
         where = backbone.layer(layer)
         if where.path == "":
             raise CourseError(
@@ -110,13 +103,11 @@ class Network(nn.Module):
             reached.append(tensors_in(value)[0])
             raise PassEndedError
 
-        # The hook is set for one pass only, as the last one: all other hooks come first.
+        # The hook is the last one that is set: all other hooks come first.
         with listen(self.body, self._where, stop), suppress(PassEndedError):
             self.body(batch)
         if not reached:
-            raise CourseError(
-                f"The forward pass never came to layer {self.layer!r}; name another one."
-            )
+            raise CourseError(f"The forward pass never came to layer {self.layer!r}.")
         return reached[0]
 
     def freeze_body(self) -> None:

@@ -16,22 +16,14 @@ from tlcourse.tasks.pictures import to_rgb
 class Preprocess:
     """Resize, centre crop, scale to 0..1, subtract the mean, divide by the standard deviation.
 
-    Attributes:
-        resize_size: Length of the shorter side after resizing, in pixels.
-        crop_size: Side of the square that is cut from the centre, in pixels.
-        mean: Per channel (red, green, blue), for values from 0 to 1.
-        std: Standard deviation, likewise.
-        interpolation: How pixels are interpolated when resizing.
-        transform: The library's own transform, which does the work.
-        make: Makes the same transform for (resize_size, crop_size); see `at_size`.
-        ratio: Resized side over cropped side of the first size, if this was made by `at_size`.
+    The library's own `transform` does the work; `make` makes the same for (resize_size, crop_size).
     """
 
-    resize_size: int
-    crop_size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    interpolation: str
+    resize_size: int  # length of the shorter side after resizing, in pixels
+    crop_size: int  # side of the square that is cut from the centre, in pixels
+    mean: tuple[float, ...]  # per channel (red, green, blue), for values from 0 to 1
+    std: tuple[float, ...]  # standard deviation, likewise
+    interpolation: str  # how pixels are interpolated when resizing
     transform: Callable[[Any], torch.Tensor] = field(repr=False, compare=False)
     make: Callable[[int, int], Callable[[Any], torch.Tensor]] | None = field(
         default=None, repr=False, compare=False

@@ -1,6 +1,5 @@
 """What a training reads: pictures, or what a frozen part gave for them."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,10 +13,11 @@ from tlcourse.base.machine import memory
 from tlcourse.features.features import Features, extract_features
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.network import Network
-from tlcourse.networks.tail import Tail, tail_behind
+from tlcourse.networks.tail import tail_behind
 from tlcourse.networks.trace import up_to
 from tlcourse.tasks.split import Split
 from tlcourse.tasks.task import Task
+from tlcourse.training.settings import Settings
 
 WORTH_KEEPING = 0.25  # of the operations: a shallower part is computed faster than read
 _LARGEST_KEPT = 2**31  # bytes on the disk
@@ -32,17 +32,6 @@ class Source:
     inputs: Callable[[np.ndarray], torch.Tensor]  # places of pictures (B,) -> (B, ...)
     labels: torch.Tensor  # int64 (N,), on the device
 
-    def logits(self, batch_size: int, on_batch: Callable[[], None] | None = None) -> torch.Tensor:
-        """Logits of all pictures (N, classes); the caller sets the mode."""
-        places, parts = np.arange(len(self.labels)), []
-        for start in range(0, len(places), batch_size):
-            with torch.no_grad():
-                inputs = self.inputs(places[start : start + batch_size])
-                parts.append(self.network(inputs).float())
-            if on_batch:
-                on_batch()
-        return torch.cat(parts)
-
 
 @dataclass(eq=False)
 class TrainingData:
@@ -53,36 +42,33 @@ class TrainingData:
     cached_until: str | None = None  # layer from whose stored output the training begins
     features: Features | None = None  # of the task, where all of the body is frozen
     prepare_seconds: float = 0.0  # what computing the stored output took
-    waited: float = 0.0  # spent on it in this call; less where it was stored already
 
 
 def training_data(
-    network: Network,
-    task: Task,
-    frozen: Sequence[str | None],
-    *,
-    augment: bool,
-    cache_frozen: bool = True,
-    progress: bool = True,
-    on_batch: Callable[[], None] | None = None,
+    network: Network, task: Task, frozen: Sequence[str | None], settings: Settings
 ) -> TrainingData:
     """Decide from where a training begins: from pictures, or from a frozen part's stored output.
 
     `frozen` are the layers that will be the last frozen one in some epoch; None freezes nothing.
-    Augmentation makes new crops in each epoch, so with it only the validation part can be stored.
     """
-    started = time.perf_counter()
     network.to(memory_format=torch.channels_last)
-    data = TrainingData(
-        train=_pictures(network, task.train, augment=augment),
-        val=_pictures(network, task.val, augment=False),
+    train = _pictures(network, task.train, augment=settings.augment)
+    data = TrainingData(train, _pictures(network, task.val, augment=False))
+    backbone, layers = network.backbone, [layer for layer in frozen if layer is not None]
+    if not settings.cache_frozen or len(layers) < len(frozen):
+        return data
+    layer = min(layers, key=backbone.depth)  # all up to here is frozen in every epoch
+    worth = is_kept(backbone, layer, network.layer, n_pictures=len(task.train) + len(task.val))
+    behind = tail_behind(network, layer) if worth else None
+    if behind is None:
+        return data
+    tail, _ = behind
+    extract = partial(
+        extract_features, backbone, progress=settings.progress, on_batch=settings.on_step
     )
-    layer = _shallowest(network.backbone, frozen) if cache_frozen else None
-    tail = _tail(network, layer, len(task.train) + len(task.val)) if layer else None
-    extract = partial(extract_features, network.backbone, progress=progress, on_batch=on_batch)
-    for name in ("val",) if augment else ("train", "val"):
+    for name in ("val",) if settings.augment else ("train", "val"):  # each epoch has new crops
         split: Split = getattr(task, name)
-        if layer is None or tail is None or not len(split):
+        if not len(split):
             continue
         if tail.steps:
             features = extract(split, layer, pool="none")
@@ -97,15 +83,11 @@ def training_data(
         setattr(data, name, Source(tail, partial(_rows, values, labels.device), labels))
         if name == "train":
             data.cached_until = layer
-    data.waited = time.perf_counter() - started
     return data
 
 
 def is_kept(backbone: Backbone, layer: str, cut: str, *, n_pictures: int = 0) -> bool:
-    """Tell whether the output of the network up to a frozen layer is worth storing.
-
-    It is if only the head, at `cut`, comes after it, or if it is deep and takes little room.
-    """
+    """Tell whether a frozen part is worth storing: up to the cut, or deep and of little room."""
     if backbone.depth(layer) >= backbone.depth(cut):
         return True
     trace, path, end = backbone.trace, backbone.layer(layer).path, backbone.layer(cut).path
@@ -115,10 +97,7 @@ def is_kept(backbone: Backbone, layer: str, cut: str, *, n_pictures: int = 0) ->
 
 
 def default_batch_size(network: Network) -> int:
-    """Pictures per training step that the memory of the device allows.
-
-    It follows from the whole memory, not from what is free, so that a machine trains alike each time.
-    """
+    """Pictures per training step that all of the device's memory allows, whatever is free now."""
     backbone = network.backbone
     trace, kind = backbone.trace, backbone.device.type
     cut = backbone.depth(network.layer)
@@ -126,8 +105,7 @@ def default_batch_size(network: Network) -> int:
     values = sum(
         int(np.prod(record.output_shape))
         for path, record in trace.items()
-        if record.calls
-        and record.position <= cut
+        if 0 <= record.position <= cut
         and record.output_shape
         and path not in holders
         and path not in network.frozen_paths
@@ -139,22 +117,16 @@ def default_batch_size(network: Network) -> int:
 
 
 def shuffled(n: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Places 0 to n-1 in random order, in batches; the same for the same seed and epoch.
-
-    A last batch of one picture is joined to the one before it: BatchNorm cannot learn from one.
-    """
+    """Places 0 to n-1 in random order, in batches; the same for the same seed and epoch."""
     order = np.random.default_rng([seed, epoch]).permutation(n)
     parts = [order[i : i + batch_size] for i in range(0, n, batch_size)]
-    if len(parts) > 1 and len(parts[-1]) == 1:
+    if len(parts) > 1 and len(parts[-1]) == 1:  # BatchNorm cannot learn from one picture
         parts[-2:] = [np.concatenate(parts[-2:])]
     return parts
 
 
 class KeptPictures:
-    """Pictures of a split that are decoded once and then kept, as far as they fit.
-
-    The shorter side of each is at most `side` pixels: enough for a crop to be taken from it.
-    """
+    """Pictures of a split, decoded once and kept as far as they fit, at most `side` pixels high."""
 
     def __init__(self, split: Split, side: int, interpolation: str, max_bytes: int = 2**28) -> None:
         self._split, self._side, self._interpolation = split, side, interpolation
@@ -192,22 +164,3 @@ def _pictures(network: Network, split: Split, *, augment: bool) -> Source:
 
 def _rows(values: np.ndarray, device: torch.device, places: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(values[places]).to(device)
-
-
-def _shallowest(backbone: Backbone, frozen: Sequence[str | None]) -> str | None:
-    """Return the layer up to which all is frozen in every epoch."""
-    layers = [layer for layer in frozen if layer is not None]
-    if not layers or len(layers) < len(frozen):
-        return None
-    return min(layers, key=backbone.depth)
-
-
-def _tail(network: Network, layer: str, n_pictures: int) -> Tail | None:
-    """Return what is trained behind a frozen layer, if the layer's output is worth keeping."""
-    backbone = network.backbone
-    if not is_kept(backbone, layer, network.layer, n_pictures=n_pictures):
-        return None
-    if backbone.depth(layer) >= backbone.depth(network.layer):
-        return Tail(network, [])
-    proved = tail_behind(network, layer)
-    return proved[0] if proved else None

@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -37,18 +36,14 @@ def fit(network: Network, task: Task, settings: Settings | None = None, **option
 
     Frozen parts are in evaluation mode all the time. Without augmentation their output is computed
     once per picture and kept on disk, and the epochs begin from there. On a CUDA GPU it computes
-    in mixed precision; if its memory is not enough, batches are cut in halves.
-
-    It may run in a thread of its own, but PyTorch's random numbers are those of the whole process,
-    so what other threads draw meanwhile cannot be repeated.
+    in mixed precision; if its memory is not enough, batches are cut in halves. In a thread of its
+    own it cannot be repeated if other threads draw PyTorch's random numbers meanwhile.
 
     Args:
         network: What to train; it is changed. `tlcourse.training.finetune.freeze` says what may move.
         task: Its train split is learned, its val split chooses the epoch.
-        settings: All options in one; by default those of `tlcourse.training.settings.Settings`, which
-            explains each of them.
-        options: Single ones by name, such as `epochs=8`, `learning_rate=1e-3`, `batch_size=None`
-            (what fits the memory), `augment=False`, `seed=0`. The signature shows all of them.
+        settings: All options in one; `tlcourse.training.settings.Settings` explains each of them.
+        options: Single ones by name, such as `epochs=8`, `learning_rate=1e-3` or `augment=False`.
 
     Raises:
         CourseError: A task or an option that nothing can be trained with; see the sentence.
@@ -61,34 +56,26 @@ def fit(network: Network, task: Task, settings: Settings | None = None, **option
 def train(network: Network, task: Task, settings: Settings) -> tuple[History, Features | None]:
     """Train as `fit` does; return also the task's features, if the training began from them."""
     check_task(task, n_outputs=network.n_classes)
-    for layer in (settings.unfreeze or {}).values():
-        if layer is not None:
-            network.backbone.layer(layer)  # a misspelt one is told before the training begins
-    started = time.perf_counter()
     with fixed_seed(settings.seed, network.backbone.device):
         run = TrainingRun(network, task, settings)
+        started = time.perf_counter()
         run.go()
-    data = run.data
-    seconds = time.perf_counter() - started - data.waited + data.prepare_seconds
+    data, batch_size = run.data, run.batch_size
+    seconds = time.perf_counter() - started + data.prepare_seconds
     give_memory_back()
+    size = network.backbone.preprocess.crop_size
+    at_once = fast_batch_size(network.backbone) if data.cached_until else 2 * batch_size
     history = History(
         epochs=tuple(run.epochs),
         best_epoch=run.best_epoch,
         stopped=run.stopped,
         seconds=seconds,
         prepare_seconds=data.prepare_seconds,
-        memory=_memory(network, run.batch_size, data.cached_until),
-        batch_size=run.batch_size,
+        memory=partial(_largest_step, meta_copy(network), size, batch_size, at_once),
+        batch_size=batch_size,
         cached_until=data.cached_until,
     )
     return history, data.features
-
-
-def _memory(network: Network, batch_size: int, cached_until: str | None) -> Callable[[], int]:
-    """Return what counts the bytes of the largest step, from the network as it is now."""
-    twin = meta_copy(network)
-    at_once = fast_batch_size(network.backbone) if cached_until else 2 * batch_size
-    return partial(_largest_step, twin, network.backbone.preprocess.crop_size, batch_size, at_once)
 
 
 def _largest_step(network: nn.Module, size: int, batch_size: int, at_once: int) -> int:
@@ -98,22 +85,21 @@ def _largest_step(network: nn.Module, size: int, batch_size: int, at_once: int) 
     return max(step.bytes.total, forward.bytes.total)
 
 
+class _NotFiniteError(Exception):
+    """Ends a training whose loss is no number any more."""
+
+
 class TrainingRun:
     """A training on its way: what it reads, its epochs so far, and the best weights."""
 
     def __init__(self, network: Network, task: Task, settings: Settings) -> None:
         self.network, self.settings = network, settings
         self.plan = dict(settings.unfreeze or {})
+        for layer in filter(None, self.plan.values()):
+            network.backbone.layer(layer)  # a misspelt one is told before the training begins
         self.batch_size = settings.batch_size or default_batch_size(network)
-        self.data = training_data(
-            network,
-            task,
-            [*([] if 1 in self.plan else [network.frozen_until]), *self.plan.values()],
-            augment=settings.augment,
-            cache_frozen=settings.cache_frozen,
-            progress=settings.progress,
-            on_batch=settings.on_step,
-        )
+        frozen = {1: network.frozen_until} | self.plan
+        self.data = training_data(network, task, list(frozen.values()), settings)
         groups = parameter_groups(
             network,
             settings.learning_rate,
@@ -132,21 +118,32 @@ class TrainingRun:
 
     def go(self) -> None:
         """Run the epochs, and put the best weights back."""
-        mode = self.network.training
+        mode, interrupted = self.network.training, False
         self._keep(0)
         try:
             self._run_epochs()
         except KeyboardInterrupt:
+            interrupted = True
             self.stopped = f"interrupted in epoch {len(self.epochs) + 1}"
             say(f"Training was {self.stopped}; the best weights so far are kept.")
+        except _NotFiniteError as error:
+            self.stopped = str(error)
+            say(
+                f"Training stopped: {error}. Try a learning rate ten times smaller. "
+                "The best weights so far are kept."
+            )
         finally:
             nothing_yet = not self.best_epoch and self.best_score[0] == -math.inf
-            if not (nothing_yet and self.stopped.startswith("interrupted")):
+            if not (nothing_yet and interrupted):
                 self.network.load_state_dict(self.best)
             self.network.train(mode)
 
     def _run_epochs(self) -> None:
-        show, patience = _shown_by(self.settings.live), self.settings.patience
+        show, patience = self.settings.live, self.settings.patience
+        if not callable(show):
+            from tlcourse.plots.training import LiveCurve, in_notebook
+
+            show = LiveCurve().update if show or (show is None and in_notebook()) else None
         if self.settings.start_counts and len(self.data.val.labels):
             val_loss, val_accuracy = self._validate()
             self.best_score = (val_accuracy, -val_loss)
@@ -156,8 +153,6 @@ class TrainingRun:
                 if epoch in self.plan:
                     freeze(self.network, self.plan[epoch])
                 self._run_epoch(epoch, bar)
-                if self.stopped:
-                    return
                 if show:
                     show(tuple(self.epochs))
                 if patience is not None and epoch - self.best_epoch >= patience:
@@ -173,57 +168,42 @@ class TrainingRun:
             inputs, labels = source.inputs(places), source.labels[places]
             loss = self.stepper.step(source.network, inputs, labels)
             if not math.isfinite(loss):
-                self._stop(f"the loss was {loss} at step {self.stepper.steps}")
-                return
+                raise _NotFiniteError(f"the loss was {loss} at step {self.stepper.steps}")
             total, seen = total + loss * len(labels), seen + len(labels)
             bar.update()
             if self.settings.on_step:
                 self.settings.on_step()
-        val_loss, val_accuracy = self._validate()
-        if len(self.data.val.labels) and not math.isfinite(val_loss):
-            self._stop(f"the validation loss was {val_loss} after step {self.stepper.steps}")
-            return
+        loss, accuracy = self._validate()
+        if len(self.data.val.labels) and not math.isfinite(loss):
+            raise _NotFiniteError(f"the validation loss was {loss} after step {self.stepper.steps}")
         seconds = time.perf_counter() - started
-        self.epochs.append(
-            Epoch(epoch, total / seen, val_loss, val_accuracy, seconds, self.network.frozen_until)
-        )
-        bar.set_postfix_str(f"validation accuracy {val_accuracy:.2f}")
-        score = (val_accuracy, -val_loss)
-        if math.isnan(val_accuracy) or score > self.best_score:
-            self.best_score = score
+        frozen_until = self.network.frozen_until
+        self.epochs.append(Epoch(epoch, total / seen, loss, accuracy, seconds, frozen_until))
+        bar.set_postfix_str(f"validation accuracy {accuracy:.2f}")
+        if math.isnan(accuracy) or (accuracy, -loss) > self.best_score:
+            self.best_score = accuracy, -loss
             self._keep(epoch)
 
     def _batches(self, epoch: int) -> list[np.ndarray]:
         n_train = len(self.data.train.labels)
         return shuffled(n_train, self.batch_size, self.settings.seed, epoch)
 
-    def _stop(self, why: str) -> None:
-        self.stopped = why
-        say(
-            f"Training stopped: {why}. Try a learning rate ten times smaller. "
-            "The best weights so far are kept."
-        )
-
     def _validate(self) -> tuple[float, float]:
-        source = self.data.val
+        """Loss and accuracy on the validation pictures; NaN without any."""
+        source, at_once, parts = self.data.val, 2 * self.batch_size, []
         if not len(source.labels):
             return math.nan, math.nan
         self.network.eval()
-        logits = source.logits(2 * self.batch_size, self.settings.on_step)
+        for start in range(0, len(source.labels), at_once):
+            places = np.arange(start, min(start + at_once, len(source.labels)))
+            with torch.no_grad():
+                parts.append(source.network(source.inputs(places)).float())
+            if self.settings.on_step:
+                self.settings.on_step()
+        logits = torch.cat(parts)
         loss = nn.functional.cross_entropy(logits, source.labels).item()
         return loss, (logits.argmax(dim=1) == source.labels).float().mean().item()
 
     def _keep(self, epoch: int) -> None:
         self.best_epoch = epoch
         self.best = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
-
-
-def _shown_by(
-    live: bool | Callable[[Sequence[Epoch]], None] | None,
-) -> Callable[[Sequence[Epoch]], None] | None:
-    """Return what is called after each epoch."""
-    if callable(live):
-        return live
-    from tlcourse.plots.training import LiveCurve, in_notebook
-
-    return LiveCurve().update if live or (live is None and in_notebook()) else None

@@ -23,34 +23,22 @@ class Epoch:
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """What a training did.
+    """What a training did."""
 
-    Attributes:
-        epochs: The finished ones.
-        best_epoch: The one whose weights were kept; 0 for those of the start.
-        stopped: Why it ended early; empty if it did not.
-        seconds: All of it, what was computed beforehand included.
-        prepare_seconds: Of it, for the output of the frozen part (also where it was stored already).
-        memory: Counts the bytes that the largest step needs; see `peak_bytes`.
-        batch_size: Pictures per step.
-        cached_until: Layer whose output was computed once per picture; None if nothing was.
-    """
-
-    epochs: tuple[Epoch, ...]
-    best_epoch: int
-    stopped: str
-    seconds: float
-    prepare_seconds: float
-    memory: Callable[[], int] = field(repr=False)
-    batch_size: int
-    cached_until: str | None
+    epochs: tuple[Epoch, ...]  # the finished ones
+    best_epoch: int  # the one whose weights were kept; 0 for those of the start
+    stopped: str  # why it ended early; empty if it did not
+    seconds: float  # for all of it, what was computed beforehand included
+    prepare_seconds: (
+        float  # of it, for the frozen part's output, also where that was stored already
+    )
+    memory: Callable[[], int] = field(repr=False)  # counts the bytes of the largest step
+    batch_size: int  # pictures per step
+    cached_until: str | None  # layer whose output was computed once per picture
 
     @cached_property
     def peak_bytes(self) -> int:
-        """Memory that the largest step needs, the sum over all owners (`tlcourse.cost`).
-
-        It is counted when you ask for it, as the network was at the end of the training.
-        """
+        """Memory that the largest step needs (`tlcourse.cost`), counted when you ask for it."""
         return self.memory()
 
     @property

@@ -15,25 +15,18 @@ from tlcourse.networks.network import Network
 from tlcourse.tasks.task import Task, check_task
 from tlcourse.training.data import default_batch_size, shuffled, training_data
 from tlcourse.training.finetune import parameter_groups
-from tlcourse.training.settings import check_rates
+from tlcourse.training.settings import Settings, check_rates
 from tlcourse.training.step import Stepper
 
 
 @dataclass(frozen=True, eq=False)
 class RateSearch:
-    """The loss while the learning rate grew (Smith 2015, arXiv:1506.01186).
+    """The loss while the learning rate grew (Smith 2015, arXiv:1506.01186)."""
 
-    Attributes:
-        rates: Learning rate of the head at each step.
-        losses: Training loss at each step.
-        smooth: The same, averaged over the last steps.
-        suggestion: A rate to begin with: a tenth of the one where the loss was lowest.
-    """
-
-    rates: np.ndarray
-    losses: np.ndarray
-    smooth: np.ndarray
-    suggestion: float
+    rates: np.ndarray  # of the head, at each step
+    losses: np.ndarray  # on the training pictures, at each step
+    smooth: np.ndarray  # the same, averaged over the last steps
+    suggestion: float  # a rate to begin with: a tenth of the one where the loss was lowest
 
 
 def find_learning_rate(
@@ -73,12 +66,12 @@ def find_learning_rate(
     rates = np.geomspace(lowest, highest, steps)
     losses: list[float] = []
     smooth: list[float] = []
+    batches: list[np.ndarray] = []
     with fixed_seed(seed, network.backbone.device):
-        data = training_data(twin, task, [twin.frozen_until], augment=augment, progress=progress)
-        source = data.train
+        settings = Settings(augment=augment, progress=progress)
+        source = training_data(twin, task, [twin.frozen_until], settings).train
         groups = parameter_groups(twin, 1.0, layer_decay=layer_decay)
-        stepper = Stepper(groups, nn.CrossEntropyLoss(), network.backbone.device, n_steps=steps)
-        batches: list[np.ndarray] = []
+        stepper = Stepper(groups, nn.CrossEntropyLoss(), network.backbone.device)
         twin.train()
         for i, rate in enumerate(tqdm(rates, desc="rates", leave=False, disable=not progress)):
             batches = batches or shuffled(len(source.labels), batch_size, seed, i)

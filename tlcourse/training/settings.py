@@ -22,28 +22,21 @@ class Settings:
         epochs: Passes over the training pictures.
         learning_rate: Highest rate of the head.
         body_rate: Of the backbone's deepest stage; by default a tenth of the head's.
-        layer_decay: See `parameter_groups`.
-        weight_decay: See `parameter_groups`.
-        batch_size: Pictures per step; by default what this machine's memory allows, at most 16 on a
-            CPU.
+        layer_decay, weight_decay: See `parameter_groups`.
+        batch_size: Pictures per step; by default what the memory allows, at most 16 on a CPU.
         warmup: Share of all steps in which the rates rise.
         label_smoothing: Share of the label that is spread over all classes; 0 for none.
-        patience: Stop after so many epochs without a better one. By default it never stops early.
+        patience: Stop after so many epochs without a better one; by default it never does.
         augment: Show the pictures with random crops and mirror images (`backbone.augment`).
         unfreeze: Epoch -> last frozen layer from then on; see `gradual_unfreezing`.
         cache_frozen: Compute the output of the frozen part once per picture, where that is possible.
-        start_counts: Validate before the first epoch too, and keep the weights of the start if no
-            epoch is better: for a head that was fitted beforehand.
+        start_counts: Validate before the first epoch too, and keep its weights if none is better.
         seed: Decides the order of the pictures and the augmentation.
-        live: Draw the curves while it runs; by default in a notebook. A function is called after
-            each epoch instead, with the finished ones.
+        live: Draw the curves while it runs; by default in a notebook. A function gets the finished
+            epochs after each one instead.
         progress: Show a progress bar.
-        on_step: Called after each step, and after each batch of the preparation and of the
-            validation: whoever waits is heard within one batch. If it raises, the training ends
-            with that error, and the best weights so far are put back.
-
-    Raises:
-        CourseError: An option that nothing can be trained with.
+        on_step: Called after each step, and each batch of the preparation and of the validation. If
+            it raises, the training ends with that error and the best weights so far.
     """
 
     epochs: int = 8
@@ -76,11 +69,7 @@ class Settings:
                 check_whole(name, getattr(self, name))
 
     def changed(self, **options: Any) -> "Settings":
-        """Return these settings with some options changed.
-
-        Raises:
-            TypeError: There is no such option; the nearest ones are named.
-        """
+        """Return these settings with some options changed; a wrong name is a `TypeError`."""
         known = [field.name for field in fields(self)]
         for name in options:
             if name not in known:

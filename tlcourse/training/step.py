@@ -19,7 +19,7 @@ class Stepper:
         loss: nn.Module,
         device: torch.device,
         *,
-        n_steps: int,
+        n_steps: int = 1,
         warmup: float = 0.0,
     ) -> None:
         self.optimiser = torch.optim.AdamW(groups)
@@ -39,12 +39,9 @@ class Stepper:
         network: nn.Module,
         inputs: torch.Tensor,
         labels: torch.Tensor,
-        rate: float | None = None,
+        rate: float | None = None,  # a factor on each group's; by default of warm-up and cosine
     ) -> float:
-        """Learn from one batch and return its loss; if that is not finite, nothing is learned.
-
-        `rate` is a factor on each group's rate; by default that of warm-up and cosine.
-        """
+        """Learn from one batch and return its loss; if that is not finite, nothing is learned."""
         factor = self._factor() if rate is None else rate
         for group, highest in zip(self.optimiser.param_groups, self.highest, strict=True):
             group["lr"] = highest * factor
@@ -63,10 +60,10 @@ class Stepper:
     ) -> float | None:
         """Compute loss and gradients, in parts if need be; None if memory was not enough."""
         n = len(labels)
-        total = torch.zeros((), device=self.device)
+        at_once, total = self.at_once or n, torch.zeros((), device=self.device)
         try:
-            for start in range(0, n, self.at_once or n):
-                part = slice(start, start + (self.at_once or n))
+            for start in range(0, n, at_once):
+                part = slice(start, start + at_once)
                 with torch.autocast(self.device.type, dtype=self.precision, enabled=self.mixed):
                     loss = self.loss(network(inputs[part]), labels[part])
                 loss = loss * (len(labels[part]) / n)
@@ -74,12 +71,12 @@ class Stepper:
                 total += loss.detach()
             return total.item()
         except torch.cuda.OutOfMemoryError as error:
-            if (self.at_once or n) == 1:
+            if at_once == 1:
                 raise CourseError(
                     "The GPU's memory is not enough for a single picture. Take smaller pictures "
                     "(backbone.at_size(128)), freeze more, or use the CPU."
                 ) from error
-        self.at_once = max(1, (self.at_once or n) // 2)
+        self.at_once = max(1, at_once // 2)
         say(
             f"The GPU's memory was not enough: {self.at_once} pictures are computed at once now. "
             "A step still learns from the whole batch."
