@@ -28,7 +28,7 @@ def main() -> None:
     """Run the command; what you can put right yourself is one sentence and exit status 2."""
     try:
         app(prog_name="tlcourse")
-    except CourseError as error:
+    except (CourseError, OSError) as error:
         print(f"tlcourse: {error}", file=sys.stderr)
         sys.exit(2)
 
