@@ -51,8 +51,8 @@ def test_doctor_says_what_to_do_and_exits_with_1(here, monkeypatch):
 @pytest.mark.parametrize(
     ("requirement", "says"),
     [
-        ("numpy>=99", r'is not >=99\. Run: python -m pip install --upgrade "numpy>=99"'),
-        ("no-such-package>=1", r'missing\. Run: .*"no-such-package>=1"'),
+        ("numpy>=99", r'; >=99 is needed\. Run: python -m pip install --upgrade "numpy>=99"'),
+        ("no-such-package>=1", r'it is missing; >=1 is needed\. Run: .*"no-such-package>=1"'),
     ],
 )
 def test_doctor_names_the_package_to_install(requirement, says):

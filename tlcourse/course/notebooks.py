@@ -71,10 +71,9 @@ def copy_notebooks(here: Path) -> tuple[Path, list[Path]]:
 
 
 def save_outputs(executed: "NotebookNode", path: Path) -> None:
-    """Write an executed notebook to its file, without times of cells and what is dead."""
+    """Write an executed notebook to its file, without the times of its cells."""
     import nbformat
 
-    drop_live_views(executed)
     for cell in executed.cells:
         cell.metadata.pop("execution", None)
     executed.metadata["language_info"] = {"name": "python"}

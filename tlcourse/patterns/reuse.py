@@ -1,14 +1,7 @@
 """The four patterns of reusing a network, and training from scratch to compare them with.
 
-All take a backbone and a task, leave the backbone as it is, and return a `Result`:
-
-    classifier              the network as it is; its own classes answer (notebook 02)
-    standalone_extractor    features once, then a linear probe (notebook 03)
-    frozen_extractor        a new head on a frozen body (notebook 04)
-    fine_tune               the weights as a starting point (notebook 05)
-    from_scratch            the same architecture with random weights
-
-The last three train, so they take all options of `tlcourse.fit`, each with defaults of its own.
+All take a backbone and a task, leave the backbone as it is, and return a `Result`.
+Those that train take all options of `tlcourse.fit`, each with defaults of its own.
 """
 
 import time
