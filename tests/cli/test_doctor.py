@@ -13,13 +13,6 @@ from tlcourse import CourseError, cli
 from tlcourse.cli import doctor
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty folder that the learner works in."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def test_doctor_finds_all_that_the_course_needs(tmp_path):
     said = tlcourse("doctor", package=ROOT, cwd=tmp_path)
     assert said.returncode == 0, said.stdout

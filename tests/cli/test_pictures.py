@@ -18,13 +18,6 @@ from tlcourse import CourseError, cli, cost
 from tlcourse.cli import pictures as pictures_module
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty folder that the learner works in."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def slow_to_learn(patch):
     """No training of all layers fits into the budget; a head on stored features does."""
     epoch = cost.epoch
