@@ -34,3 +34,25 @@ def browser():
         browser = play.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder that the learner works in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    from tiny_notebooks import make_checkout
+
+    return make_checkout(tmp_path_factory.mktemp("checkout"))
+
+
+@pytest.fixture(scope="module")
+def site(checkout, tmp_path_factory):
+    from tiny_notebooks import install_wheel
+
+    wheels, site = tmp_path_factory.mktemp("wheels"), tmp_path_factory.mktemp("site")
+    return install_wheel(checkout, wheels, site)

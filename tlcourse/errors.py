@@ -3,6 +3,7 @@
 All of them are `CourseError`, so that the command line can print the sentence without a traceback.
 """
 
+import math
 from collections.abc import Iterable
 from difflib import get_close_matches
 from numbers import Integral, Real
@@ -41,42 +42,24 @@ class PictureError(CourseError):
 
 
 def check_whole(name: str, value: Any, *, least: int = 1, most: int | None = None) -> int:
-    """Return a whole number in range, or say in one sentence what is wrong with it.
-
-    Args:
-        name: What the caller calls the number, such as "epochs".
-        value: What was given.
-        least: Smallest number that makes sense.
-        most: Largest one; None for no limit.
-
-    Raises:
-        CourseError: It is no whole number (True and False are none), or out of range.
-    """
-    if isinstance(value, Integral) and not isinstance(value, bool):
-        number = int(value)
-        if number >= least and (most is None or number <= most):
-            return number
+    """Return a whole number in range, or say in one sentence what is wrong with it."""
+    limit = math.inf if most is None else most
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if whole and least <= int(value) <= limit:
+        return int(value)
     allowed = f"{least} or larger" if most is None else f"from {least} to {most}"
     raise CourseError(f"{name} is {value!r}, but must be a whole number, {allowed}.")
 
 
 def check_share(name: str, value: Any) -> float:
-    """Return a number from 0 to below 1, or say in one sentence what is wrong with it.
-
-    Raises:
-        CourseError: It is no number, or out of range.
-    """
+    """Return a number from 0 to below 1, or say in one sentence what is wrong with it."""
     if isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) < 1:
         return float(value)
     raise CourseError(f"{name} is {value!r}, but must be a number from 0 to below 1.")
 
 
 def check_choice(what: str, value: Any, known: Iterable[str]) -> str:
-    """Return a name that is known; any other one is answered with the nearest known names.
-
-    Raises:
-        UnknownNameError: It is not known.
-    """
+    """Return a name that is known; any other one is answered with the nearest known names."""
     names = list(known)
     if isinstance(value, str) and value in names:
         return value

@@ -14,31 +14,13 @@ from pathlib import Path
 
 import jupyterlab.labapp
 import pytest
-from tiny_notebooks import LITTER, files, install_wheel, make_checkout, tlcourse, write_notebook
+from tiny_notebooks import LITTER, files, tlcourse, write_notebook
 from typer.testing import CliRunner
 
 from tlcourse import CourseError, cli
 from tlcourse.course.notebooks import FIRST
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory):
-    return make_checkout(tmp_path_factory.mktemp("checkout"))
-
-
-@pytest.fixture(scope="module")
-def site(checkout, tmp_path_factory):
-    wheels, site = tmp_path_factory.mktemp("wheels"), tmp_path_factory.mktemp("site")
-    return install_wheel(checkout, wheels, site)
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty folder that the learner works in."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.mark.parametrize("origin", ["here", "checkout", "wheel"])

@@ -13,13 +13,6 @@ from tlcourse import CourseError, cli
 from tlcourse.cli import doctor
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty folder that the learner works in."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def test_doctor_finds_all_that_the_course_needs(tmp_path):
     said = tlcourse("doctor", package=ROOT, cwd=tmp_path)
     assert said.returncode == 0, said.stdout
@@ -51,8 +44,8 @@ def test_doctor_says_what_to_do_and_exits_with_1(here, monkeypatch):
 @pytest.mark.parametrize(
     ("requirement", "says"),
     [
-        ("numpy>=99", r'is not >=99\. Run: python -m pip install --upgrade "numpy>=99"'),
-        ("no-such-package>=1", r'missing\. Run: .*"no-such-package>=1"'),
+        ("numpy>=99", r'; >=99 is needed\. Run: python -m pip install --upgrade "numpy>=99"'),
+        ("no-such-package>=1", r'it is missing; >=1 is needed\. Run: .*"no-such-package>=1"'),
     ],
 )
 def test_doctor_names_the_package_to_install(requirement, says):

@@ -3,46 +3,19 @@
 import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from tiny_notebooks import ROOT, files, tlcourse
 from tiny_tasks import picture, tiny_backbone
 from typer.testing import CliRunner
 
 import tlcourse as tl
 from tlcourse import CourseError, cli, cost
 from tlcourse.cli import pictures as pictures_module
-
-ROOT = Path(__file__).parents[2]
-
-
-def tlcourse(*arguments, cwd, timeout=120):
-    """Run the command line of this checkout in a folder, as a learner does."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", "tlcourse", *map(str, arguments)],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty folder that the learner works in."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def files(folder):
-    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def slow_to_learn(patch):
@@ -140,7 +113,7 @@ def test_the_saved_model_classifies_in_a_new_process(compared, pictures, tmp_pat
     odd = tmp_path / "a name with spaces.png"
     shutil.copy(pictures / "reddish" / "3.png", odd)
     paths = [pictures / "reddish" / "1.png", pictures / "a greenish one" / "1.png", odd]
-    ran = tlcourse("predict", out / "model", *paths, cwd=tmp_path)
+    ran = tlcourse("predict", out / "model", *paths, package=ROOT, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     result = tl.load_result(out / "model", device="cpu")
     lines = [line.split("\t") for line in ran.stdout.splitlines()]
@@ -325,7 +298,7 @@ def test_ants_and_bees_are_compared_within_five_minutes(tmp_path):
     """The raw folder, with its broken file; then the saved model answers in a new process."""
     folder = Path(os.environ["TLCOURSE_DATA"]) / "hymenoptera_data"
     started = time.monotonic()
-    ran = tlcourse("compare", folder, cwd=tmp_path, timeout=400)
+    ran = tlcourse("compare", folder, package=ROOT, cwd=tmp_path, timeout=400)
     seconds = time.monotonic() - started
     assert ran.returncode == 0, ran.stderr
     assert seconds < 1.2 * 300
@@ -336,6 +309,6 @@ def test_ants_and_bees_are_compared_within_five_minutes(tmp_path):
     ]
     assert "imageNotFound.gif" in (out / "skipped.csv").read_text("utf-8")
     ant = folder / "val" / "ants" / "10308379_1b6c72e180.jpg"
-    said = tlcourse("predict", out / "model", ant, cwd=tmp_path)
+    said = tlcourse("predict", out / "model", ant, package=ROOT, cwd=tmp_path)
     assert said.returncode == 0, said.stderr
     assert said.stdout.split("\t")[:2] == [str(ant), "ants"]

@@ -6,29 +6,11 @@ import subprocess
 import sys
 
 import pytest
-from tiny_notebooks import files, install_wheel, make_checkout, write_notebook
+from tiny_notebooks import files, write_notebook
 
 from tlcourse.course import notebooks
 from tlcourse.course.notebooks import FIRST
 from tlcourse.errors import CourseError
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory):
-    return make_checkout(tmp_path_factory.mktemp("checkout"))
-
-
-@pytest.fixture(scope="module")
-def site(checkout, tmp_path_factory):
-    wheels, site = tmp_path_factory.mktemp("wheels"), tmp_path_factory.mktemp("site")
-    return install_wheel(checkout, wheels, site)
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty folder that the learner works in."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.mark.parametrize("origin", ["checkout", "wheel"])

@@ -1,13 +1,12 @@
 """Comparisons without a training: who is right on which picture is given."""
 
-from dataclasses import replace
-
 import numpy as np
 from tiny_tasks import tiny_backbone
 
 import tlcourse as tl
 from tlcourse.comparison.comparison import Comparison
 from tlcourse.comparison.plan import Plan, PlannedRun
+from tlcourse.patterns.result import Result
 from tlcourse.patterns.reuse import score
 from tlcourse.tasks.split import Skipped, Split
 from tlcourse.tasks.task import Task
@@ -73,18 +72,19 @@ def result_of(task, pattern, wrong, *, network=None, note="", always=None):
     layer = "logits" if pattern == "classifier" and network is None else "embedding"
     epochs = tuple(Epoch(i, 1 / i, 1.2 / i, 0.5 + i / 10, 0.5, None) for i in (1, 2))
     trains = pattern in TRAINED
-    result = score(
+    result = Result(
         pattern,
-        task,
+        task.name,
+        task.classes,
         layer,
-        logits,
+        note=note,
         made=network,
         seconds=SECONDS[pattern],
         memory=lambda: MIB[pattern] * 2**20,
         trainable_parameters=0 if pattern == "classifier" else 771,
         history=History(epochs, 2, "", 3.0, 0.0, lambda: 10**8, 8, None) if trains else None,
     )
-    return replace(result, note=note)
+    return score(result, task, logits)
 
 
 def network_for(task, seed=0):

@@ -39,17 +39,16 @@ def make_folder(folder: Path, advice: str) -> None:
 def shared_cache() -> Path | None:
     """Folder that a class only reads: `TLCOURSE_SHARED_CACHE`; None without one.
 
-    If it cannot be read, you are told once. The teacher who fills it may name it as both caches:
-    then it counts as the own one.
+    The teacher who fills it may name it as both caches: then it counts as the own one.
     """
     named = os.environ.get("TLCOURSE_SHARED_CACHE")
     if not named:
         return None
     folder = Path(named).expanduser()
-    if not can_read(folder):
-        tell_once(f"{no_shared_cache(folder)} The work goes on without it.")
-        return None
-    return None if folder.samefile(cache_dir()) else folder
+    if can_read(folder):
+        return None if folder.samefile(cache_dir()) else folder
+    tell_once(f"{no_shared_cache(folder)} The work goes on without it.")
+    return None
 
 
 def no_shared_cache(folder: Path) -> str:
@@ -88,10 +87,7 @@ def sha256_of(path: Path) -> str:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; what is written there becomes `path` at the end.
-
-    If the block raises (Ctrl-C included) the temporary file is removed and `path` is as it was.
-    """
+    """Give a temporary path; what is written there becomes `path`, unless the block raises."""
     part = _beside(path)
     try:
         yield part

@@ -72,10 +72,7 @@ def _template(source: str) -> "Template":
 
 
 def render(template: str, **values: Any) -> "Markup":
-    """Fill a Jinja2 template; every value is escaped, unless it is `Markup` already.
-
-    Each template is compiled once, so give it as a constant.
-    """
+    """Fill a Jinja2 template, a constant; every value is escaped, unless it is `Markup`."""
     from markupsafe import Markup
 
     return Markup(_template(template).render(values))
@@ -87,9 +84,9 @@ def page(title: str, body: "Markup", machine: Mapping[str, str]) -> str:
 
 
 def box(sign: str, first: str, colour: str, text: str) -> str:
-    """Mark a sentence by a border, a sign and first words; text and ground keep the theme's colours.
+    """Mark a sentence by a border, a sign, and first words that say what the colour says.
 
-    The first words say what the colour says. Code stands between backticks in the text.
+    Code stands between backticks in the text.
     """
     from markupsafe import Markup, escape
 

@@ -4,8 +4,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +27,7 @@ def main() -> None:
     """Run the command; what you can put right yourself is one sentence and exit status 2."""
     try:
         app(prog_name="tlcourse")
-    except CourseError as error:
+    except (CourseError, OSError) as error:
         print(f"tlcourse: {error}", file=sys.stderr)
         sys.exit(2)
 
@@ -120,20 +119,31 @@ def run(
     from tlcourse.base.machine import describe
     from tlcourse.cli import run_report
     from tlcourse.cli.execute import Outcome, code_cells, execute, read_notebook
-    from tlcourse.course.notebooks import choose, find_notebooks, package_folder, save_outputs
+    from tlcourse.course.notebooks import (
+        choose,
+        copy_notebooks,
+        find_notebooks,
+        package_folder,
+        save_outputs,
+    )
 
     _share_the_cores()
     folder = find_notebooks(Path.cwd())
-    if save and folder.parent == package_folder():
+    is_installed = folder.parent == package_folder()
+    if save and is_installed:
         raise CourseError("--save needs notebooks of your own here. Get them with: tlcourse lab")
     paths = choose(folder, notebook or [])
     n_cells = sum(len(code_cells(read_notebook(path))) for path in paths)
-    for place in filter(None, (report.parent, html)):
-        make_folder(place, "Name another one.")
-        if not os.access(place, os.W_OK):
-            raise CourseError(f"Nothing can be written to the folder {place}. Name another one.")
+    for target in filter(None, (report.parent, html)):
+        make_folder(target, "Name another one.")
+        if not os.access(target, os.W_OK):
+            raise CourseError(f"Nothing can be written to the folder {target}. Name another one.")
     outcomes: list[Outcome] = []
-    with _working_folder(folder) as working, tqdm(total=n_cells, unit="cell") as bar:
+    with (
+        tempfile.TemporaryDirectory(prefix="tlcourse-") as place,
+        tqdm(total=n_cells, unit="cell") as bar,
+    ):
+        working = copy_notebooks(Path(place))[0] if is_installed else folder
         if html and (working / "images").is_dir():
             shutil.copytree(working / "images", html / "images", dirs_exist_ok=True)
         with suppress(KeyboardInterrupt):
@@ -214,18 +224,6 @@ def progress(
         return
     print(read_progress())
     print(f"Kept in {progress_file.progress_path()}")
-
-
-@contextmanager
-def _working_folder(folder: Path) -> Iterator[Path]:
-    """The notebooks' own folder, or a copy where it belongs to an installed package."""
-    from tlcourse.course.notebooks import copy_notebooks, package_folder
-
-    if folder.parent != package_folder():
-        yield folder
-        return
-    with tempfile.TemporaryDirectory(prefix="tlcourse-") as place:
-        yield copy_notebooks(Path(place))[0]
 
 
 def _share_the_cores() -> None:

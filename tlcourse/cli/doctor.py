@@ -5,7 +5,6 @@ import os
 import platform
 import shutil
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -50,25 +49,21 @@ class _Note(Exception):  # noqa: N818
 
 def examine() -> Iterator[Finding]:
     """Look at everything, first at what needs no PyTorch, which takes seconds to load."""
-    for about, check in _checks():
-        yield _safely(about, check)
-
-
-def _checks() -> Iterator[tuple[str, Callable[[], str]]]:
-    yield "Python", platform.python_version
-    yield "tlcourse", partial(_package, Requirement("tlcourse"))
+    yield _safely("Python", platform.python_version)
+    requirements = [Requirement("tlcourse")]
     with suppress(metadata.PackageNotFoundError):
-        for requirement in map(Requirement, metadata.requires("tlcourse") or []):
-            # The others are needed by the tests and the web page only.
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                yield requirement.name, partial(_package, requirement)
+        requirements += map(Requirement, metadata.requires("tlcourse") or [])
+    for requirement in requirements:
+        # The others are needed by the tests and the web page only.
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            yield _safely(requirement.name, partial(_package, requirement))
     for task, (package, file) in _TASKS.items():
-        yield f"task {task}", partial(_file, package, file)
+        yield _safely(f"task {task}", partial(_file, package, file))
     early = (_notebooks, _kernel, _memory, _cache_folder)
     late = (_imports, _weights, _photographs, _shared_cache, _cpu, _device)
     for check in early + late:
         if check is not _shared_cache or os.environ.get("TLCOURSE_SHARED_CACHE"):
-            yield check.__name__[1:].replace("_", " "), check
+            yield _safely(check.__name__[1:].replace("_", " "), check)
 
 
 def _safely(about: str, check: Callable[[], str]) -> Finding:
@@ -79,21 +74,22 @@ def _safely(about: str, check: Callable[[], str]) -> Finding:
             return Finding("OK", about, check())
     except _Note as note:
         return Finding("NOTE", about, str(note))
+    except CourseError as error:
+        return Finding("TO DO", about, str(error))
     except Exception as error:
-        failed = f"the check failed ({type(error).__name__}: {error})."
-        return Finding("TO DO", about, str(error) if isinstance(error, CourseError) else failed)
+        return Finding("TO DO", about, f"the check failed ({type(error).__name__}: {error}).")
 
 
 def _package(requirement: Requirement) -> str:
     name, versions = requirement.name, requirement.specifier
     what = "." if name == "tlcourse" else f'--upgrade "{name}{versions}"'
-    advice = f"Run: python -m pip install {what}"
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
-        raise CourseError(f"it is missing. {advice}") from None
-    if not versions.contains(version, prereleases=True):
-        raise CourseError(f"{version} is not {versions}. {advice}")
+        version = "missing"
+    if version == "missing" or not versions.contains(version, prereleases=True):
+        needed = f"; {versions} is needed" if versions else ""
+        raise CourseError(f"it is {version}{needed}. Run: python -m pip install {what}")
     return version
 
 
@@ -119,10 +115,8 @@ def _kernel() -> str:
     # Jupyter puts the running Python in place of a bare name.
     if program.name == str(program) or program.absolute() == Path(sys.executable).absolute():
         return "notebooks run with this Python"
-    raise _Note(
-        f"notebooks run with another Python, {program}, where the course may be missing. "
-        f"Run: {Path(sys.executable).name} -m ipykernel install --sys-prefix"
-    )
+    said = f"notebooks run with another Python, {program}, where the course may be missing"
+    raise _Note(f"{said}. Run: {Path(sys.executable).name} -m ipykernel install --sys-prefix")
 
 
 def _memory() -> str:
@@ -140,13 +134,8 @@ def _cache_folder() -> str:
     from tlcourse.base.files import cache_dir
 
     folder = cache_dir()
-    try:
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise CourseError(
-            f"nothing can be written to {folder} ({error.strerror}). "
-            "Set TLCOURSE_CACHE to a folder that you may write to."
-        ) from error
+    if not os.access(folder, os.W_OK):
+        raise CourseError(f"{folder} is closed. Set TLCOURSE_CACHE to one that you may write to.")
     free = shutil.disk_usage(folder).free
     text = f"{folder}, {free / GIB:.1f} GiB free"
     if free < GIB // 2:
@@ -159,8 +148,8 @@ def _imports() -> str:
         try:
             importlib.import_module(package)
         except Exception as error:
-            said = f"cannot be imported ({f'{type(error).__name__}: {error}'[:200]})"
-            raise CourseError(f"{package} {said}. Try: {_REINSTALL} {package}") from error
+            said = f"{package} cannot be imported ({type(error).__name__}: {str(error)[:200]})"
+            raise CourseError(f"{said}. Try: {_REINSTALL} {package}") from error
     return ", ".join(_HEAVY)
 
 
@@ -190,8 +179,7 @@ def _shared_cache() -> str:
     finished = [size for about, size in entries(store) if not about["unfinished"]]
     text = f"{named}, {len(finished)} finished sets of features, {sum(finished) / 1e6:.0f} MB"
     if not finished:
-        advice = "Who may write to it fills it with"
-        raise _Note(f"{text}. {advice}: TLCOURSE_CACHE={named} tlcourse run")
+        raise _Note(f"{text}. Its owner fills it with: TLCOURSE_CACHE={named} tlcourse run")
     return text + (", and you may write to it" if os.access(store, os.W_OK) else ", read only")
 
 

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import psutil
 
 from tlcourse.base.machine import MEMORY_LIMIT, MIB, peak_resident
+from tlcourse.course.notebooks import drop_live_views
 from tlcourse.errors import CourseError
 
 if TYPE_CHECKING:
     from nbclient import NotebookClient
     from nbformat import NotebookNode
 
+Status = Literal["passed", "failed", "stopped", "not run"]
 _COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _POLL_SECONDS = 0.1
 
@@ -42,8 +44,8 @@ class Outcome:
     """What came of one notebook."""
 
     name: str  # the file's without ending
-    status: Literal["passed", "failed", "stopped", "not run"]
-    seconds: float = 0.0  # from the start of the kernel to the end of the last cell
+    status: Status
+    seconds: float = 0.0  # with the start and the end of the kernel
     peak_bytes: int = 0  # the largest resident set of the kernel
     budget_seconds: float | None = None
     first_figure_seconds: float | None = None
@@ -82,19 +84,18 @@ def execute(
 ) -> Outcome:
     """Execute a notebook in a kernel of its own; its file stays as it is.
 
-    A failing cell, a kernel that dies and Ctrl-C all end in an `Outcome`. `on_cell` is called after
-    each code cell; the kernel's working folder is the notebook's unless another is named.
+    A failing cell, a kernel that dies and Ctrl-C all end in an `Outcome`.
     """
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
 
     notebook = read_notebook(path)
     begun: list[NotebookNode] = []
-    ends: list[float] = []
+    figures: list[float] = []
     started = time.monotonic()
 
-    def end_cell(**_: Any) -> None:
-        ends.append(time.monotonic() - started)
+    def end_cell(cell: "NotebookNode", **_: Any) -> None:
+        if _shows_picture(cell):
+            figures.append(time.monotonic() - started)
         on_cell()
 
     client = NotebookClient(
@@ -107,17 +108,13 @@ def execute(
     )
     client.log.disabled = True  # what it would print comes in the report
     error, peak = _run_in_thread(client)
-    if error and not isinstance(error, CellExecutionError):
-        ends.append(time.monotonic() - started)
-    figures = [end for cell, end in zip(begun, ends, strict=False) if _shows_picture(cell)]
+    seconds = time.monotonic() - started
+    drop_live_views(notebook)
+    status: Status = "failed" if error else "passed"
     return Outcome(
         name=path.stem,
-        status="stopped"
-        if isinstance(error, KeyboardInterrupt)
-        else "failed"
-        if error
-        else "passed",
-        seconds=ends[-1] if ends else 0.0,
+        status="stopped" if isinstance(error, KeyboardInterrupt) else status,
+        seconds=seconds,
         peak_bytes=peak,
         budget_seconds=notebook.metadata.get("tlcourse", {}).get("seconds"),
         first_figure_seconds=figures[0] if figures else None,

@@ -87,14 +87,9 @@ def _task_and_network(
     network = network.at_size(size) if size else network
     max_side = max(_MAX_SIDE, 2 * network.preprocess.resize_size)
     task = load_task(folder, max_side=max_side, progress=True)
-    print(_printable(repr(task)))
+    print(task)
     for skipped in task.skipped[:_SHOWN]:
-        print(_printable(f"  left out: {skipped.name}: {skipped.reason}"))
+        print(f"  left out: {skipped}")
     if len(task.skipped) > _SHOWN:
         print(f"  and {len(task.skipped) - _SHOWN} more; skipped.csv lists all")
     return task, network
-
-
-def _printable(text: str) -> str:
-    """Replace what no terminal can show: a file name need not be proper text."""
-    return text.encode("utf-8", "backslashreplace").decode()

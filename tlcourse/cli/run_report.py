@@ -1,6 +1,5 @@
 """The page that `tlcourse run` writes: what came of each notebook, at what cost."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 from tlcourse.base.html import page, render
 from tlcourse.base.machine import MEMORY_LIMIT, MIB
 from tlcourse.cli.execute import Outcome
-from tlcourse.course.notebooks import drop_live_views
 
 _BODY = """
 <p>{{ passed }} of {{ outcomes | length }} notebooks passed
@@ -28,8 +26,8 @@ Peak memory is the largest resident set of the kernel.</caption>
 {%- if o.failure %}<a href="#{{ o.name }}">{{ o.name }}</a>{% else %}{{ o.name }}{% endif %}</th>
 <td class="{{ {"passed": "good", "failed": "bad"}.get(o.status, "") }}">
 {{- o.status | capitalize }}</td>
-{% for text, over in cells(o) %}
-<td class="number{{ " bad" if over }}">{{ text }}</td>
+{% for text in cells(o) %}
+<td class="number{{ " bad" if "over" in text }}">{{ text }}</td>
 {% endfor %}
 </tr>
 {% endfor %}
@@ -72,32 +70,23 @@ def summary_line(outcome: Outcome) -> str:
 
 
 def write_html(outcome: Outcome, folder: Path) -> Path:
-    """Write an executed notebook, with its outputs, as one HTML file.
-
-    Widgets are dead there; what they show without a kernel stands in their place.
-    """
+    """Write an executed notebook, with its outputs, as one HTML file."""
     from nbconvert import HTMLExporter
 
-    shown = copy.deepcopy(outcome.executed)
-    assert shown is not None, "a notebook that was not run has no page"
-    drop_live_views(shown)
+    assert outcome.executed is not None, "a notebook that was not run has no page"
     resources = {"metadata": {"name": outcome.name}}
-    html, _ = HTMLExporter().from_notebook_node(shown, resources=resources)
+    html, _ = HTMLExporter().from_notebook_node(outcome.executed, resources=resources)
     target = folder / f"{outcome.name}.html"
     target.write_text(html, encoding="utf-8")
     return target
 
 
-def _cells(outcome: Outcome) -> list[tuple[str, bool]]:
-    """Texts of a row, and whether each is above what is planned."""
+def _cells(outcome: Outcome) -> list[str]:
     if outcome.status == "not run":
-        return [("", False)] * 3
+        return ["", "", ""]
     figure = outcome.first_figure_seconds
-    return [
-        (_seconds(outcome), outcome.over_time),
-        (_memory(outcome), outcome.over_memory),
-        ("none" if figure is None else f"after {figure:.0f} s", False),
-    ]
+    after = "none" if figure is None else f"after {figure:.0f} s"
+    return [_seconds(outcome), _memory(outcome), after]
 
 
 def _seconds(outcome: Outcome) -> str:

@@ -24,6 +24,12 @@ _BOXES: dict[Status, tuple[str, str, str]] = {
 }
 # What a function consists of whose body is still "...": no other bytecode.
 _DOES_NOTHING = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
+_KINDS = {"list": "a list", "str": "a text", "tuple": "a tuple", "set": "a set"} | {
+    "dict": "a dictionary",
+    "ndarray": "an array",
+    "Tensor": "a tensor",
+    "DataFrame": "a table",
+}
 _hints_given: dict[str, int] = {}
 
 
@@ -44,21 +50,17 @@ class Verdict:
 
 @dataclass(frozen=True, repr=False)
 class Hint:
-    """One hint of an exercise: which one of how many `levels`, counted from 1."""
+    """One hint of an exercise."""
 
     text: str
-    level: int
-    levels: int
-
-    def _heading(self) -> str:
-        last = " (the last one)" if self.level == self.levels else ""
-        return f"Hint {self.level} of {self.levels}{last}."
+    level: int  # which one, counted from 1
+    heading: str
 
     def __repr__(self) -> str:
-        return f"{self._heading()} {self.text}"
+        return f"{self.heading} {self.text}"
 
     def _repr_html_(self) -> str:
-        return box("→", self._heading(), VIOLET, self.text)
+        return box("→", self.heading, VIOLET, self.text)
 
 
 def check(exercise: str, answer: Any) -> Verdict:
@@ -94,11 +96,11 @@ def hint(exercise: str, level: int | None = None) -> Hint:
     count = len(asked.hints)
     if level is None:
         _hints_given[asked.id] = min(_hints_given.get(asked.id, 0) + 1, count)
-    seen = check_whole("level", _hints_given[asked.id] if level is None else level, most=count)
-    progress_file.change(
-        asked.id, lambda entry: entry | {"hints": max(seen, entry.get("hints", 0))}
-    )
-    return Hint(asked.hints[seen - 1], seen, count)
+        level = _hints_given[asked.id]
+    seen = check_whole("level", level, most=count)
+    progress_file.change(asked.id, lambda e: e | {"hints": max(seen, e.get("hints", 0))})
+    last = " (the last one)" if seen == count else ""
+    return Hint(asked.hints[seen - 1], seen, f"Hint {seen} of {count}{last}.")
 
 
 @cache
@@ -186,15 +188,11 @@ def _kind(answer: Any) -> str:
     """Name the type of an answer in plain words."""
     if isinstance(answer, bool):
         return str(answer)
+    if callable(answer):
+        return "a function"
     shape = getattr(answer, "shape", None)
     if isinstance(answer, int | float) or shape == ():
         return "a number"
-    if callable(answer):
-        return "a function"
     name = type(answer).__name__
-    words = {"ndarray": "array", "DataFrame": "table", "str": "text", "dict": "dictionary"}
-    word = words.get(name, name.lower())
-    if isinstance(shape, tuple):
-        return f"{'an' if word[0] in 'aeiou' else 'a'} {word} of shape {tuple(shape)}"
-    known = isinstance(answer, str | list | tuple | dict | set)
-    return f"a {word}" if known else f"an object of type {name}"
+    kind = _KINDS.get(name, f"an object of type {name}")
+    return f"{kind} of shape {tuple(shape)}" if isinstance(shape, tuple) else kind

@@ -39,10 +39,7 @@ def wrong_number(
 
 
 def number(answer: Any) -> float:
-    """Return a Python, NumPy or PyTorch scalar, or a number that is written as a text, as a float.
-
-    Anything else is a TypeError: a word, True or False, an array of several numbers.
-    """
+    """Return a scalar, or a number that is written as a text, as a float; all else: TypeError."""
     try:
         value = answer.item() if hasattr(answer, "item") else answer
         if isinstance(value, int | float | str) and not isinstance(value, bool):
@@ -55,10 +52,7 @@ def number(answer: Any) -> float:
 def close(
     answer: Any, expected: float, *, rel: float | None = None, absolute: float | None = None
 ) -> bool:
-    """Whether a scalar is within a share `rel` of what is expected, or within `absolute` of it.
-
-    Without either, the share is 1 %. An answer that is not one number is a TypeError.
-    """
+    """Whether a scalar is within a share `rel` (1 %) of what is expected, or `absolute` of it."""
     if rel is None:
         rel = 0.01 if absolute is None else 0.0
     distance = abs(number(answer) - expected)  # NaN is close to nothing
@@ -71,10 +65,7 @@ def same_text(answer: Any, *accepted: str) -> bool:
 
 
 def same_set(answer: Any, expected: Iterable[Any]) -> bool:
-    """Compare the members of a list, tuple, set or dictionary's keys in any order.
-
-    Texts are compared as in `same_text`; an answer that is no collection is a TypeError.
-    """
+    """Compare the members of a list, tuple, set or dictionary's keys in any order."""
     one, other = (
         {_plain(m) if isinstance(m, str) else number(m) for m in members}
         for members in (_members(answer), expected)
@@ -83,10 +74,7 @@ def same_set(answer: Any, expected: Iterable[Any]) -> bool:
 
 
 def same_sequence(answer: Any, expected: Sequence[Any], rel: float = 0.0) -> bool:
-    """Compare a list, tuple, `torch.Size`, array or tensor with a sequence, in order.
-
-    `rel` is the allowed relative difference of each number; a set is a TypeError.
-    """
+    """Compare a list, tuple, `torch.Size`, array or tensor with a sequence, in order."""
     if isinstance(answer, set | frozenset | dict):
         raise TypeError("a sequence has an order")
     members = _members(answer)

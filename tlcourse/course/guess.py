@@ -62,7 +62,10 @@ def guess(question: str, answer: Any) -> Reply:
         return Reply("open", f"{how} You can also go on without: {will_tell}")
     new = asked.parse(answer)
     if new is None:
-        return Reply("unclear", _unclear(asked, answer), kept)
+        near = get_close_matches(str(answer).lower(), map(str.lower, asked.options), n=1)
+        nearest = "".join(f' Nearest: "{o}".' for o in asked.options if [o.lower()] == near)
+        said = f"{str(answer)[:40]!r} cannot be compared. Write {asked.expects}.{nearest}"
+        return Reply("unclear", said, kept)
     if kept is not None and "right" in before and kept != new:
         text = "You have seen the answer, so what you said before it counts"
         return Reply("kept", f"{text}: {asked.in_words(kept)}.", kept)
@@ -109,9 +112,3 @@ def all_questions() -> dict[str, Question]:
 def _find(question: str) -> Question:
     known = all_questions()
     return known[check_choice("prediction question", question, known)]
-
-
-def _unclear(asked: Question, answer: Any) -> str:
-    near = get_close_matches(str(answer).lower(), [o.lower() for o in asked.options], n=1)
-    nearest = next((f' Nearest: "{o}".' for o in asked.options if [o.lower()] == near), "")
-    return f"{str(answer)[:40]!r} cannot be compared. Write {asked.expects}.{nearest}"

@@ -52,10 +52,7 @@ def find_notebooks(here: Path) -> Path:
 
 
 def copy_notebooks(here: Path) -> tuple[Path, list[Path]]:
-    """Complete the notebooks in `here/notebooks`, or in `here` if it holds them itself.
-
-    No file that is there is ever touched. Returns the folder, and the files that were copied.
-    """
+    """Complete the notebooks at `here`, touching none; return the folder and what was copied."""
     folder, source = own_notebooks(here) or here / "notebooks", originals()
     if folder.resolve() == source:
         return folder, []
@@ -74,13 +71,9 @@ def copy_notebooks(here: Path) -> tuple[Path, list[Path]]:
 
 
 def save_outputs(executed: "NotebookNode", path: Path) -> None:
-    """Write an executed notebook to its file, as it is committed.
-
-    Left out is what differs at each run (times of cells) and what is dead without a kernel.
-    """
+    """Write an executed notebook to its file, without the times of its cells."""
     import nbformat
 
-    drop_live_views(executed)
     for cell in executed.cells:
         cell.metadata.pop("execution", None)
     executed.metadata["language_info"] = {"name": "python"}
@@ -103,12 +96,12 @@ def drop_live_views(executed: "NotebookNode") -> None:
 def choose(folder: Path, wanted: Sequence[str]) -> list[Path]:
     """Pick notebooks of a folder by number ("00"), name or file name; all if none is wanted."""
     there = notebooks_in(folder)
-    picked: set[Path] = set()
+    picked: list[Path] = []
     for name in wanted:
         stem = Path(name).name.removesuffix(".ipynb")
         number = stem.zfill(2) if stem.isdecimal() else stem
         fitting = [path for path in there if stem == path.stem or number == path.stem[:2]]
         if not fitting:
             raise UnknownNameError("notebook", name, [p.stem for p in there])
-        picked.update(fitting)
-    return [path for path in there if path in picked] if wanted else there
+        picked += fitting
+    return sorted(set(picked)) if wanted else there

@@ -16,7 +16,6 @@ import platformdirs
 
 from tlcourse.base.files import tell_once, whole_file
 from tlcourse.base.messages import say
-from tlcourse.errors import CourseError
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -39,14 +38,10 @@ def progress_path() -> Path:
 
 
 def entries() -> Entries:
-    """Everything that is known, by question. A damaged file is set aside; whole lines are kept."""
-    path = progress_path()
+    """Everything that is known, by question."""
     known: Entries = {}
     try:
-        known, damaged = _read(path)
-        if damaged:
-            with _locked(path):
-                known = _read_and_fix(path)
+        known = _read(progress_path())
     except OSError as error:
         _tell_not_kept(error)
     return known | _unwritten
@@ -66,7 +61,7 @@ def change(question: str, how: Callable[[Entry], Entry]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(path):  # two notebooks may be open
-            known = _read_and_fix(path) | _unwritten
+            known = _read(path) | _unwritten
             new = how(dict(known.get(question, {})))
             if _unwritten or new != known.get(question, {}):
                 _write(path, known | {question: new})
@@ -80,16 +75,10 @@ def begin_again() -> Path | None:
     """Set the file aside, so that nothing is answered; return where it is now, if there was one."""
     path = progress_path()
     _unwritten.clear()
-    try:
-        if not path.exists():
-            return None
-        with _locked(path):
-            return _set_aside(path, "before")
-    except OSError as error:
-        raise CourseError(
-            f"The file {path} cannot be set aside ({error.strerror or error}). "
-            "Rename it yourself, or set TLCOURSE_PROGRESS to another file."
-        ) from error
+    if not path.exists():
+        return None
+    with _locked(path):
+        return _set_aside(path, "before")
 
 
 def now() -> str:
@@ -104,37 +93,31 @@ def _locked(path: Path) -> "FileLock":
     return FileLock(path.with_name(f".{path.name}.lock"), timeout=_WAIT_SECONDS)
 
 
-def _read(path: Path) -> tuple[Entries, int]:
-    """Entries of the lines that are whole, and the number of the others."""
+def _read(path: Path) -> Entries:
+    """Read the lines that are whole; a file that has others is set aside, and you are told."""
     content = path.read_bytes() if path.exists() else b""
     lines = [_parsed(line) for line in filter(bytes.strip, content.splitlines())]
-    return dict(filter(None, lines)), lines.count(None)
+    known, damaged = dict(filter(None, lines)), lines.count(None)
+    if damaged:
+        aside = _set_aside(path, "damaged")
+        _write(path, known)
+        say(
+            f"Your progress file was damaged: {damaged} of its lines could not be read. The other "
+            f"{len(known)} answers are kept. The damaged file is now called {aside.name}."
+        )
+    return known
 
 
 def _parsed(line: bytes) -> tuple[str, Entry] | None:
     """Question and entry of a line; None of a damaged one."""
     try:
-        entry = json.loads(line.decode())
-        question = entry.pop("id")
+        entry = json.loads(line)
+        question = str(entry.pop("id"))
         kinds = [type(entry[key]) in kinds for key, kinds in _KINDS.items() if key in entry]
         dated = datetime.fromisoformat(entry.get("solved", now())).tzinfo is not None
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
         return None
-    return (question, entry) if isinstance(question, str) and all(kinds) and dated else None
-
-
-def _read_and_fix(path: Path) -> Entries:
-    """Read; if lines are damaged, set the file aside, keep the others and say so."""
-    known, damaged = _read(path)
-    if damaged:
-        aside = _set_aside(path, "damaged")
-        _write(path, known)
-        lines = "1 line" if damaged == 1 else f"{damaged} lines"
-        say(
-            f"Your progress file was damaged: {lines} could not be read. The other {len(known)} "
-            f"answers are kept. The damaged file is now called {aside.name}."
-        )
-    return known
+    return (question, entry) if all(kinds) and dated else None
 
 
 def _set_aside(path: Path, why: str) -> Path:

@@ -30,11 +30,9 @@ class Question:
         if self.options:
             *first, last = (f'"{option}"' for option in self.options)
             return f"{', '.join(first)} or {last}"
-        return (
-            "a number, such as 0.5, 5 or 500"
-            if self.unit == "times"
-            else f"a number of {self.unit}"
-        )
+        if self.unit == "times":
+            return "a number, such as 0.5, 5 or 500"
+        return f"a number of {self.unit}"
 
     def parse(self, answer: Any) -> Answer | None:
         """Return the option or the number that is meant; None if it is neither."""

@@ -41,9 +41,7 @@ class Result:
     """One pattern on one task.
 
     Attributes:
-        pattern: Its name, such as "fine_tune".
-        task: Name of the task.
-        classes: Its classes; label i means `classes[i]`.
+        classes: Those of the task; label i means `classes[i]`.
         layer: Where the backbone was cut.
         applicable: False if the pattern cannot solve this task; then there is no accuracy.
         note: Why not; or what else there is to say.
@@ -54,12 +52,10 @@ class Result:
         confusion: Counts (classes, classes) on the same pictures; a row for each true class.
         predicted: "val" and "test" -> label that it gives to each picture, (N,).
         seconds: From the pictures, without those of the test split, to the finished network; stored
-            features count as if they had been computed. For "classifier", which has nothing to
-            finish, those to predict the validation pictures.
-        memory: Counts the bytes that its largest step needs; see `peak_bytes`.
+            features count as if they had been computed. For "classifier": to predict the validation
+            pictures.
         trainable_parameters: How many parameters were learned.
         history: The epochs, where there were any.
-        made: The finished network, where it is kept; ask for it as `backbone`.
     """
 
     pattern: str
@@ -72,13 +68,13 @@ class Result:
     test_accuracy: float = math.nan
     interval: tuple[float, float] = (0.0, 1.0)
     balanced_accuracy: float = math.nan
-    confusion: np.ndarray | None = field(default=None, repr=False)
-    predicted: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    confusion: np.ndarray | None = None
+    predicted: Mapping[str, np.ndarray] = field(default_factory=dict)
     seconds: float = 0.0
-    memory: Callable[[], int] | None = field(default=None, repr=False)
+    memory: Callable[[], int] | None = None  # counts `peak_bytes`
     trainable_parameters: int = 0
-    history: "History | None" = field(default=None, repr=False)
-    made: Backbone | None = field(default=None, repr=False)
+    history: "History | None" = None
+    made: Backbone | None = None  # the `backbone`, where it is kept
 
     @property
     def backbone(self) -> Backbone:
@@ -125,13 +121,23 @@ class Result:
         from safetensors.torch import save
 
         target = Path(folder).expanduser()
-        if target.exists() and not _may_replace(target):
+        if target.is_file() or {path.name for path in target.glob("*")} - {_ABOUT, _WEIGHTS}:
             raise CourseError(
                 f"{target} holds something else than a saved result. Name another folder."
             )
-        state = self.backbone.model.state_dict()
-        weights = save({name: t.detach().cpu().contiguous() for name, t in state.items()})
-        text = json.dumps(self._description(hashlib.sha256(weights).hexdigest()), indent=2)
+        model = self.backbone.model
+        weights = save({name: t.cpu().contiguous() for name, t in model.state_dict().items()})
+        figures = {name: getattr(self, name) for name in _FIGURES}
+        about = {
+            "format": _FORMAT,
+            "sha256": hashlib.sha256(weights).hexdigest(),
+            "tlcourse": version("tlcourse"),
+            "backbone": self.backbone.name,
+            "pool": getattr(model, "pool", "mean"),
+            "groups": getattr(model, "groups", []),
+            "preprocess": _preprocessing(self.backbone),
+        } | {name: None if value != value else value for name, value in figures.items()}
+        text = json.dumps(about, indent=2)
         try:
             with whole_folder(target) as part:
                 (part / _WEIGHTS).write_bytes(weights)
@@ -140,19 +146,6 @@ class Result:
             reason = error.strerror or error
             raise CourseError(f"The result cannot be saved in {target} ({reason}).") from error
         return target
-
-    def _description(self, digest: str) -> dict[str, Any]:
-        """Write down what it takes, beside the weights, to build the network again."""
-        figures = {name: getattr(self, name) for name in _FIGURES}
-        return {
-            "format": _FORMAT,
-            "sha256": digest,
-            "tlcourse": version("tlcourse"),
-            "backbone": self.backbone.name,
-            "pool": getattr(self.backbone.model, "pool", "mean"),
-            "groups": getattr(self.backbone.model, "groups", []),
-            "preprocess": _preprocessing(self.backbone),
-        } | {name: None if value != value else value for name, value in figures.items()}
 
     def __repr__(self) -> str:
         if not self.applicable:
@@ -227,7 +220,6 @@ def _check_saved(place: Path, about: Mapping[str, Any]) -> None:
 
 
 def _build(about: Mapping[str, Any], device: str | torch.device | None) -> Backbone:
-    """Build the network that is described, without its weights."""
     said, classes = about["preprocess"], tuple(about["classes"])
     backbone = load_backbone(about["backbone"], pretrained=False, device=device)
     backbone = backbone.at_size(said["crop_size"])
@@ -246,10 +238,5 @@ def _build(about: Mapping[str, Any], device: str | torch.device | None) -> Backb
 
 def _preprocessing(backbone: Backbone) -> dict[str, Any]:
     names = ("resize_size", "crop_size", "mean", "std", "interpolation")
-    values = {name: getattr(backbone.preprocess, name) for name in names}
-    return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
-
-
-def _may_replace(target: Path) -> bool:
-    """Tell whether a folder is empty or holds an earlier result and nothing else."""
-    return target.is_dir() and {path.name for path in target.iterdir()} <= {_ABOUT, _WEIGHTS}
+    # As they are read back: JSON knows no tuples.
+    return json.loads(json.dumps({name: getattr(backbone.preprocess, name) for name in names}))

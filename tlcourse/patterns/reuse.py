@@ -1,20 +1,14 @@
 """The four patterns of reusing a network, and training from scratch to compare them with.
 
-All take a backbone and a task, leave the backbone as it is, and return a `Result`:
-
-    classifier              the network as it is; its own classes answer (notebook 02)
-    standalone_extractor    features once, then a linear probe (notebook 03)
-    frozen_extractor        a new head on a frozen body (notebook 04)
-    fine_tune               the weights as a starting point (notebook 05)
-    from_scratch            the same architecture with random weights
-
-The last three train, so they take all options of `tlcourse.fit`, each with defaults of its own.
+All take a backbone and a task, leave the backbone as it is, and return a `Result`.
+Those that train take all options of `tlcourse.fit`, each with defaults of its own.
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,9 +26,6 @@ from tlcourse.patterns.result import Result
 from tlcourse.tasks.split import Split
 from tlcourse.tasks.task import Task, check_task
 from tlcourse.training.settings import Settings, show_options
-
-if TYPE_CHECKING:
-    from tlcourse.training.history import History
 
 CHEAP = ("classifier", "standalone_extractor", "frozen_extractor")
 PATTERNS = (*CHEAP, "fine_tune", "from_scratch")
@@ -68,29 +59,18 @@ def classifier(
     from tlcourse.networks.grouped import grouped, matching_classes
 
     check_task(task)
+    about = ("classifier", task.name, task.classes, "logits")
     groups, missing = matching_classes(backbone, task, mapping)
     if missing:
-        return Result(
-            "classifier",
-            task.name,
-            task.classes,
-            "logits",
-            applicable=False,
-            note=f"The network has no class called {', '.join(missing)}. "
-            "Pass mapping={...} if some of its classes mean the same.",
-        )
+        note = f"The network has no class called {', '.join(missing)}. "
+        note += "Pass mapping={...} if some of its classes mean the same."
+        return Result(*about, applicable=False, note=note)
     made = grouped(backbone, task.classes, groups)
     val, seconds = predict_split(made, task.val, progress=progress)
     test, _ = predict_split(made, task.test, progress=progress)
-    return score(
-        "classifier",
-        task,
-        "logits",
-        {"val": val, "test": test},
-        made=made,
-        seconds=seconds,
-        memory=pass_memory(backbone, backbone.model),
-    )
+    memory = _pass_memory(backbone, backbone.model)
+    result = Result(*about, made=made, seconds=seconds, memory=memory)
+    return score(result, task, {"val": val, "test": test})
 
 
 def standalone_extractor(
@@ -108,7 +88,7 @@ def standalone_extractor(
     Args:
         backbone: The network.
         task: Labelled pictures.
-        layer: Where the backbone is cut.
+        layer: Where the backbone is cut before the new head.
         pool: How a map becomes a vector.
         progress: Show progress bars.
 
@@ -123,19 +103,18 @@ def standalone_extractor(
     x = features.x[layer]
     # The table as read, and the training pictures' share of it in double precision, twice.
     tables = x.nbytes + 2 * 8 * len(task.train) * x.shape[1]
-    return score(
+    result = Result(
         "standalone_extractor",
-        task,
+        task.name,
+        task.classes,
         layer,
-        {
-            "val": probe.logits(rows_of(features, "val", layer)[0]),
-            "test": probe.logits(rows_of(features, "test", layer)[0]),
-        },
         made=network.as_backbone(task.classes),
         seconds=seconds,
-        memory=pass_memory(backbone, network, tables=tables),
+        memory=_pass_memory(backbone, network, tables),
         trainable_parameters=probe.weight.size + probe.bias.size,
     )
+    rows = {part: _rows(features, part, layer)[0] for part in ("val", "test")}
+    return score(result, task, {part: probe.logits(x) for part, x in rows.items()})
 
 
 @partial(show_options, _FROZEN)
@@ -150,19 +129,10 @@ def frozen_extractor(
     """Pattern 3: a new head on a frozen body, trained as one network.
 
     With augmentation the frozen body has to see every new crop. Without it, its output is computed
-    once per picture, which makes it as fast as pattern 2.
-
-    Args:
-        backbone: The network.
-        task: Labelled pictures.
-        layer: Where the backbone is cut; all of it is frozen.
-        pool: How a map becomes a vector.
-        options: Those of `tlcourse.fit`, here with `epochs=10`, `learning_rate=3e-3` and
-            `augment=True`. `seed` decides the head's first weights too.
-
-    Raises:
-        UnknownNameError: There is no such layer.
-        CourseError: A task or an option that nothing can be trained with.
+    once per picture, which makes it as fast as pattern 2. The first four arguments are those of
+    `standalone_extractor`; the options and errors are those of `tlcourse.fit`, here with
+    `epochs=10`, `learning_rate=3e-3` and `augment=True`. `seed` decides the head's first weights
+    too.
     """
     check_task(task)
     settings = _FROZEN.changed(**options)
@@ -233,17 +203,10 @@ def from_scratch(
 ) -> Result:
     """Train the same architecture from random weights: what reuse is compared with.
 
-    Args:
-        backbone: Its architecture is taken, not its weights.
-        task: Labelled pictures.
-        layer: Where the architecture is cut before the head.
-        pool: How a map becomes a vector.
-        options: Those of `tlcourse.fit`, here with `epochs=10` and `learning_rate=3e-3`, which is
-            also the `body_rate`. `seed` decides the first weights too.
-
-    Raises:
-        UnknownNameError: There is no such layer.
-        CourseError: A task or an option that nothing can be trained with.
+    Of the backbone only the architecture is taken. The first four arguments are those of
+    `standalone_extractor`; the options and errors are those of `tlcourse.fit`, here with
+    `epochs=10` and `learning_rate=3e-3`, which is also the `body_rate`. `seed` decides the first
+    weights too.
     """
     check_task(task)
     settings = _FROM_SCRATCH.changed(**options)
@@ -261,25 +224,26 @@ def _trained(
     from tlcourse.training.fit import train  # which a pattern without training does not load
 
     history, features = train(network, task, settings)
-    made = network.as_backbone(task.classes)
+    result = Result(
+        pattern,
+        task.name,
+        task.classes,
+        network.layer,
+        note=history.stopped,
+        made=network.as_backbone(task.classes),
+        seconds=history.seconds + seconds,
+        trainable_parameters=trainable(network),
+        history=history,
+    )
     if network.frozen_until == network.layer:  # only the head is new, and the features are stored
         features = features or extract_features(
             network.backbone, task, network.layer, pool=network.pool, progress=False
         )
         val, test = (_head_logits(network, features, name) for name in ("val", "test"))
     else:
-        val, _ = predict_split(made, task.val, progress=False)
-        test, _ = predict_split(made, task.test, progress=False)
-    return score(
-        pattern,
-        task,
-        network.layer,
-        {"val": val, "test": test},
-        made=made,
-        seconds=history.seconds + seconds,
-        trainable_parameters=trainable(network),
-        history=history,
-    )
+        val, _ = predict_split(result.backbone, task.val, progress=False)
+        test, _ = predict_split(result.backbone, task.test, progress=False)
+    return score(result, task, {"val": val, "test": test})
 
 
 def _fitted(
@@ -292,45 +256,25 @@ def _fitted(
         )
     features = extract_features(backbone, task, layer, pool=pool, progress=progress)
     started = time.perf_counter()
-    probe = fit_probe(*features.of("train", layer), *rows_of(features, "val", layer))
+    probe = fit_probe(*features.of("train", layer), *_rows(features, "val", layer))
     fitting = time.perf_counter() - started
     return features, probe, features.seconds * (1 - len(task.test) / len(features.y)) + fitting
 
 
-def score(
-    pattern: str,
-    task: Task,
-    layer: str,
-    logits: Mapping[str, np.ndarray],
-    *,
-    made: Backbone | None,
-    seconds: float,
-    memory: Callable[[], int] | None = None,
-    trainable_parameters: int = 0,
-    history: "History | None" = None,
-) -> Result:
-    """Count what is right in the logits of the pictures, "val" and "test" -> (N, classes)."""
-    predicted = {"val": logits["val"].argmax(axis=1), "test": logits["test"].argmax(axis=1)}
+def score(result: Result, task: Task, logits: Mapping[str, np.ndarray]) -> Result:
+    """Complete a result by what is right in its logits: "val" and "test" -> (N, classes)."""
+    predicted = {part: values.argmax(axis=1) for part, values in logits.items()}
     last = "test" if len(task.test) else "val"
     labels = getattr(task, last).labels
     confusion = metrics.confusion_matrix(predicted[last], labels, len(task.classes))
-    return Result(
-        pattern=pattern,
-        task=task.name,
-        classes=task.classes,
-        layer=layer,
-        note=history.stopped if history else "",
+    return replace(
+        result,
         val_accuracy=metrics.accuracy(predicted["val"], task.val.labels),
         test_accuracy=metrics.accuracy(predicted["test"], task.test.labels),
         interval=metrics.wilson_interval(int((predicted[last] == labels).sum()), len(labels)),
         balanced_accuracy=metrics.balanced_accuracy(confusion),
         confusion=confusion,
         predicted=predicted,
-        seconds=seconds,
-        memory=memory,
-        trainable_parameters=trainable_parameters,
-        history=history,
-        made=made,
     )
 
 
@@ -342,27 +286,27 @@ def predict_split(backbone: Backbone, split: Split, *, progress: bool) -> tuple[
     return features.x["logits"], features.seconds
 
 
-def rows_of(features: Features, split: str, layer: str) -> tuple[np.ndarray, np.ndarray]:
+def _rows(features: Features, split: str, layer: str) -> tuple[np.ndarray, np.ndarray]:
     """Features and labels of a split; none where the task has no such pictures."""
     rows = features.split == split
     return features.x[layer][rows], features.y[rows]
 
 
-def pass_memory(backbone: Backbone, model: nn.Module, *, tables: int = 0) -> Callable[[], int]:
+def _pass_memory(backbone: Backbone, model: nn.Module, tables: int = 0) -> Callable[[], int]:
     """Return what counts the bytes of a pass of one batch, or of weights and tables if more."""
-    size, batch = backbone.preprocess.crop_size, fast_batch_size(backbone)
-    return partial(_pass_bytes, meta_copy(model), size, batch, tables)
+    size, batch, shapes = backbone.preprocess.crop_size, fast_batch_size(backbone), meta_copy(model)
 
+    def count() -> int:
+        from tlcourse.networks.account import forward_account
 
-def _pass_bytes(model: nn.Module, size: int, batch: int, tables: int) -> int:
-    from tlcourse.networks.account import forward_account
+        needed = forward_account(shapes, (3, size, size), batch).bytes
+        return max(needed.total, needed.parameters + tables)
 
-    needed = forward_account(model, (3, size, size), batch).bytes
-    return max(needed.total, needed.parameters + tables)
+    return count
 
 
 def _head_logits(network: Network, features: Features, split: str) -> np.ndarray:
     """Return a head's logits of a split's pictures, from the features of a frozen body."""
-    values, _ = rows_of(features, split, network.layer)
+    values, _ = _rows(features, split, network.layer)
     with torch.no_grad():
         return network.head(torch.from_numpy(values).to(network.backbone.device)).cpu().numpy()
