@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +45,6 @@ class Comparison:
     results: Mapping[str, Result]
     notes: tuple[str, ...]
     seconds: float
-    _pairs: dict[tuple[str, str, str], Paired] = field(default_factory=dict, init=False)
 
     @property
     def split(self) -> str:
@@ -92,10 +91,7 @@ class Comparison:
         Raises:
             UnknownNameError: There is no result of such a pattern.
         """
-        key = (first, second, split or self.split)
-        if key not in self._pairs:
-            self._pairs[key] = compare_paired(self.right(first, split), self.right(second, split))
-        return self._pairs[key]
+        return compare_paired(self.right(first, split), self.right(second, split))
 
     @property
     def table(self) -> "pd.DataFrame":

@@ -1,8 +1,4 @@
-"""What to run in a given time: the plan that follows from how fast this machine is.
-
-A plan is fixed before anything is trained, so that a slow moment does not change a result. Time
-only decides, later, whether a whole run is dropped.
-"""
+"""What to run in a given time, fixed before anything is trained, from how fast this machine is."""
 
 import time
 from collections.abc import Sequence
@@ -36,19 +32,12 @@ _ENOUGH = 0.7  # of the operations in the frozen part, where not all layers can 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One pattern with one seed.
+    """One pattern with one seed."""
 
-    Attributes:
-        pattern: Name of a function in `tlcourse.patterns`.
-        seed: Decides first weights and order; None where nothing is random.
-        options: What else the function is called with.
-        seconds: How long it should take.
-    """
-
-    pattern: str
-    seed: int | None
-    options: dict[str, Any]
-    seconds: float
+    pattern: str  # name of a function in `tlcourse.patterns`
+    seed: int | None  # decides first weights and order; None where nothing is random
+    options: dict[str, Any]  # what else the function is called with
+    seconds: float  # how long it should take
 
     @property
     def name(self) -> str:
@@ -58,23 +47,14 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Plan:
-    """What `compare` runs, in order; `compare(plan=...)` runs it again.
+    """What `compare` runs, in order; `compare(plan=...)` runs it again."""
 
-    Attributes:
-        runs: One for each pattern and seed.
-        share: Of the pictures of each class that are used; 1 for all.
-        counts: Split -> how many pictures that are.
-        size: Side of the pictures that go in, in pixels.
-        budget: Seconds that it was made for.
-        left_out: What did not fit into the time, or only in part, in sentences.
-    """
-
-    runs: tuple[PlannedRun, ...]
-    share: float
-    counts: dict[str, int]
-    size: int
-    budget: float
-    left_out: tuple[str, ...] = ()
+    runs: tuple[PlannedRun, ...]  # one for each pattern and seed
+    share: float  # of the pictures of each class that are used; 1 for all
+    counts: dict[str, int]  # split -> how many pictures that are
+    size: int  # side of the pictures that go in, in pixels
+    budget: float  # seconds that it was made for
+    left_out: tuple[str, ...] = ()  # what did not fit, or only in part, in sentences
 
     @property
     def seconds(self) -> float:

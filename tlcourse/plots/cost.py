@@ -13,7 +13,7 @@ from tlcourse.plots.figure import (
     SKY,
     VERMILION,
     Figure,
-    check_curves,
+    add_legend,
     drawing,
     new_figure,
     plain_numbers,
@@ -77,14 +77,8 @@ def bytes_by_owner(
     axes.invert_yaxis()
     axes.margins(x=0.1)
     axes.set(xlabel="memory in MiB", title=title or "")
-    figure.legend(
-        loc="outside upper center",
-        ncols=6,
-        frameon=False,
-        fontsize=9.5,
-        columnspacing=1.2,
-        handlelength=1.2,
-    )
+    narrow = {"fontsize": 9.5, "columnspacing": 1.2, "handlelength": 1.2}
+    add_legend(figure, loc="outside upper center", ncols=6, **narrow)
     shares = "; ".join(f"{name} {_largest_share(b)}" for name, b in owned.items())
     figure.alt = alt or f"Stacked bars of memory in MiB: {shares}."
     return figure
@@ -118,7 +112,6 @@ def growth(
     Raises:
         CourseError: There is no curve, or one has not as many numbers as `x`.
     """
-    check_curves("growth", x, series)
     from matplotlib.ticker import NullLocator
 
     figure = lines(
