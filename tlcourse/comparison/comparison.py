@@ -176,7 +176,6 @@ class Comparison:
         return any(pair.told_apart and pair.difference < 0 for pair in pairs)
 
     def _advice(self) -> str:
-        """Say what to take, and on what grounds."""
         best, chosen = self.best, self.recommended
         if chosen != best:
             pair = self.told_apart(chosen, best)
@@ -204,15 +203,13 @@ class Comparison:
 
     def _others(self) -> str:
         """Say which of the others are told apart from the best one."""
-        others = [pattern for pattern in self.results if pattern != self.best]
-        worse = [pattern for pattern in others if self._is_worse(pattern)]
-        same = [pattern for pattern in others if pattern not in worse]
+        worse = [pattern for pattern in self.results if self._is_worse(pattern)]
+        same = [pattern for pattern in self.results if pattern not in (*worse, self.best)]
         sentences = [f"Not told apart from it: {', '.join(same)}."] * bool(same)
         sentences += [f"Told apart, and worse: {', '.join(worse)}."] * bool(worse)
         return " ".join(sentences) or "Nothing else was run."
 
     def _warnings(self) -> list[str]:
-        """What else you have to know before you follow the advice."""
         sizes = np.bincount(self.task.train.labels, minlength=len(self.task.classes))
         common, warnings = sizes.argmax(), []
         pair = compare_paired(self.right(self.recommended), self.labels == common)

@@ -165,12 +165,8 @@ class Forecast:
         seeds: tuple[int, ...],
         freeze_until: str | None,
     ) -> list[PlannedRun]:
-        """All runs, the first seed of each pattern before the others.
-
-        The options are those of the patterns that train the whole network.
-        """
-        first: list[PlannedRun] = []
-        later: list[PlannedRun] = []
+        """All runs, in order; what is dear repeats with other seeds only after all patterns."""
+        runs: list[PlannedRun] = []
         known = False  # whether the features are stored by then
         tuning = {"epochs": min(epochs, EPOCHS["fine_tune"]), "freeze_until": freeze_until}
         options = {
@@ -184,10 +180,9 @@ class Forecast:
             each = seeds if pattern not in CHEAP else SEEDS
             for seed in each if pattern in EPOCHS else (None,):
                 seconds = self._seconds(pattern, options[pattern], known)
-                run = PlannedRun(pattern, seed, options[pattern], seconds)
-                (later if seed and pattern not in CHEAP else first).append(run)
+                runs.append(PlannedRun(pattern, seed, options[pattern], seconds))
                 known = known or pattern != "classifier"
-        return first + later
+        return sorted(runs, key=lambda run: bool(run.seed) and run.pattern not in CHEAP)
 
     def _seconds(self, pattern: str, options: dict[str, Any], known: bool) -> float:
         """Of one run; the first one that needs the features computes them for the others."""
@@ -229,10 +224,7 @@ class Forecast:
 
 
 def time_features(backbone: Backbone, split: Split, layer: str) -> tuple[float, int]:
-    """Compute features of a few pictures: the seconds for each, and how many features it has.
-
-    The first batch is not counted where there are more: in it the network gets ready.
-    """
+    """Compute features of a few pictures: the seconds for each, and how many features it has."""
     batch_size = fast_batch_size(backbone)
     n = min(max(4 * batch_size, 32), 96)
     places = np.unique(np.linspace(0, len(split) - 1, n).astype(int))
@@ -247,7 +239,7 @@ def time_features(backbone: Backbone, split: Split, layer: str) -> tuple[float, 
         on_batch=lambda: stamps.append(time.perf_counter()),
     )
     width = features.x[layer][0].size
-    if len(stamps) > 2:
+    if len(stamps) > 2:  # in the first batch, which is not counted, the network gets ready
         return (stamps[-1] - stamps[1]) / (len(places) - batch_size), width
     return (stamps[1] - stamps[0]) / len(places), width
 
