@@ -186,24 +186,21 @@ class Forecast:
 
     def _seconds(self, pattern: str, options: dict[str, Any], known: bool) -> float:
         """Of one run; the first one that needs the features computes them for the others."""
-        n = sum(self.counts.values())
+        n, n_train = sum(self.counts.values()), self.counts["train"]
         if pattern == "classifier":
-            return self.picture_seconds * (n - self.counts["train"])
+            return self.picture_seconds * (n - n_train)
         seconds = 0.0 if known or pattern == "from_scratch" else self.picture_seconds * n
         if pattern in ("standalone_extractor", "fine_tune"):
-            seconds += self._probe_seconds()
+            # A probe: its operations, at the speed at which the network makes its own.
+            each = 4 * n_train * min(n_train, self.width) * self.n_classes
+            operations = len(STRENGTHS) * _PASSES * each
+            seconds += operations / max(self.backbone.operations, 1) * self.picture_seconds
         if pattern not in CHEAP:  # each picture is opened, those of val twice
             seconds += self.picture_seconds * (n + self.counts.get("val", 0))
         if pattern in EPOCHS:
             until = options["layer"] if pattern in CHEAP else options.get("freeze_until")
             seconds += options["epochs"] * self._epoch_seconds(until)
         return seconds
-
-    def _probe_seconds(self) -> float:
-        """To fit a probe: its operations, at the speed at which the network makes its own."""
-        n = self.counts["train"]
-        operations = len(STRENGTHS) * _PASSES * 4 * n * min(n, self.width) * self.n_classes
-        return operations / max(self.backbone.operations, 1) * self.picture_seconds
 
     def _epoch_seconds(self, freeze_until: str | None) -> float:
         n = self.counts["train"]
