@@ -12,9 +12,8 @@ from tiny_comparisons import compared, labelled_task, result_of
 from tiny_tasks import CLASSES, make_task, moved, state, tiny_backbone, traces, without
 
 import tlcourse as tl
-from tlcourse import cost, metrics, patterns
+from tlcourse import cost, patterns
 from tlcourse.comparison import compare as compare_module
-from tlcourse.comparison import comparison as comparison_module
 from tlcourse.comparison import plan as plan_module
 from tlcourse.comparison.plan import Plan, PlannedRun
 from tlcourse.errors import CourseError, UnknownNameError
@@ -528,29 +527,6 @@ def test_two_patterns_are_compared_picture_by_picture():
     assert (back.only_first, back.difference) == (7, -pair.difference)
     assert not made.told_apart("classifier", "from_scratch").told_apart
     assert made.right("fine_tune").tolist() == [i not in (5, 6) for i in range(60)]
-
-
-def test_a_verdict_is_computed_once_however_often_it_is_read(monkeypatch):
-    """Each pair of patterns is tested once on each split, and the warning needs one test more."""
-    asked = []
-
-    def compare_paired(first, second):
-        asked.append((first.tobytes(), second.tobytes()))
-        return metrics.compare_paired(first, second)
-
-    monkeypatch.setattr(comparison_module, "compare_paired", compare_paired)
-    wrong = {p: {"val": places((i, 8)), "test": places((i, 9))} for i, p in enumerate(PATTERNS[:3])}
-    made = compared(labelled_task(), wrong)
-    first = repr(made)
-    against_the_best = {(p, made.best, s) for p in wrong for s in ("val", "test")}
-    assert len(asked) == len(set(asked)) <= len(against_the_best)
-    before = len(asked)
-    assert (repr(made), made.recommendation in " ".join(first.split())) == (first, True)
-    assert made.told_apart(made.recommended, made.best) is made.told_apart(
-        made.recommended, made.best
-    )
-    assert len(made.table) == 3
-    assert len(asked) == before
 
 
 # --- the recommendation ---

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +45,6 @@ class Comparison:
     results: Mapping[str, Result]
     notes: tuple[str, ...]
     seconds: float
-    _pairs: dict[tuple[str, str, str], Paired] = field(default_factory=dict, init=False)
 
     @property
     def split(self) -> str:
@@ -92,10 +91,7 @@ class Comparison:
         Raises:
             UnknownNameError: There is no result of such a pattern.
         """
-        key = (first, second, split or self.split)
-        if key not in self._pairs:
-            self._pairs[key] = compare_paired(self.right(first, split), self.right(second, split))
-        return self._pairs[key]
+        return compare_paired(self.right(first, split), self.right(second, split))
 
     @property
     def table(self) -> "pd.DataFrame":
@@ -180,7 +176,6 @@ class Comparison:
         return any(pair.told_apart and pair.difference < 0 for pair in pairs)
 
     def _advice(self) -> str:
-        """Say what to take, and on what grounds."""
         best, chosen = self.best, self.recommended
         if chosen != best:
             pair = self.told_apart(chosen, best)
@@ -208,15 +203,13 @@ class Comparison:
 
     def _others(self) -> str:
         """Say which of the others are told apart from the best one."""
-        others = [pattern for pattern in self.results if pattern != self.best]
-        worse = [pattern for pattern in others if self._is_worse(pattern)]
-        same = [pattern for pattern in others if pattern not in worse]
+        worse = [pattern for pattern in self.results if self._is_worse(pattern)]
+        same = [pattern for pattern in self.results if pattern not in (*worse, self.best)]
         sentences = [f"Not told apart from it: {', '.join(same)}."] * bool(same)
         sentences += [f"Told apart, and worse: {', '.join(worse)}."] * bool(worse)
         return " ".join(sentences) or "Nothing else was run."
 
     def _warnings(self) -> list[str]:
-        """What else you have to know before you follow the advice."""
         sizes = np.bincount(self.task.train.labels, minlength=len(self.task.classes))
         common, warnings = sizes.argmax(), []
         pair = compare_paired(self.right(self.recommended), self.labels == common)

@@ -1,8 +1,4 @@
-"""What to run in a given time: the plan that follows from how fast this machine is.
-
-A plan is fixed before anything is trained, so that a slow moment does not change a result. Time
-only decides, later, whether a whole run is dropped.
-"""
+"""What to run in a given time, fixed before anything is trained, from how fast this machine is."""
 
 import time
 from collections.abc import Sequence
@@ -36,19 +32,12 @@ _ENOUGH = 0.7  # of the operations in the frozen part, where not all layers can 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One pattern with one seed.
+    """One pattern with one seed."""
 
-    Attributes:
-        pattern: Name of a function in `tlcourse.patterns`.
-        seed: Decides first weights and order; None where nothing is random.
-        options: What else the function is called with.
-        seconds: How long it should take.
-    """
-
-    pattern: str
-    seed: int | None
-    options: dict[str, Any]
-    seconds: float
+    pattern: str  # name of a function in `tlcourse.patterns`
+    seed: int | None  # decides first weights and order; None where nothing is random
+    options: dict[str, Any]  # what else the function is called with
+    seconds: float  # how long it should take
 
     @property
     def name(self) -> str:
@@ -58,23 +47,14 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Plan:
-    """What `compare` runs, in order; `compare(plan=...)` runs it again.
+    """What `compare` runs, in order; `compare(plan=...)` runs it again."""
 
-    Attributes:
-        runs: One for each pattern and seed.
-        share: Of the pictures of each class that are used; 1 for all.
-        counts: Split -> how many pictures that are.
-        size: Side of the pictures that go in, in pixels.
-        budget: Seconds that it was made for.
-        left_out: What did not fit into the time, or only in part, in sentences.
-    """
-
-    runs: tuple[PlannedRun, ...]
-    share: float
-    counts: dict[str, int]
-    size: int
-    budget: float
-    left_out: tuple[str, ...] = ()
+    runs: tuple[PlannedRun, ...]  # one for each pattern and seed
+    share: float  # of the pictures of each class that are used; 1 for all
+    counts: dict[str, int]  # split -> how many pictures that are
+    size: int  # side of the pictures that go in, in pixels
+    budget: float  # seconds that it was made for
+    left_out: tuple[str, ...] = ()  # what did not fit, or only in part, in sentences
 
     @property
     def seconds(self) -> float:
@@ -185,12 +165,8 @@ class Forecast:
         seeds: tuple[int, ...],
         freeze_until: str | None,
     ) -> list[PlannedRun]:
-        """All runs, the first seed of each pattern before the others.
-
-        The options are those of the patterns that train the whole network.
-        """
-        first: list[PlannedRun] = []
-        later: list[PlannedRun] = []
+        """All runs, in order; what is dear repeats with other seeds only after all patterns."""
+        runs: list[PlannedRun] = []
         known = False  # whether the features are stored by then
         tuning = {"epochs": min(epochs, EPOCHS["fine_tune"]), "freeze_until": freeze_until}
         options = {
@@ -204,31 +180,27 @@ class Forecast:
             each = seeds if pattern not in CHEAP else SEEDS
             for seed in each if pattern in EPOCHS else (None,):
                 seconds = self._seconds(pattern, options[pattern], known)
-                run = PlannedRun(pattern, seed, options[pattern], seconds)
-                (later if seed and pattern not in CHEAP else first).append(run)
+                runs.append(PlannedRun(pattern, seed, options[pattern], seconds))
                 known = known or pattern != "classifier"
-        return first + later
+        return sorted(runs, key=lambda run: bool(run.seed) and run.pattern not in CHEAP)
 
     def _seconds(self, pattern: str, options: dict[str, Any], known: bool) -> float:
         """Of one run; the first one that needs the features computes them for the others."""
-        n = sum(self.counts.values())
+        n, n_train = sum(self.counts.values()), self.counts["train"]
         if pattern == "classifier":
-            return self.picture_seconds * (n - self.counts["train"])
+            return self.picture_seconds * (n - n_train)
         seconds = 0.0 if known or pattern == "from_scratch" else self.picture_seconds * n
         if pattern in ("standalone_extractor", "fine_tune"):
-            seconds += self._probe_seconds()
+            # A probe: its operations, at the speed at which the network makes its own.
+            each = 4 * n_train * min(n_train, self.width) * self.n_classes
+            operations = len(STRENGTHS) * _PASSES * each
+            seconds += operations / max(self.backbone.operations, 1) * self.picture_seconds
         if pattern not in CHEAP:  # each picture is opened, those of val twice
             seconds += self.picture_seconds * (n + self.counts.get("val", 0))
         if pattern in EPOCHS:
             until = options["layer"] if pattern in CHEAP else options.get("freeze_until")
             seconds += options["epochs"] * self._epoch_seconds(until)
         return seconds
-
-    def _probe_seconds(self) -> float:
-        """To fit a probe: its operations, at the speed at which the network makes its own."""
-        n = self.counts["train"]
-        operations = len(STRENGTHS) * _PASSES * 4 * n * min(n, self.width) * self.n_classes
-        return operations / max(self.backbone.operations, 1) * self.picture_seconds
 
     def _epoch_seconds(self, freeze_until: str | None) -> float:
         n = self.counts["train"]
@@ -249,10 +221,7 @@ class Forecast:
 
 
 def time_features(backbone: Backbone, split: Split, layer: str) -> tuple[float, int]:
-    """Compute features of a few pictures: the seconds for each, and how many features it has.
-
-    The first batch is not counted where there are more: in it the network gets ready.
-    """
+    """Compute features of a few pictures: the seconds for each, and how many features it has."""
     batch_size = fast_batch_size(backbone)
     n = min(max(4 * batch_size, 32), 96)
     places = np.unique(np.linspace(0, len(split) - 1, n).astype(int))
@@ -267,7 +236,7 @@ def time_features(backbone: Backbone, split: Split, layer: str) -> tuple[float, 
         on_batch=lambda: stamps.append(time.perf_counter()),
     )
     width = features.x[layer][0].size
-    if len(stamps) > 2:
+    if len(stamps) > 2:  # in the first batch, which is not counted, the network gets ready
         return (stamps[-1] - stamps[1]) / (len(places) - batch_size), width
     return (stamps[1] - stamps[0]) / len(places), width
 

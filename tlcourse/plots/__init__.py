@@ -4,8 +4,7 @@ Each function returns a `Figure`, which shows itself in a notebook together with
 text made from the data. `alt=` replaces that text.
 """
 
-from tlcourse.plots.comparison import tradeoffs
-from tlcourse.plots.cost import bytes_by_owner, growth, seconds_by_device
+from tlcourse.plots.cost import bytes_by_owner, growth, seconds_by_device, tradeoffs
 from tlcourse.plots.examples import examples, nearest_neighbours, top_pictures
 from tlcourse.plots.figure import Described, Figure, show
 from tlcourse.plots.layers import activation_maps, filters, layer_differences, layer_probes

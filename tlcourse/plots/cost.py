@@ -1,9 +1,10 @@
-"""Figures of costs: bytes by owner, growth, and times on devices that are there or are not."""
+"""Figures of costs: bytes by owner, growth, times on devices, and accuracy against cost."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tlcourse.base.durations import in_words
 from tlcourse.errors import CourseError
 from tlcourse.plots.figure import (
     BLACK,
@@ -13,14 +14,16 @@ from tlcourse.plots.figure import (
     SKY,
     VERMILION,
     Figure,
-    check_curves,
+    add_legend,
     drawing,
     new_figure,
     plain_numbers,
+    style,
 )
 from tlcourse.plots.numbers import bars, lines
 
 if TYPE_CHECKING:
+    from tlcourse.comparison.comparison import Comparison
     from tlcourse.cost.estimate import Estimate
     from tlcourse.cost.records import Cost, Recorded, SideBySide
     from tlcourse.networks.account import Account, Bytes
@@ -77,14 +80,8 @@ def bytes_by_owner(
     axes.invert_yaxis()
     axes.margins(x=0.1)
     axes.set(xlabel="memory in MiB", title=title or "")
-    figure.legend(
-        loc="outside upper center",
-        ncols=6,
-        frameon=False,
-        fontsize=9.5,
-        columnspacing=1.2,
-        handlelength=1.2,
-    )
+    narrow = {"fontsize": 9.5, "columnspacing": 1.2, "handlelength": 1.2}
+    add_legend(figure, loc="outside upper center", ncols=6, **narrow)
     shares = "; ".join(f"{name} {_largest_share(b)}" for name, b in owned.items())
     figure.alt = alt or f"Stacked bars of memory in MiB: {shares}."
     return figure
@@ -118,7 +115,6 @@ def growth(
     Raises:
         CourseError: There is no curve, or one has not as many numbers as `x`.
     """
-    check_curves("growth", x, series)
     from matplotlib.ticker import NullLocator
 
     figure = lines(
@@ -193,6 +189,51 @@ def seconds_by_device(
     ends = [*seconds.values(), *(high for _, high in spreads.values())]
     axes.set_xlim(min(ends) / 3, max(ends) * 4)
     axes.xaxis.set_major_formatter(lambda value, _: _time(value))
+    return figure
+
+
+@drawing
+def tradeoffs(
+    comparison: "Comparison", *, title: str | None = None, alt: str | None = None
+) -> Figure:
+    """Show accuracy against time and against memory, one point for each pattern.
+
+    Lines are 95 % intervals of the accuracy, small points the lowest and the highest seed. A ring
+    marks the recommended pattern.
+
+    Args:
+        comparison: What `tlcourse.compare` returned.
+        title: Title of the figure.
+        alt: Replaces the alternative text.
+    """
+    figure = new_figure(3.9, title=title)
+    left, right = figure.subplots(1, 2, sharey=True)
+    table, chosen = comparison.table, comparison.recommended
+    for axes, column in ((left, "seconds"), (right, "MiB")):
+        for i, (name, row) in enumerate(table.iterrows()):
+            cost, point = row[column], style(i)
+            axes.plot([cost] * 2, [row.low, row.high], color=point["color"], linewidth=1.6)
+            axes.plot([cost] * 2, [row.lowest, row.highest], ".", color=point["color"])
+            axes.plot(cost, row.accuracy, markersize=9, linestyle="none", label=name, **point)
+            if name == chosen:
+                ring = {"markersize": 19, "markerfacecolor": "none", "markeredgecolor": "black"}
+                axes.plot(cost, row.accuracy, "o", label="recommended", **ring)
+        if table[column].max() > 8 * table[column].min():  # too wide for an even scale
+            axes.set_xscale("log")
+            plain_numbers(axes.xaxis)
+        axes.margins(x=0.15)
+        axes.grid(axis="y", alpha=0.3)
+    left.set(xlabel="seconds to the finished network", ylabel=f"accuracy ({comparison.split})")
+    right.set(xlabel="memory of its largest step, MiB")
+    add_legend(figure, loc="outside lower center", ncols=3)
+    texts = (
+        f"{name} {row.accuracy:.2f} ({row.low:.2f} to {row.high:.2f}) in {in_words(row.seconds)} "
+        f"with {row.MiB:.0f} MiB"
+        for name, row in table.iterrows()
+    )
+    figure.alt = alt or (
+        f"Accuracy against time and against memory: {'; '.join(texts)}. Recommended: {chosen}."
+    )
     return figure
 
 

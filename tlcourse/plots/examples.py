@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tlcourse.errors import CourseError, UnknownNameError
+from tlcourse.errors import CourseError, check_choice
 from tlcourse.explain.excitation import Excitation, excitations, only_picture
 from tlcourse.features.neighbours import nearest
 from tlcourse.networks.backbone import Backbone
@@ -162,8 +162,7 @@ def examples(
         UnknownNameError: There is no such split.
         CourseError: The split is empty.
     """
-    if split not in SPLITS:
-        raise UnknownNameError("split", split, SPLITS)
+    check_choice("split", split, SPLITS)
     pictures = getattr(task, split)
     if not len(pictures):
         raise CourseError(f"The split {split!r} of task {task.name!r} holds no picture.")

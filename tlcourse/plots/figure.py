@@ -4,7 +4,7 @@ import base64
 import html
 import io
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.container import BarContainer
-
-Interval = tuple[float, float]
 
 # Okabe and Ito's colours: they stay apart for colour-blind readers and in grey print.
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
@@ -43,36 +41,33 @@ drawing = rc_context(
 )
 
 
-class Figure(MatplotlibFigure):
-    """A matplotlib figure that shows itself in a notebook, once, with its alternative text.
+class _ShowsItself:
+    """What a notebook shows as a picture with an alternative text."""
 
-    It is not known to `matplotlib.pyplot`, so it needs no closing.
-
-    Attributes:
-        alt: What the figure shows, in words.
-    """
-
-    alt: str = ""
+    figure: Any
+    alt: str = ""  # what one sees, in words
 
     def _ipython_display_(self) -> None:
-        _display(self, self.alt)
+        from IPython.display import display
+
+        display(mime_bundle(self.figure, self.alt), raw=True)
 
     def __repr__(self) -> str:
         return f"Figure: {self.alt}"
 
 
-class Described:
+class Figure(_ShowsItself, MatplotlibFigure):
+    """A matplotlib figure that shows itself in a notebook, once, with its alternative text `alt`.
+
+    It is not known to `matplotlib.pyplot`, so it needs no closing.
+    """
+
+
+class Described(_ShowsItself):
     """A figure drawn by hand, with the alternative text that it was given."""
 
     def __init__(self, figure: MatplotlibFigure, alt: str) -> None:
-        self.figure = figure
-        self.alt = alt
-
-    def _ipython_display_(self) -> None:
-        _display(self.figure, self.alt)
-
-    def __repr__(self) -> str:
-        return f"Figure: {self.alt}"
+        self.figure, self.alt = figure, alt
 
 
 def show(figure: MatplotlibFigure, alt: str) -> Described:
@@ -100,19 +95,8 @@ def show(figure: MatplotlibFigure, alt: str) -> Described:
     return Described(figure, alt.strip())
 
 
-def _display(figure: MatplotlibFigure, alt: str) -> None:
-    from IPython.display import display
-
-    display(mime_bundle(figure, alt), raw=True)
-
-
 def mime_bundle(figure: MatplotlibFigure, alt: str) -> dict[str, str]:
-    """Return a notebook output: one image element with its alternative text, or the text alone.
-
-    JupyterLab drops the alternative text of an `image/png` output, but keeps that of an image
-    element in HTML; nbconvert keeps both. So this one way serves both, and the picture is stored
-    once.
-    """
+    """Return a notebook output; JupyterLab keeps an alternative text only in an HTML element."""
     kind, data, width = encode(figure)
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     element = f'<img alt="{html.escape(alt)}" width="{width}" src="{source}">'
@@ -120,28 +104,21 @@ def mime_bundle(figure: MatplotlibFigure, alt: str) -> dict[str, str]:
 
 
 def encode(figure: MatplotlibFigure) -> tuple[str, bytes, int]:
-    """Draw a figure on white into a small file; return its kind, its bytes, its width in pixels.
+    """Draw a figure on white as a small PNG, or as a WebP if it has photographs in colour.
 
-    Curves and maps become a PNG of 256 colours, figures with photographs a WebP.
+    Returns the kind, the bytes, and the width in pixels.
     """
     raw, small = io.BytesIO(), io.BytesIO()
     figure.savefig(raw, format="png", dpi=DPI, facecolor="white", transparent=False)
     picture = Image.open(raw).convert("RGB")
-    if not _has_photograph(figure):
-        kind = "png"
-        picture.quantize(256, dither=Image.Dither.NONE).save(small, "png", optimize=True)
-    elif features.check("webp"):
-        kind = "webp"
-        picture.save(small, "webp", quality=75, method=6)
+    arrays = [image.get_array() for axes in figure.axes for image in axes.images]
+    if any(array is not None and array.ndim == 3 for array in arrays):
+        kind = "webp" if features.check("webp") else "jpeg"
+        picture.save(small, kind, quality=75, method=6)
     else:
-        kind = "jpeg"
-        picture.save(small, "jpeg", quality=75, optimize=True)
+        kind = "png"
+        picture.quantize(256, dither=Image.Dither.NONE).save(small, kind, optimize=True)
     return kind, small.getvalue(), picture.width
-
-
-def _has_photograph(figure: MatplotlibFigure) -> bool:
-    arrays = (image.get_array() for axes in figure.axes for image in axes.images)
-    return any(array is not None and array.ndim == 3 for array in arrays)
 
 
 def new_figure(height: float, *, width: float = WIDTH, title: str | None = None) -> Figure:
@@ -224,19 +201,6 @@ def plain_numbers(axis: "Axis") -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
-
-
-def check_curves(caller: str, x: Sequence[Any], series: Mapping[str, Sequence[float]]) -> None:
-    """Refuse curves that do not have one number for each `x`, and no curve at all."""
-    if not series or any(len(y) != len(x) for y in series.values()):
-        raise CourseError(
-            f"{caller}() needs at least one curve, each with {len(x)} numbers, one for each x."
-        )
-
-
-def range_in_words(interval: Interval | None, write: Callable[[float], str]) -> str:
-    """Say an interval behind its number, such as " (0.6 to 0.8)"; nothing if there is none."""
-    return "" if interval is None else " ({} to {})".format(*map(write, interval))
 
 
 def place(values: np.ndarray) -> str:

@@ -146,12 +146,8 @@ def _first_convolution(backbone: Backbone, layer: str | None) -> tuple[str, np.n
         wanted = not path or name == path
         if wanted and isinstance(module, nn.Conv2d) and module.weight.shape[1] == 3:
             return name, module.weight.detach().float().cpu().numpy()
-    if layer is None:
-        raise CourseError(f"{backbone.name} has no convolution that reads three channels.")
-    raise CourseError(
-        f"{layer!r} of {backbone.name} is no convolution that reads three channels, so its "
-        "filters are no colour pictures. Leave layer out to get the first convolution."
-    )
+    what = backbone.name if layer is None else f"{layer!r} of {backbone.name}"
+    raise CourseError(f"There is no convolution that reads three channels (colours) in {what}.")
 
 
 def map_layers(backbone: Backbone) -> list[str]:

@@ -10,17 +10,15 @@ from tlcourse.errors import CourseError
 from tlcourse.plots.figure import (
     WIDTH,
     Figure,
-    Interval,
     add_legend,
-    check_curves,
     draw_picture,
     drawing,
     horizontal_bars,
     new_figure,
-    range_in_words,
     style,
 )
 
+Interval = tuple[float, float]
 _FEW = 10  # points of a curve that an alternative text tells one by one
 
 
@@ -75,7 +73,7 @@ def bars(
         above = beside | {"xytext": (4, 0), "va": "bottom", "size": 9.5}
         axes.annotate(reference[0], (reference[1], 1), xycoords=("data", "axes fraction"), **above)
     listed = ", ".join(
-        f"{name} {write(number)}{range_in_words(spans[name], write)}"
+        f"{name} {write(number)}{_range_in_words(spans[name], write)}"
         for name, number in numbers.items()
     )
     line = f"; a line marks {reference[0]} at {write(reference[1])}" if reference else ""
@@ -112,7 +110,10 @@ def lines(
     Raises:
         CourseError: There is no curve, or one has not as many numbers as `x`.
     """
-    check_curves("lines", x, series)
+    if not series or any(len(y) != len(x) for y in series.values()):
+        raise CourseError(
+            f"Curves need at least one name, each with {len(x)} numbers, one for each x."
+        )
     figure = new_figure(4.2, width=9)
     axes = figure.subplots()
     texts = []
@@ -142,13 +143,17 @@ def lines(
     return figure
 
 
+def _range_in_words(interval: Interval | None, write: Callable[[float], str]) -> str:
+    return "" if interval is None else " ({} to {})".format(*map(write, interval))
+
+
 def _curve_in_words(x: Sequence[Any], y: Sequence[float], band: Sequence[Interval] | None) -> str:
     """Say all numbers of a curve, with its band, if they are few, else its ends and its top."""
     if len(x) <= _FEW:
         values = ["no value" if np.isnan(value) else f"{value:.3g}" for value in y]
         around = [None] * len(y) if band is None else band
         pairs = zip(values, around, strict=True)
-        return ", ".join(value + range_in_words(ends, "{:.2g}".format) for value, ends in pairs)
+        return ", ".join(value + _range_in_words(ends, "{:.2g}".format) for value, ends in pairs)
     best = int(np.nanargmax(y))
     return f"from {y[0]:.3g} to {y[-1]:.3g}, largest {y[best]:.3g} at {x[best]}"
 
@@ -201,9 +206,7 @@ def confusion(
     """
     counts = np.asarray(counts)
     n = len(classes)
-    if n == 0:
-        raise CourseError("There is no class to show.")
-    if counts.shape != (n, n):
+    if n == 0 or counts.shape != (n, n):
         raise CourseError(f"{n} classes need counts of shape {(n, n)}, got {counts.shape}.")
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = new_figure(min(0.5 * n, 8.0) + 1.6, width=min(0.62 * n + 3.2, WIDTH))

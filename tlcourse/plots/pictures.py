@@ -65,7 +65,7 @@ def predictions(
         left, right = places[number]
         draw_picture(left, _as_shown(backbone, picture), name.replace("_", " "))
         table = top_k(backbone, picture, k)
-        shares = [_percent(probability) for probability in table["probability"]]
+        shares = ["< 1%" if p < 0.005 else f"{p:.0%}" for p in table["probability"]]
         labels = [textwrap.fill(text, 20) for text in table["class"]]
         drawn = horizontal_bars(right, labels, table["probability"])
         right.bar_label(drawn, shares, padding=4)
@@ -197,7 +197,3 @@ def _as_shown(backbone: Backbone, picture: "Image.Image | torch.Tensor") -> np.n
 
 def _in_words(method: str) -> str:
     return "Grad-CAM" if method == "grad_cam" else method.replace("_", " ")
-
-
-def _percent(probability: float) -> str:
-    return "< 1%" if probability < 0.005 else f"{probability:.0%}"
