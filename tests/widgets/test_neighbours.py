@@ -158,7 +158,7 @@ def test_the_tsne_map_is_that_of_sklearn_turned_and_computed_once(explorer, monk
     move(explorer, way="t-SNE")
     x = standardised(made_features()["deep"])
     expected = TSNE(2, init="pca", perplexity=(N - 1) / 3, random_state=0).fit_transform(x)
-    found = explorer._known.points("deep", "t-SNE")
+    found = explorer._held.points("deep", "t-SNE")
     assert np.allclose(pdist(found), pdist(expected), rtol=1e-3)
     move(explorer, way="PCA")
     move(explorer, way="t-SNE", number=3)
@@ -269,7 +269,7 @@ def test_the_status_line_says_what_was_found_below_the_controls_of_the_map(explo
 
 def test_where_no_kernel_runs_the_two_maps_stand_in(explorer):
     element = explorer._repr_mimebundle_()["text/html"]
-    share = f"By all features it is {explorer._known.shares['shallow']:.0%}"
+    share = f"By all features it is {explorer._held.shares['shallow']:.0%}"
     assert re.match(f'<img alt="Map by PCA of shallow.*{share}.*Map by PCA of deep', element)
     assert len(element) < 150_000
     figure = explorer._static()
@@ -287,7 +287,7 @@ def test_the_credit_stands_below_the_map_and_is_text(explorer):
 
 
 def test_nothing_is_kept_after_it_is_closed(explorer):
-    known = weakref.ref(explorer._known)
+    known = weakref.ref(explorer._held)
     move(explorer, depth=1)
     explorer.close()
     explorer._latest._thread.join(10)

@@ -46,6 +46,12 @@ class Steps(anywidget.AnyWidget):
         """What the position is called."""
         return self.labels[self.value]
 
+    def count_to(self, n: int) -> None:
+        """Offer the positions from "1 of n" to "n of n", and go to the first."""
+        with self.hold_trait_notifications():
+            self.labels = [f"{i} of {n}" for i in range(1, n + 1)]
+            self.value = 0
+
     @traitlets.validate("value")
     def _inside(self, proposal: Any) -> int:
         return min(max(proposal["value"], 0), max(len(self.labels) - 1, 0))

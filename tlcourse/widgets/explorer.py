@@ -90,6 +90,8 @@ class Explorer(widgets.VBox):
     explorer is closed and forgets everything.
     """
 
+    _held: Any = None  # pictures, networks and features, until it is closed
+
     def __init__(
         self, parts: Sequence[widgets.Widget], name: str, *, at: int | None = None
     ) -> None:
@@ -140,6 +142,7 @@ class Explorer(widgets.VBox):
     def close(self) -> None:
         """End the thread and let go of everything, the parts too."""
         self._latest.close()
+        self._held = None
         close_parts(self)
         super().close()
 

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,7 +47,6 @@ class _Held:
         # A copy: the thread must not meet hooks that the notebook sets on its network.
         self.backbone = backbone.with_model(copy.deepcopy(backbone.model))
         self.reference, self.excitation = reference, dict(excitation)
-        self.reference_pixels = lru_cache(64)(self._reference_pixels)
         self.seen = self.see(picture)
         self.first = self.seen  # what the static figure shows; never an upload
 
@@ -68,7 +66,8 @@ class _Held:
         pixels = self.reference_pixels(index)
         return pixels[self.excitation[layer].box(index, channel, pixels.shape)]
 
-    def _reference_pixels(self, index: int) -> np.ndarray:
+    def reference_pixels(self, index: int) -> np.ndarray:
+        """Make of a reference picture what goes into the network, as uint8 (H, W, 3)."""
         preprocess = self.backbone.preprocess
         return to_bytes(preprocess.to_array(preprocess(only_picture(self.reference[index]))))
 
@@ -106,7 +105,8 @@ class LayerExplorer(Explorer):
         self._n_channels = {layer: e.strongest.shape[1] for layer, e in found.items()}
         self.depth = Steps("Layer", list(found), len(found) // 2)
         self.order = dropdown("Channels", [_BY_STRENGTH, _BY_NUMBER])
-        self.channel = Steps("Channel", self._channel_labels())
+        self.channel = Steps("Channel", [])
+        self.channel.count_to(self._n_channels[self.depth.label])
         self.detail, self.patches, self.overview = panels = panel(), panel(), panel()
         parts = [self.choice, self.depth, self.order, self.channel]
         super().__init__([*parts, *panels], "Layer explorer", at=len(parts))
@@ -114,20 +114,9 @@ class LayerExplorer(Explorer):
         on_change(self.ask, self.order, self.channel)
         self.answer_now()
 
-    def close(self) -> None:
-        """Forget the pictures, the network and what was computed, too."""
-        self._held = None
-        super().close()
-
     def _change_layer(self, _: Any) -> None:
-        with self.channel.hold_trait_notifications():
-            self.channel.labels = self._channel_labels()
-            self.channel.value = 0
+        self.channel.count_to(self._n_channels[self.depth.label])
         self.ask()
-
-    def _channel_labels(self) -> list[str]:
-        count = self._n_channels[self.depth.label]
-        return [f"{i} of {count}" for i in range(1, count + 1)]
 
     def _request(self) -> _Request:
         by_strength = self.order.value == _BY_STRENGTH

@@ -88,13 +88,14 @@ class NeighbourExplorer(Explorer):
         credit: str = "",
     ) -> None:
         known = KnownTask(features, pictures, labels, classes)
-        self._known: KnownTask | None = known
+        self._held: KnownTask | None = known
         self._members = known.members
         self._credit = credit
         self._on_page: tuple[str, str] | None = None  # layer and way of the map that is there
         names, last = list(known.layers), len(known.layers) - 1
         self.kind = dropdown("Class", [(known.classes[kind], kind) for kind in known.members])
-        self.number = Steps("Picture", self._numbers())
+        self.number = Steps("Picture", [])
+        self.number.count_to(len(self._members[self.kind.value]))
         self.shallow = Steps("Shallow layer", names)
         self.deep = Steps("Deep layer", names, last)
         self.depth = Steps("Map at layer", names, last)
@@ -120,20 +121,9 @@ class NeighbourExplorer(Explorer):
         on_change(self.ask, self.number, self.shallow, self.deep, self.depth, self.way)
         self.answer_now()
 
-    def close(self) -> None:
-        """Forget pictures, features and maps, too."""
-        self._known = None
-        super().close()
-
     def _change_class(self, _: Any) -> None:
-        with self.number.hold_trait_notifications():
-            self.number.labels = self._numbers()
-            self.number.value = 0
+        self.number.count_to(len(self._members[self.kind.value]))
         self.ask()
-
-    def _numbers(self) -> list[str]:
-        count = len(self._members[self.kind.value])
-        return [f"{i} of {count}" for i in range(1, count + 1)]
 
     def _request(self) -> _Request:
         return _Request(
@@ -145,7 +135,7 @@ class NeighbourExplorer(Explorer):
         )
 
     def _answer(self, request: _Request, stale: Stale) -> None:
-        known, (picture, shallow, deep, layer, way) = self._known, request
+        known, (picture, shallow, deep, layer, way) = self._held, request
         if known is None:
             return
         name = known.class_of(picture)
@@ -169,11 +159,11 @@ class NeighbourExplorer(Explorer):
         self.words.value = _words(known, request)
 
     def _static(self) -> Figure | None:
-        if self._known is None:
+        if self._held is None:
             return None
         picture, shallow, deep, *_ = self._request()
         layers = [shallow] if shallow == deep else [shallow, deep]
-        return _draw(self._known, layers, picture, self._credit)
+        return _draw(self._held, layers, picture, self._credit)
 
 
 def _neighbours(known: KnownTask, picture: int, layer: str) -> Markup:

@@ -45,24 +45,25 @@ class KnownTask:
         by_layer = features.x if isinstance(features, Features) else features
         if not isinstance(by_layer, Mapping) or not by_layer:
             raise CourseError(
-                "Features must be a dict with at least one layer: name of a layer -> (N, C), as `x` "
-                f"of what extract_features returns, got {type(features).__name__}."
+                "Features must be a dict with at least one layer: name of a layer -> (N, C), "
+                f"got {type(features).__name__}."
             )
         self.pictures = _shrunk(pictures)
         n = len(self.pictures)
         self.labels = _labels(getattr(pictures, "labels", None) if labels is None else labels, n)
-        self.classes = _names(classes, int(self.labels.max()))
+        largest = int(self.labels.max())
+        self.classes = tuple(map(str, range(largest + 1) if classes is None else classes))
+        if isinstance(classes, str | Mapping) or len(self.classes) <= largest:
+            raise CourseError(
+                f"Class names must be a list: a name for each class from 0 to {largest}."
+            )
         self.members = {int(k): np.flatnonzero(self.labels == k) for k in np.unique(self.labels)}
         counts = np.bincount(self.labels)
-        self.chance = float(
-            (counts * (counts - 1)).sum() / (n * (n - 1))
-        )  # the nearest one is alike
+        self.chance = float((counts * (counts - 1)).sum() / (n * (n - 1)))  # that two are alike
         self.layers = {str(name): _neighbours(name, x, n) for name, x in by_layer.items()}
         self.uris = [webp_uri(picture) for picture in self.pictures]
         self.small = self.thumbnails(thumbnail_side(n))
-        self.shares: dict[
-            str, float
-        ] = {}  # of pictures whose nearest one is alike, by all features
+        self.shares: dict[str, float] = {}  # of pictures whose nearest one is alike
         self.kept: dict[str, float] = {}  # of the variance, by the PCA map
         self.maps: dict[tuple[str, str], np.ndarray] = {}
         before = None
@@ -133,16 +134,6 @@ def _labels(given: Any, n: int) -> np.ndarray:
             f"from 0 to {_CLASSES - 1}. Pass labels=, or a split of a task."
         )
     return labels.astype(int)
-
-
-def _names(classes: Any, largest: int) -> tuple[str, ...]:
-    names = range(largest + 1) if classes is None else classes
-    if isinstance(names, str | Mapping) or len(names) <= largest:
-        raise CourseError(
-            "Class names must be a list, such as task.classes, with a name for each class from 0 to "
-            f"{largest}."
-        )
-    return tuple(map(str, names))
 
 
 def _neighbours(layer: object, features: Any, n: int) -> Neighbours:

@@ -162,11 +162,6 @@ class PredictionExplorer(Explorer):
         self.back.on_click(self._back)
         self.answer_now()
 
-    def close(self) -> None:
-        """Forget the pictures, the answers and the copies of the network, too."""
-        self._held = None
-        super().close()
-
     def _move(self, _: Any) -> None:
         self.across.disabled = self.down.disabled = not self.cover.value
         self.ask()
