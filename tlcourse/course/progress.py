@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tlcourse.base.html import render
+from tlcourse.base.html import render_template
 from tlcourse.course import progress_file
 from tlcourse.course.check import all_exercises
 from tlcourse.course.guess import all_questions
@@ -16,22 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _COLUMNS = ("Notebook", "Solved", "Still open", "Guesses", "As guessed")
-_TABLE = """
-<table><caption style="text-align: left">{{ progress.summary }}</caption>
-<thead><tr>
-{% for name in columns %}
-<th scope="col" style="text-align: left">{{ name }}</th>
-{% endfor %}
-</tr></thead><tbody>
-{% for row in progress.notebooks %}
-<tr><th scope="row" style="text-align: left">{{ row.notebook }}</th>
-{% for cell in row.cells[1:] %}
-<td style="text-align: left">{{ cell }}</td>
-{% endfor %}
-</tr>
-{% endfor %}
-</tbody></table>
-"""
 
 
 @dataclass(frozen=True)
@@ -89,7 +73,7 @@ class Progress:
         return "\n".join([*lines, "", self.summary])
 
     def _repr_html_(self) -> str:
-        return render(_TABLE, progress=self, columns=_COLUMNS)
+        return render_template("progress", progress=self, columns=_COLUMNS)
 
 
 def progress() -> Progress:

@@ -7,7 +7,7 @@ import ipywidgets as widgets
 import numpy as np
 from markupsafe import Markup
 
-from tlcourse.base.html import render
+from tlcourse.base.html import render, render_template
 from tlcourse.features.features import Features
 from tlcourse.plots.figure import COLOURS, Figure, draw_picture, drawing, new_figure, style
 from tlcourse.widgets.controls import Steps, dropdown
@@ -26,31 +26,6 @@ _SHOWN = 6  # neighbours by each layer
 _WIDTH = SIZE[0] * 3 // 4  # of the map on the page, in its pixels
 _MOST_BYTES = 70_000  # of the map, which a slider may ask for ten times in a second
 _LETTERS = 105  # of the legend of a figure beside each other; a colour takes the room of 6
-_MAP = """
-<img src="{{ uri }}" alt="{{ alt }}" decoding="sync"
- style="display:block;width:100%;aspect-ratio:4/3">
-"""
-_MARKS = """
-<div style="position:relative;width:100%;aspect-ratio:4/3">
-{% for uri, alt, left, top, width in marks %}
-<img src="{{ uri }}" alt="{{ alt }}" decoding="sync" style="position:absolute;left:{{ left }};\
-top:{{ top }};transform:translate(-50%,-50%);width:{{ width }}">
-{% endfor %}
-</div>
-"""
-_WORDS = """
-<div style="line-height:1.4;max-width:55em">In a double frame: the chosen picture, large, and its
-{{ marked }}.<br>{{ about }} By all {{ size }} features it is <b>{{ share }}</b>. {{ limits }}</div>
-"""
-_LEGEND = """
-<div style="line-height:1.5"><b>Map of all {{ n }} pictures</b>, each with the colour and the number
-of its class:<div style="display:flex;flex-wrap:wrap;gap:0 1.2em">
-{% for colour, name in legend %}
-<span style="white-space:nowrap"><span style="display:inline-block;width:.9em;height:.9em;\
-border:1px solid;vertical-align:-.1em;background:{{ colour }}"></span> {{ name }}</span>
-{% endfor %}
-</div>{{ "Colours repeat, numbers do not." if repeated }}</div>
-"""
 
 
 class _Request(NamedTuple):
@@ -108,7 +83,7 @@ class NeighbourExplorer(Explorer):
         self.map, self.marks = (panel(**one_over_the_other) for _ in range(2))
         legend = [(style(kind)["color"], name) for kind, name in known.legend().items()]
         options = {"n": len(known.labels), "repeated": max(known.members) >= len(COLOURS)}
-        self.legend = widgets.HTML(render(_LEGEND, legend=legend, **options))
+        self.legend = widgets.HTML(render_template("neighbours_legend", legend=legend, **options))
         parts = [
             *(self.kind, self.number, self.shallow, self.deep),
             widgets.HBox([self.chosen, rows], layout={"flex_flow": "row wrap"}),
@@ -196,7 +171,7 @@ def _map(known: KnownTask, layer: str, way: str) -> Markup:
         uri = webp_uri(picture, quality)
         if len(uri) < _MOST_BYTES:
             break
-    return render(_MAP, uri=uri, alt=_describe_map(known, layer, way))
+    return render_template("neighbours_map", uri=uri, alt=_describe_map(known, layer, way))
 
 
 def _marks(known: KnownTask, request: _Request) -> Markup:
@@ -208,7 +183,7 @@ def _marks(known: KnownTask, request: _Request) -> Markup:
         alt = "The chosen picture" if i == request.picture else ""
         numbers = *where[i], small.width / SIZE[0]
         marks.append((webp_uri(small), alt, *(f"{number:.2%}" for number in numbers)))
-    return render(_MARKS, marks=marks[::-1])
+    return render_template("neighbours_marks", marks=marks[::-1])
 
 
 def _words(known: KnownTask, request: _Request) -> Markup:
@@ -220,8 +195,8 @@ def _words(known: KnownTask, request: _Request) -> Markup:
         else "t-SNE bends distances even more: it keeps close pictures close, but how far apart "
         "groups lie, and how large they are, says little."
     )
-    return render(
-        _WORDS,
+    return render_template(
+        "neighbours_words",
         marked=f"{min(_SHOWN, len(known.labels) - 1)} nearest by {request.deep}",
         about=_describe_map(known, layer, request.way),
         size=size,

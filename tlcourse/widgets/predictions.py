@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
-from tlcourse.base.html import render
+from tlcourse.base.html import render, render_template
 from tlcourse.errors import CourseError
 from tlcourse.explain.attributions import Method, attribute, deepest_map
 from tlcourse.networks.backbone import Backbone
@@ -270,24 +270,6 @@ def alter(picture: Image.Image, preprocess: Preprocess, change: Change) -> Image
 
 
 _HEIGHT = 20.5  # em of a picture with its caption, so that it does not change with the caption
-_TABLE = """
-{% set cell = "padding:.15em 0 .15em .8em;text-align:right;min-width:3em" %}
-<div style="line-height:1.5;max-width:32em"><table style="border-collapse:collapse">
-<caption style="text-align:left;font-weight:bold">Most probable classes</caption>
-<thead><tr><th scope="col" style="text-align:left">class</th>
-<th scope="col" colspan="2" style="text-align:right">now</th>
-<th scope="col" style="{{ cell }}">unaltered</th></tr></thead><tbody>
-{% for name, now, before in rows %}
-<tr><th scope="row" style="text-align:left;font-weight:normal;width:13em">{{ name }}</th>
-<td style="width:8em">
-<div style="background:{{ colour }};height:.9em;width:{{ '%.1f' % (100 * now) }}%"></div></td>
-<td style="{{ cell }}">{{ percent(now) }}</td><td style="{{ cell }}">{{ percent(before) }}</td></tr>
-{% endfor %}
-</tbody></table>
-{% set name, now, before = first %}
-<p>The first answer for the unaltered picture is <b>{{ name }}</b> with {{ percent(before) }}.
-Now it has {{ percent(now) }}.</p></div>
-"""
 
 
 def _input_tile(shown: np.ndarray, change: Change) -> "Markup":
@@ -329,7 +311,9 @@ def class_table(classes: tuple[str, ...], now: torch.Tensor, before: torch.Tenso
     every = list(zip(classes, now.tolist(), before.tolist(), strict=True))
     rows = [every[i] for i in now.topk(min(5, len(now))).indices.tolist()]
     first = every[int(before.argmax())]
-    return render(_TABLE, rows=rows, first=first, colour=BLUE, percent=_percent)
+    return render_template(
+        "predictions_table", rows=rows, first=first, colour=BLUE, percent=_percent
+    )
 
 
 @drawing

@@ -12,34 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, features
 
-from tlcourse.base.html import render
+from tlcourse.base.html import render_template
 from tlcourse.plots.figure import block_means
 
 if TYPE_CHECKING:
     from markupsafe import Markup
-
-_TILE = """
-<figure style="margin:0;width:{{ width }}em;min-height:{{ height }}em;max-width:100%;\
-line-height:1.4;flex:0 0 auto">
-<div style="position:relative"><img src="{{ uri }}" alt="{{ alt }}" decoding="sync"
- style="display:block;width:100%{{ ';image-rendering:pixelated' if squares }}">
-{% if over %}
-<img src="{{ over }}" alt="" decoding="sync"
- style="position:absolute;left:0;top:0;width:100%;height:100%">
-{% endif %}
-</div>
-{% if caption %}
-<figcaption style="line-height:1.3;padding-top:.2em">{{ caption }}</figcaption>
-{% endif %}
-</figure>
-"""
-_ROW = """
-<div style="line-height:1.4">
-{% if heading %}
-<div style="font-weight:bold;margin:.6em 0 .2em">{{ heading }}</div>
-{% endif %}
-<div style="display:flex;flex-wrap:wrap;gap:.6em">{{ tiles | join }}</div></div>
-"""
 
 
 def to_bytes(values: np.ndarray) -> np.ndarray:
@@ -98,12 +75,12 @@ def tile(
     `over` is a clear map to lay over it; with `squares` the positions of a map are shown as squares.
     """
     options = {"width": width, "height": height, "over": over, "squares": squares}
-    return render(_TILE, uri=uri, alt=alt, caption=caption, **options)
+    return render_template("tile", uri=uri, alt=alt, caption=caption, **options)
 
 
 def row(tiles: Sequence["Markup"], heading: str = "") -> "Markup":
     """Put tiles side by side, as many as fit; the others go below them."""
-    return render(_ROW, tiles=tiles, heading=heading)
+    return render_template("row_of_tiles", tiles=tiles, heading=heading)
 
 
 def _uri(picture: Image.Image, kind: str, **options: object) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tlcourse.base.durations import in_words
-from tlcourse.base.html import render
+from tlcourse.base.html import render_template
 from tlcourse.errors import CourseError
 from tlcourse.plots.figure import COLOURS, MARKERS, Figure, add_legend, encode, new_figure
 from tlcourse.training.history import History
@@ -18,25 +18,6 @@ _COLUMNS = (
     *("Run", "Frozen up to", "Rate of the head", "Epochs", "Pictures per class", "Weights"),
     *("Best validation accuracy", "Time"),
 )
-_TABLE = """
-<div class="tlcourse-runs" tabindex="0" role="region" aria-label="Table of the runs"
- style="overflow-x:auto;line-height:1.4">
-<style>
-.tlcourse-runs table { border-collapse: collapse; }
-.tlcourse-runs :is(th, td) { padding: .25em .8em .25em 0; text-align: left; vertical-align: top;
-  font-weight: inherit; border-bottom: 1px solid color-mix(in srgb, currentColor 25%, transparent); }
-</style>
-<table>
-<thead><tr>{% for name in columns %}<th scope="col">{{ name }}</th>{% endfor %}</tr></thead>
-<tbody>
-{% for run in runs %}
-<tr{% if run.name == newest %} style="font-weight:bold"{% endif %}><th scope="row">{{ run.name }}</th>
-{% for cell in run.cells %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}
-</tbody>
-</table>
-{% if dropped %}<p>{{ dropped }} older run{{ "s" if dropped > 1 }} dropped.</p>{% endif %}
-</div>"""
 
 
 @dataclass(frozen=True)
@@ -161,4 +142,6 @@ def runs_table(runs: Sequence[TrainingCurve], *, newest: str, dropped: int) -> s
     """Write one line for each run, and how many older ones are not kept any more."""
     if not runs:
         return "<p>No run yet.</p>"
-    return render(_TABLE, columns=_COLUMNS, runs=runs, newest=newest, dropped=dropped)
+    return render_template(
+        "training_runs", columns=_COLUMNS, runs=runs, newest=newest, dropped=dropped
+    )
