@@ -1,7 +1,6 @@
-"""HTML: one engine for all templates, and a page that needs no other file."""
+"""HTML: one engine for all templates, and the box around a sentence."""
 
 import re
-from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -49,11 +48,6 @@ def render(text: str, /, **values: Any) -> "Markup":
 @cache
 def _compiled(text: str) -> "Template":
     return _environment().from_string(text)
-
-
-def page(title: str, body: "Markup", machine: Mapping[str, str]) -> str:
-    """Return a page that ends with the facts of a machine."""
-    return render_template("page", title=title, body=body, machine=machine)
 
 
 def box(sign: str, first: str, colour: str, text: str) -> str:

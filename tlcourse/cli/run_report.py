@@ -4,60 +4,23 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
-from tlcourse.base.html import page, render
+from tlcourse.base.html import render_template
 from tlcourse.base.machine import MEMORY_LIMIT, MIB
 from tlcourse.cli.execute import Outcome
-
-_BODY = """
-<p>{{ passed }} of {{ outcomes | length }} notebooks passed
-{%- if over %}; {{ over }} took more time or memory than planned{% endif %}. {{ today }}.</p>
-<div class="scroll" role="region" aria-label="Results" tabindex="0"><table>
-<caption>Each notebook ran in a kernel of its own. In brackets: what is planned, on 2 slow cores.
-Peak memory is the largest resident set of the kernel.</caption>
-<thead><tr>
-<th scope="col">Notebook</th><th scope="col">Result</th>
-{% for head in ["Seconds", "Peak memory of the kernel", "First figure"] %}
-<th scope="col" class="number">{{ head }}</th>
-{% endfor %}
-</tr></thead>
-<tbody>
-{% for o in outcomes %}
-<tr><th scope="row">
-{%- if o.failure %}<a href="#{{ o.name }}">{{ o.name }}</a>{% else %}{{ o.name }}{% endif %}</th>
-<td class="{{ {"passed": "good", "failed": "bad"}.get(o.status, "") }}">
-{{- o.status | capitalize }}</td>
-{% for text in cells(o) %}
-<td class="number{{ " bad" if "over" in text }}">{{ text }}</td>
-{% endfor %}
-</tr>
-{% endfor %}
-</tbody></table></div>
-{% for o in outcomes if o.failure %}
-<section id="{{ o.name }}">
-<h2>{{ o.name }}: {{ "cell %d" % o.failure.cell if o.failure.cell else "before the first cell" }}</h2>
-<p>{{ o.failure.error }}</p>
-{% if o.failure.source %}
-<pre><code>{{ o.failure.source }}</code></pre>
-{% endif %}
-{% if o.failure.traceback %}
-<details><summary>Where it happened</summary><pre>{{ o.failure.traceback }}</pre></details>
-{% endif %}
-</section>
-{% endfor %}
-"""
 
 
 def report(outcomes: Sequence[Outcome], machine: Mapping[str, str]) -> str:
     """Make one HTML page that needs no other file and ends with the facts of the machine."""
-    body = render(
-        _BODY,
+    return render_template(
+        "run_report",
+        title="The notebooks of tlcourse, executed",
+        machine=machine,
         outcomes=outcomes,
         passed=sum(outcome.status == "passed" for outcome in outcomes),
         over=sum(outcome.over_time or outcome.over_memory for outcome in outcomes),
         today=f"{date.today():%d %B %Y}",
         cells=_cells,
     )
-    return page("The notebooks of tlcourse, executed", body, machine)
 
 
 def summary_line(outcome: Outcome) -> str:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from tlcourse import plots
 from tlcourse.base.durations import in_words
 from tlcourse.base.files import whole_folder
-from tlcourse.base.html import page, render
+from tlcourse.base.html import render_template
 from tlcourse.base.machine import describe
 from tlcourse.comparison.comparison import Comparison
 from tlcourse.errors import CourseError
@@ -19,51 +19,6 @@ from tlcourse.plots.figure import mime_bundle
 _MODEL = {"model", "model/model.json", "model/model.safetensors"}
 _FILES = {"report.html", "results.csv", "skipped.csv"} | _MODEL
 _MOST_CLASSES = 25  # in a confusion matrix; with more it cannot be read
-
-_BODY = """
-<p>{{ task.name }}: {{ task.classes | length }} classes; pictures used: {{ counts }}.
-{{ today }}, {{ seconds }}.</p>
-<p class="advice">{{ comparison.recommendation }}</p>
-<p>Accuracy on the {{ comparison.labels | length }} {{ comparison.split }} pictures, with its 95 %
-interval. Balanced accuracy is the mean over the classes. Against the best: how many pictures only
-this pattern gets right, and how many only the best one does; p is that of the exact McNemar test,
-below 0.05 where the two are told apart. Memory is what the largest step needs.</p>
-<div class="scroll" role="region" aria-label="Results" tabindex="0"><table>
-<thead><tr><th scope="col">Pattern</th>
-{% for head in (rows.values() | first) %}
-<th scope="col" class="number">{{ head }}</th>
-{% endfor %}
-</tr></thead><tbody>
-{% for pattern, row in rows.items() %}
-<tr><th scope="row"{% if pattern == comparison.recommended %} class="good"{% endif %}>
-{{ pattern }}</th>
-{% for cell in row.values() %}<td class="number">{{ cell }}</td>{% endfor %}
-</tr>
-{% endfor %}
-</tbody></table></div>
-<p>{{ figures.tradeoffs }}</p>
-<p>Each point is a pattern, the line its 95 % interval. A small point is another seed. A ring marks
-the pattern that is recommended. To the left is quicker, or needs less memory; higher is better.</p>
-{% if comparison.notes %}
-<h2>What was shortened or not run</h2>
-<ul>{% for note in comparison.notes %}<li>{{ note }}</li>{% endfor %}</ul>
-{% endif %}
-{% if figures.confusion is defined %}
-<h2>Which classes {{ comparison.recommended }} takes for which</h2>
-<p>{{ figures.confusion }}</p>
-<p>A row for each true class, a column for each predicted one, {{ comparison.split }} pictures.</p>
-{% endif %}
-{% if figures.trainings is defined %}
-<h2>The trainings</h2>
-<p>{{ figures.trainings }}</p>
-<p>Loss and accuracy on the validation pictures after each epoch; the weights of the best epoch
-were kept.</p>
-{% endif %}
-<h2>The plan</h2>
-<pre>{{ comparison.plan }}</pre>
-<h2>Files that were left out: {{ task.skipped | length }}</h2>
-<ul>{% for s in task.skipped %}<li>{{ s.name }}: {{ s.reason }}</li>{% endfor %}</ul>
-"""
 
 
 def check_target(folder: Path) -> Path:
@@ -118,8 +73,10 @@ def to_html(comparison: Comparison) -> str:
     epochs = {p: r.history.epochs if r.history else () for p, r in comparison.results.items()}
     if any(epochs.values()):
         figures["trainings"] = plots.history(epochs)
-    body = render(
-        _BODY,
+    return render_template(
+        "comparison_report",
+        title=f"Which pattern for {task.name}?",
+        machine=describe(),
         comparison=comparison,
         task=task,
         counts=", ".join(f"{name} {n}" for name, n in comparison.plan.counts.items()),
@@ -128,7 +85,6 @@ def to_html(comparison: Comparison) -> str:
         rows=_rows(comparison),
         figures={name: Markup(mime_bundle(f, f.alt)["text/html"]) for name, f in figures.items()},
     )
-    return page(f"Which pattern for {task.name}?", body, describe())
 
 
 def _rows(comparison: Comparison) -> dict[str, dict[str, str]]:
