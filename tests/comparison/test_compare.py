@@ -12,8 +12,9 @@ from tiny_comparisons import compared, labelled_task, result_of
 from tiny_tasks import CLASSES, make_task, moved, state, tiny_backbone, traces, without
 
 import tlcourse as tl
-from tlcourse import cost, patterns
+from tlcourse import cost, metrics, patterns
 from tlcourse.comparison import compare as compare_module
+from tlcourse.comparison import comparison as comparison_module
 from tlcourse.comparison import plan as plan_module
 from tlcourse.comparison.plan import Plan, PlannedRun
 from tlcourse.errors import CourseError, UnknownNameError
@@ -507,11 +508,11 @@ def test_it_is_printed_with_interval_p_and_costs():
     assert max(map(len, rest)) <= 100
 
 
-@pytest.mark.parametrize("call", ["right", "told_apart"])
+@pytest.mark.parametrize("call", ["right", "paired"])
 def test_a_pattern_without_a_result_is_named(call):
     made = compared(labelled_task(), {"classifier": {}, "fine_tune": {}})
     with pytest.raises(UnknownNameError, match=r"'from_scratch'.*Known: classifier, fine_tune"):
-        getattr(made, call)(*["from_scratch", "classifier"][: 1 + (call == "told_apart")])
+        getattr(made, call)(*["from_scratch", "classifier"][: 1 + (call == "paired")])
 
 
 def test_two_patterns_are_compared_picture_by_picture():
@@ -519,14 +520,35 @@ def test_two_patterns_are_compared_picture_by_picture():
         labelled_task(),
         {"classifier": both((0, 9)), "fine_tune": both((5, 7)), "from_scratch": both((0, 9))},
     )
-    pair = made.told_apart("classifier", "fine_tune")
+    pair = made.paired("classifier", "fine_tune")
     assert (pair.only_first, pair.only_second, pair.n) == (0, 7, 60)
     assert pair.p_value == pytest.approx(binomtest(0, 7).pvalue)
     assert pair.told_apart
-    back = made.told_apart("fine_tune", "classifier")
+    back = made.paired("fine_tune", "classifier")
     assert (back.only_first, back.difference) == (7, -pair.difference)
-    assert not made.told_apart("classifier", "from_scratch").told_apart
+    assert not made.paired("classifier", "from_scratch").told_apart
     assert made.right("fine_tune").tolist() == [i not in (5, 6) for i in range(60)]
+
+
+def test_a_verdict_is_computed_once_however_often_it_is_read(monkeypatch):
+    """Each pair of patterns is tested once on each split, and the warning needs one test more."""
+    asked = []
+
+    def compare_paired(first, second):
+        asked.append((first.tobytes(), second.tobytes()))
+        return metrics.compare_paired(first, second)
+
+    monkeypatch.setattr(comparison_module, "compare_paired", compare_paired)
+    wrong = {p: {"val": places((i, 8)), "test": places((i, 9))} for i, p in enumerate(PATTERNS[:3])}
+    made = compared(labelled_task(), wrong)
+    first = repr(made)
+    against_the_best = {(p, made.best, s) for p in wrong for s in ("val", "test")}
+    assert len(asked) == len(set(asked)) <= len(against_the_best)
+    before = len(asked)
+    assert (repr(made), made.recommendation in " ".join(first.split())) == (first, True)
+    assert made.paired(made.recommended, made.best) is made.paired(made.recommended, made.best)
+    assert len(made.table) == 3
+    assert len(asked) == before
 
 
 # --- the recommendation ---
@@ -536,7 +558,7 @@ def test_the_simplest_that_is_not_told_apart_is_recommended_with_its_reason():
     wrong = {"standalone_extractor": both((0, 5)), "fine_tune": both((0, 1), (5, 6))}
     made = compared(labelled_task(), wrong)
     assert (made.best, made.recommended) == ("fine_tune", "standalone_extractor")
-    pair = made.told_apart("standalone_extractor", "fine_tune")
+    pair = made.paired("standalone_extractor", "fine_tune")
     assert (pair.only_first, pair.only_second) == (1, 4)
     assert made.recommendation == (
         "Take standalone_extractor: the simplest pattern that is not told apart from the best one. "
@@ -562,7 +584,7 @@ def test_either_split_is_enough_to_tell_apart(split):
     wrong = {"val": [0], "test": []} | {split: places((0, 12))}
     made = compared(labelled_task(), {"classifier": wrong, "frozen_extractor": {}})
     other = "val" if split == "test" else "test"
-    assert not made.told_apart("classifier", "frozen_extractor", other).told_apart
+    assert not made.paired("classifier", "frozen_extractor", other).told_apart
     assert made.recommended == "frozen_extractor"
 
 
@@ -571,7 +593,7 @@ def test_to_be_told_apart_as_the_better_one_is_no_fault():
     wrong = {"classifier": {"val": [0]}, "fine_tune": {"test": places((0, 12))}}
     made = compared(labelled_task(), wrong)
     assert made.best == "fine_tune"
-    assert made.told_apart("classifier", "fine_tune").told_apart
+    assert made.paired("classifier", "fine_tune").told_apart
     assert made.recommended == "classifier"
 
 
@@ -653,7 +675,7 @@ def test_it_does_not_warn_where_the_answers_are_clearly_better():
 def test_it_warns_where_always_the_same_answer_would_be_better():
     task = labelled_task(common=0.9, train=(90, 10))
     made = compared(task, {"classifier": 1})  # always the rare class
-    assert made.told_apart("classifier", "classifier").p_value == 1
+    assert made.paired("classifier", "classifier").p_value == 1
     assert CAREFUL in made.recommendation
 
 

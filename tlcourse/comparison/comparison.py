@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +45,7 @@ class Comparison:
     results: Mapping[str, Result]
     notes: tuple[str, ...]
     seconds: float
+    _pairs: dict[tuple[str, str, str], Paired] = field(default_factory=dict, init=False)
 
     @property
     def split(self) -> str:
@@ -85,13 +86,16 @@ class Comparison:
         split = split or self.split
         return np.asarray(self.results[pattern].predicted[split] == self._pictures(split).labels)
 
-    def told_apart(self, first: str, second: str, split: str | None = None) -> Paired:
+    def paired(self, first: str, second: str, split: str | None = None) -> Paired:
         """Compare two patterns picture by picture with the exact McNemar test.
 
         Raises:
             UnknownNameError: There is no result of such a pattern.
         """
-        return compare_paired(self.right(first, split), self.right(second, split))
+        key = (first, second, split or self.split)
+        if key not in self._pairs:
+            self._pairs[key] = compare_paired(self.right(first, split), self.right(second, split))
+        return self._pairs[key]
 
     @property
     def table(self) -> "pd.DataFrame":
@@ -107,7 +111,7 @@ class Comparison:
         rows = {}
         for pattern, result in self.results.items():
             seeds = [self._accuracy(r) for run, r in self.runs if run.pattern == pattern]
-            pair = self.told_apart(pattern, self.best)
+            pair = self.paired(pattern, self.best)
             rows[pattern] = {
                 "accuracy": self._accuracy(result),
                 "low": result.interval[0],
@@ -172,13 +176,13 @@ class Comparison:
         if pattern == self.best:
             return False
         splits = [split for split in ("val", "test") if len(self._pictures(split))]
-        pairs = [self.told_apart(pattern, self.best, split) for split in splits]
+        pairs = [self.paired(pattern, self.best, split) for split in splits]
         return any(pair.told_apart and pair.difference < 0 for pair in pairs)
 
     def _advice(self) -> str:
         best, chosen = self.best, self.recommended
         if chosen != best:
-            pair = self.told_apart(chosen, best)
+            pair = self.paired(chosen, best)
             return (
                 f"Take {chosen}: the simplest pattern that is not told apart from the best one. "
                 f"{best} has the highest validation accuracy, but these two cannot be told apart "
