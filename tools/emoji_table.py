@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fontTools.ttLib import TTFont
 
-from tlcourse.tasks.emoji import draw_emoji, font_path
+from tlcourse.tasks.load import draw_emoji, font_path
 
 KINDS = {  # kind: subgroups, each name matched from its beginning
     "animals": ("animal-",),

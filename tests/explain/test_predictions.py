@@ -25,3 +25,10 @@ def test_a_tensor_is_answered_as_the_picture_that_it_was_made_of(backbone):
     expected = tl.top_k(backbone, picture, 3)
     assert tl.top_k(backbone, backbone.preprocess(picture), 3).equals(expected)
     assert expected["class"][0] == "tiger cat"
+
+
+def test_the_most_probable_come_first_and_all_add_up_to_one(backbone):
+    table = tl.top_k(backbone, tl.photographs("chelsea")["chelsea"], 1000)
+    assert table["probability"].sum() == pytest.approx(1, abs=1e-4)
+    assert table["probability"].is_monotonic_decreasing
+    assert sorted(table["class"]) == sorted(backbone.classes)

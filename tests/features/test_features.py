@@ -8,7 +8,7 @@ from scipy.spatial.distance import pdist
 from scipy.special import softmax
 
 import tlcourse as tl
-from tlcourse.errors import CourseError, UnknownNameError
+from tlcourse.errors import UnknownNameError
 
 
 @pytest.fixture(scope="module")
@@ -114,14 +114,3 @@ def test_they_are_what_the_photographs_give_today(shipped):
     mean = values["stage3"].mean(dim=(2, 3))[0].numpy()
     np.testing.assert_allclose(shipped.x["stage3"][row], mean, rtol=2e-3, atol=2e-3)
     np.testing.assert_allclose(shipped.logits[row], values["logits"][0].numpy(), atol=2e-2)
-
-
-def test_top_k_gives_the_most_probable_first_and_refuses_nonsense():
-    backbone = tl.load_backbone()
-    cat = tl.photographs("chelsea")["chelsea"]
-    table = tl.top_k(backbone, cat, 1000)
-    assert table["probability"].sum() == pytest.approx(1, abs=1e-4)
-    assert table["probability"].is_monotonic_decreasing
-    assert sorted(table["class"]) == sorted(backbone.classes)
-    with pytest.raises(CourseError, match="k is 0"):
-        tl.top_k(backbone, cat, 0)

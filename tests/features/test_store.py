@@ -372,7 +372,7 @@ def test_no_flipped_bit_gives_wrong_numbers_or_a_traceback(cache, capsys, file, 
     writer = small_writer()
     write_rest(writer)
     writer.finish()
-    folder = small_entry().folder
+    folder = store.store_folder() / small_entry().key
     whole = {path.name: path.read_bytes() for path in folder.iterdir()}
     notes = 0
     for place in range(len(whole[file])):

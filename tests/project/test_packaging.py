@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from traitlets.config.loader import PyFileConfigLoader
 
 from tlcourse.course.notebooks import FIRST
-from tlcourse.tasks.emoji import font_path
+from tlcourse.tasks.load import font_path
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

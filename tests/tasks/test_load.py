@@ -89,7 +89,7 @@ def test_offline_tasks_are_complete_stratified_and_share_no_picture(name):
 
 
 def test_every_drawing_is_in_the_font_and_fills_its_picture():
-    from tlcourse.tasks.emoji import draw_emoji
+    from tlcourse.tasks.load import draw_emoji
 
     missing = draw_emoji("10FFFF").tobytes()  # what the font draws for a character it lacks
     task = tl.load_task("emoji")
@@ -383,13 +383,13 @@ def test_files_are_hashed_once_and_again_only_if_they_changed(pets, monkeypatch)
         for name in task.train.names
     ]
     assert before == expected
-    hashed, real = [], folder_module._digest
+    hashed, real = [], hashlib.file_digest
 
-    def digest(file, max_side):
+    def digest(file, start):
         hashed.append(Path(file.name).relative_to(pets).as_posix())
-        return real(file, max_side)
+        return real(file, start)
 
-    monkeypatch.setattr(folder_module, "_digest", digest)
+    monkeypatch.setattr(hashlib, "file_digest", digest)
     assert task.train.digests() == before
     assert hashed == []
     path = pets / task.train.names[2]
@@ -450,7 +450,7 @@ def test_a_wrong_name_offers_near_ones_and_folders():
     [
         (lambda f: None, r"gone does not exist\. Check the spelling"),
         (lambda f: f.mkdir(), "holds no folder with pictures"),
-        (lambda f: f.write_text("x"), "is a file; give the folder"),
+        (lambda f: f.write_text("x"), "cannot be read: Not a directory"),
         (lambda f: fill(f, 5), "holds no folder with pictures"),
         (lambda f: fill(f / "cats", 5), "holds only one class, 'cats'"),
         (lambda f: [(f / c).mkdir(parents=True) for c in "ab"], "no picture in them"),

@@ -146,10 +146,8 @@ def extract_features(
     about = {"task": getattr(task, "name", "pictures"), "backbone": backbone.name, "pool": pool}
     stored = run.on_disk(names, about, refresh=refresh) if cache else run.in_memory(names)
     give_memory_back()
-    x, slowest = {}, 0.0
-    for name in names:
-        x[name], seconds = stored[name]
-        slowest = max(slowest, seconds)
+    x = {name: stored[name][0] for name in names}
+    slowest = max(seconds for _, seconds in stored.values())
     size = backbone.preprocess.crop_size
     source = f"{backbone.name}, pool {pool}, {size} px; weights: {backbone.source}"
     return features_of(task, x, source=source, seconds=slowest)
@@ -159,19 +157,13 @@ def features_of(
     task: Task | Split, x: dict[str, np.ndarray], *, source: str, seconds: float
 ) -> Features:
     """Join features of a task's pictures, in the order of its splits, with labels and names."""
-    labels: list[np.ndarray] = []
-    split_names: list[str] = []
-    names: list[str] = []
-    for split_name, split in named_splits(task).items():
-        labels.append(split.labels)
-        split_names += [split_name] * len(split)
-        names += split.names
+    splits = named_splits(task)
     return Features(
         x=x,
-        y=np.concatenate(labels),
-        split=np.array(split_names),
+        y=np.concatenate([split.labels for split in splits.values()]),
+        split=np.repeat(list(splits), [len(split) for split in splits.values()]),
         classes=getattr(task, "classes", ()),
-        names=tuple(names),
+        names=tuple(name for split in splits.values() for name in split.names),
         logits=None,
         source=source,
         seconds=seconds,

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -114,7 +113,8 @@ def get_or_compute(
         held.acquire()
     try:
         if not refresh:  # by now another process may have computed some
-            arrays = _load_all(wanted, fix=True, known=arrays)
+            missing = {name: entry for name, entry in wanted.items() if name not in arrays}
+            arrays |= _load_all(missing, fix=True)
         writers: dict[str, Writer] = {}
         by_key: dict[str, Writer] = {}  # two names may mean the same layer
         row = n
@@ -127,9 +127,7 @@ def get_or_compute(
                 # Of some layers an earlier process may have stored more rows.
                 writers[name].append(rows[max(writers[name].done - row, 0) :], seconds)
             row += len(next(iter(batch.values())))
-        finished: dict[str, Stored] = {}
-        for key, writer in by_key.items():
-            finished[key] = writer.finish()
+        finished = {key: writer.finish() for key, writer in by_key.items()}
         for name, entry in wanted.items():
             if name not in arrays:
                 arrays[name] = finished[entry.key]
@@ -138,14 +136,12 @@ def get_or_compute(
         held.release()
 
 
-def _load_all(
-    wanted: Mapping[str, Entry], *, fix: bool, known: Mapping[str, Stored] = MappingProxyType({})
-) -> dict[str, Stored]:
-    """Read the entries that are whole, and not `known`: your own first, whatever the class shares.
+def _load_all(wanted: Mapping[str, Entry], *, fix: bool) -> dict[str, Stored]:
+    """Read the entries that are whole: your own first, then those that the class shares.
 
     Only the holder of the lock may `fix`: remove damaged entries of your own, with a note.
     """
-    loaded = dict(known)
+    loaded: dict[str, Stored] = {}
     shared = shared_store()
     for name, entry in wanted.items():
         for store in (store_folder(), *([shared] if shared else [])):

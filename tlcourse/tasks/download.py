@@ -3,13 +3,13 @@
 import os
 import shutil
 import socket
-import zipfile
 from dataclasses import dataclass
 from http.client import HTTPException
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.error import URLError
 
-from tlcourse.base.files import cache_dir, can_read, shared_cache, whole_folder
+from tlcourse.base.files import cache_dir, can_read, shared_cache
 from tlcourse.base.messages import say
 from tlcourse.errors import DownloadError, check_choice
 
@@ -52,8 +52,8 @@ def find_task(name: str) -> Path | None:
 def download_task(name: str = "hymenoptera") -> Path:
     """Download the pictures of a task into the cache folder, unless they are there already.
 
-    "hymenoptera", the ants and bees photographs of PyTorch's tutorial, is 47 MB to download and as
-    much on the disk. Their licence is unclear: use them to learn, do not pass them on.
+    "hymenoptera", the ants and bees photographs of PyTorch's tutorial, takes 47 MB. Their licence
+    is unclear: use them to learn, do not pass them on.
 
     Returns:
         The folder with the pictures. `load_task(name)` finds it by itself.
@@ -75,10 +75,10 @@ def download_task(name: str = "hymenoptera") -> Path:
             for left in cache.glob(f".{archive.folder}.*.part"):  # by a process that was killed
                 shutil.rmtree(left, ignore_errors=True)
             say(f"Downloading {archive.what} ({archive.size / 1e6:.0f} MB).")
-            with whole_folder(cache / archive.folder) as part:
-                _download(archive, part / "archive.zip")
-                _unpack(part / "archive.zip", archive)
-                (part / "archive.zip").unlink()
+            with TemporaryDirectory(".part", f".{archive.folder}.", cache) as part:
+                _download(archive, Path(part, "archive.zip"))
+                shutil.unpack_archive(Path(part, "archive.zip"), part)
+                Path(part, archive.folder).replace(cache / archive.folder)
     except OSError as error:
         raise DownloadError(
             f"{archive.what[0].upper()}{archive.what[1:]} cannot be kept in {cache} ({error}). "
@@ -109,23 +109,3 @@ def _download(archive: Archive, path: Path) -> None:
         ) from error
     finally:
         socket.setdefaulttimeout(patience)
-
-
-def _unpack(path: Path, archive: Archive) -> None:
-    """Unpack the content of the archive's folder beside the archive, and nothing elsewhere."""
-    try:
-        with zipfile.ZipFile(path) as opened:
-            for member in opened.infolist():
-                top, *inside = PurePosixPath(member.filename).parts
-                if top != archive.folder or ".." in inside:
-                    raise DownloadError(
-                        f"The archive with {archive.what} holds {member.filename!r}, which does "
-                        f"not belong into {archive.folder!r}. Nothing was kept."
-                    )
-                if not member.is_dir():
-                    member.filename = "/".join(inside)
-                    opened.extract(member, path.parent)
-    except zipfile.BadZipFile as error:
-        raise DownloadError(
-            f"The archive with {archive.what} could not be unpacked ({error}). Nothing was kept."
-        ) from error

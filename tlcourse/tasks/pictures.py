@@ -1,4 +1,4 @@
-"""Open a picture of any kind the way a network wants it: red-green-blue, 8 bit, upright."""
+"""Open a picture of any kind as a network needs it: red-green-blue, 8 bit, upright."""
 
 import os
 import struct
@@ -18,7 +18,7 @@ from tlcourse.errors import PictureError
 
 MAX_PIXELS = 100_000_000  # about 10,000 x 10,000; decoded to RGB this is 300 MB
 
-# Kinds of files that Pillow reads by itself. Those that start other programs are not among them.
+# Formats that Pillow reads by itself, without starting another program.
 _FORMATS = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _ORIENTATION = 274  # number of the EXIF tag
 _BITS_PER_SAMPLE = 258  # number of the TIFF tag
@@ -43,31 +43,26 @@ def open_picture(
         A PIL picture of mode "RGB" that is in memory and needs no open file.
 
     Raises:
-        PictureError: Not there, empty, not a picture, cut off, or of more than 100 million pixels
-            (found out from its first bytes, before it is decoded). The message names the reason.
+        PictureError: It does not exist, is empty, no picture or cut off, or has more than 100
+            million pixels, as its header says before anything is decoded.
     """
     name, file = open_file(source)
     with file:
-        return decode(file, name, max_side)
-
-
-def decode(file: BytesIO | BufferedReader, name: str, max_side: int | None) -> Image.Image:
-    """Do the same with an opened file; `name` is its name in sentences."""
-    try:
-        picture = _read_header(file, name)
-        if max_side is not None:
-            picture.draft(None, (2 * max_side, 2 * max_side))  # acts on JPEG only
-        picture.load()
-        with _quiet():
-            turned = picture.getexif().get(_ORIENTATION, 1)
-        result = to_rgb(picture)
-        if turned != 1:
-            result.getexif()[_ORIENTATION] = turned
-            ImageOps.exif_transpose(result, in_place=True)
-    except PictureError:
-        raise
-    except Exception as error:  # decoders raise nearly anything on damaged files
-        raise _unreadable(name, _reason(error)) from error
+        try:
+            picture = _read_header(file, name)
+            if max_side is not None:
+                picture.draft(None, (2 * max_side, 2 * max_side))  # acts on JPEG only
+            picture.load()
+            with _quiet():
+                turned = picture.getexif().get(_ORIENTATION, 1)
+            result = to_rgb(picture)
+            if turned != 1:
+                result.getexif()[_ORIENTATION] = turned
+                ImageOps.exif_transpose(result, in_place=True)
+        except PictureError:
+            raise
+        except Exception as error:  # decoders raise nearly anything on damaged files
+            raise _unreadable(name, _reason(error)) from error
     if max_side is not None:
         result.thumbnail((max_side, max_side), Image.Resampling.BICUBIC)
     result.info.clear()
@@ -75,13 +70,7 @@ def decode(file: BytesIO | BufferedReader, name: str, max_side: int | None) -> I
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
-    """Return a picture of any mode as 8-bit "RGB": scaled if deeper, on white if transparent.
-
-    It is not turned: only `open_picture` looks at the camera's orientation.
-
-    Raises:
-        PictureError: It is no PIL image.
-    """
+    """Return a picture of any mode as 8-bit "RGB": scaled if deeper, on white if transparent."""
     if not isinstance(picture, Image.Image):
         raise PictureError(
             f"A picture is needed as a PIL image, you gave {type(picture).__name__}. "
@@ -119,7 +108,7 @@ def open_file(source: object) -> tuple[str, BytesIO | BufferedReader]:
     path = Path(source).expanduser()
     try:
         return path.name, path.open("rb")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
         reason = "it is a folder" if path.is_dir() else getattr(error, "strerror", None) or error
         said = f"{printable(path)} cannot be opened: {reason}."
         raise PictureError(said, f"{reason}") from error
@@ -132,18 +121,18 @@ def _read_header(file: BytesIO | BufferedReader, name: str) -> Image.Image:
         raise _unreadable(name, "it is empty (0 bytes)")
     file.seek(0)
     Image.init()
+    too_many = _unreadable(name, f"it has more than {MAX_PIXELS // 1_000_000} million pixels")
     try:
         with _quiet():
             picture = Image.open(file, formats=[f for f in _FORMATS if f in Image.OPEN])
-        too_large = picture.width * picture.height > MAX_PIXELS
     except UnidentifiedImageError as error:
         heic = start[4:8] == b"ftyp" and start[8:] in _HEIC
         kind = "a HEIC photograph; save it as JPEG" if heic else "not a picture"
         raise _unreadable(name, f"it is {kind}") from error
-    except Image.DecompressionBombError:
-        too_large = True
-    if too_large:
-        raise _unreadable(name, f"it has more than {MAX_PIXELS // 1_000_000} million pixels")
+    except Image.DecompressionBombError as error:
+        raise too_many from error
+    if picture.width * picture.height > MAX_PIXELS:
+        raise too_many
     return picture
 
 

@@ -35,13 +35,8 @@ class Split(Sequence[tuple[Image.Image, int]]):
         labels: Class of each picture as its place in `task.classes`, int64 (N,).
         names: Name of each picture, such as "train/ants/0013035.jpg".
 
-    Args:
-        items: What `open_item` makes a picture of, such as paths, or an array (N, H, W).
-        labels: See above.
-        names: See above.
-        open_item: Item -> PIL picture of mode "RGB".
-        content: Item -> the bytes that decide how its picture looks, or their digest as text. By
-            default the picture is opened and its pixels are taken.
+    `open_item` makes a picture of an item, such as a path or an array (H, W). `content` gives the
+    bytes that decide how an item's picture looks, or their digest as text; by default its pixels.
     """
 
     def __init__(
@@ -72,24 +67,13 @@ class Split(Sequence[tuple[Image.Image, int]]):
     def take(self, indices: Sequence[int] | np.ndarray) -> "Split":
         """Return the pictures at these places, in this order, as a new split."""
         places = np.arange(len(self))[np.asarray(indices, dtype=np.int64)]
-        given = self._items
-        items: Sequence[Any] | np.ndarray
-        if isinstance(given, np.ndarray):
-            items = given[places]
-        else:
-            items = list(map(given.__getitem__, places))
-        names = list(map(self.names.__getitem__, places))
+        raw = self.raw
+        items = [self._items[i] for i in places] if raw is None else raw[places]
+        names = [self.names[i] for i in places]
         return Split(items, self.labels[places], names, self._open, self._content)
 
     def digests(self) -> list[str]:
-        """SHA-256 of what each picture is read from (N); equal digests mean equal pictures.
-
-        Those of a folder's files are known since the task was read; only files that have changed
-        are read again.
-
-        Raises:
-            PictureError: A file is not there any more.
-        """
+        """SHA-256 of what each picture is read from (N); equal digests mean equal pictures."""
         contents = map(self._content or self._pixels, self._items)
         return [c if isinstance(c, str) else hashlib.sha256(c).hexdigest() for c in contents]
 
@@ -123,11 +107,9 @@ class Shares:
 def draw_splits(
     labels: np.ndarray, classes: Sequence[str], shares: Shares, given: Iterable[str] = ()
 ) -> dict[str, np.ndarray]:
-    """Draw splits at random, each class by itself, so that each split has its share of each class.
+    """Draw each class at random into splits, and return split -> places, in increasing order.
 
-    The pictures come in an order that never changes; the same shares and seed give the same splits.
-    At least one picture of each class is drawn for a share above 0. `given` splits are not drawn.
-    Returned are "train" and what was drawn -> places of the pictures, in increasing order.
+    A share above 0 gets at least one picture of each class. `given` splits are not drawn.
     """
     fractions = {"val": shares.val, "test": shares.test}
     for split in given:
