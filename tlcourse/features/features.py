@@ -146,11 +146,11 @@ def extract_features(
     about = {"task": getattr(task, "name", "pictures"), "backbone": backbone.name, "pool": pool}
     stored = run.on_disk(names, about, refresh=refresh) if cache else run.in_memory(names)
     give_memory_back()
-    x = {name: stored[name][0] for name in names}
-    slowest = max(seconds for _, seconds in stored.values())
+    arrays, seconds = zip(*map(stored.__getitem__, names), strict=True)
     size = backbone.preprocess.crop_size
     source = f"{backbone.name}, pool {pool}, {size} px; weights: {backbone.source}"
-    return features_of(task, x, source=source, seconds=slowest)
+    x = dict(zip(names, arrays, strict=True))
+    return features_of(task, x, source=source, seconds=max(seconds))
 
 
 def features_of(
@@ -189,7 +189,7 @@ def _shape(x: np.ndarray) -> str:
 def load_features(task: str = "hymenoptera", weights: Weights = "imagenet") -> Features:
     """Load the features that come with the course; nothing is downloaded or computed.
 
-    They were made with the default backbone and its own preprocessing (`benchmarks/features.py`)
+    They were made with the default backbone and its own preprocessing (`tools/hymenoptera_features.py`)
     and are stored as 16-bit floats.
 
     Args:

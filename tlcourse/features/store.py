@@ -127,7 +127,9 @@ def get_or_compute(
                 # Of some layers an earlier process may have stored more rows.
                 writers[name].append(rows[max(writers[name].done - row, 0) :], seconds)
             row += len(next(iter(batch.values())))
-        finished = {key: writer.finish() for key, writer in by_key.items()}
+        finished: dict[str, Stored] = {}
+        for key, writer in by_key.items():
+            finished[key] = writer.finish()
         for name, entry in wanted.items():
             if name not in arrays:
                 arrays[name] = finished[entry.key]

@@ -90,16 +90,13 @@ def layer_fingerprints(backbone: Backbone, layers: Sequence[str]) -> dict[str, s
 def _module_digest(module: nn.Module) -> str:
     """SHA-256 of a module's kind, options and own tensors, without those of its parts."""
     digest = hashlib.sha256(f"{type(module).__name__}({module.extra_repr()})".encode())
-    options = [
-        (name, option)
-        for name, option in sorted(vars(module).items())
-        if isinstance(option, int | float | str) and name != "training"
-    ]
+    options = []
+    for name, option in sorted(vars(module).items()):
+        if isinstance(option, int | float | str) and name != "training":
+            options.append((name, option))
     digest.update(repr(options).encode())
-    for name, tensor in [
-        *module.named_parameters(recurse=False),
-        *module.named_buffers(recurse=False),
-    ]:
+    tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+    for name, tensor in tensors:
         if name != "num_batches_tracked":  # counts training steps; nothing is computed with it
             flat = tensor.detach().cpu().contiguous()
             digest.update(f"{name} {flat.dtype} {tuple(flat.shape)}".encode())

@@ -113,8 +113,10 @@ def standalone_extractor(
         memory=_pass_memory(backbone, network, tables),
         trainable_parameters=probe.weight.size + probe.bias.size,
     )
-    rows = {part: _rows(features, part, layer)[0] for part in ("val", "test")}
-    return score(result, task, {part: probe.logits(x) for part, x in rows.items()})
+    logits = {}
+    for part in ("val", "test"):
+        logits[part] = probe.logits(_rows(features, part, layer)[0])
+    return score(result, task, logits)
 
 
 @partial(show_options, _FROZEN)

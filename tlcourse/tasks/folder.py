@@ -1,8 +1,8 @@
 """Read a folder of pictures: `folder/class/picture` or `folder/{train,val,test}/class/picture`.
 
 Which files count, and that folders inside a class folder belong to it, is as in torchvision's
-`ImageFolder`. Every picture is decoded once when the folder is read: a damaged one is left out now
-and does not stop a training later.
+`ImageFolder`. Every picture is opened once when the folder is read: a damaged one is left out now
+and does not stop a training later, and its file's digest is kept for the key of its features.
 """
 
 import hashlib
@@ -10,7 +10,8 @@ import os
 import warnings
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from dataclasses import dataclass, field
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +40,42 @@ class _Entry(NamedTuple):
     label: str
 
 
+@dataclass
+class _Files:
+    """How the pictures of a folder are opened, and the digests of the files that were read."""
+
+    max_side: int | None
+    known: dict[Path, tuple[object, str]] = field(default_factory=dict)
+
+    def pixels(self, path: Path, max_side: int | None = None) -> str:
+        """Digest of a picture's size and pixels; that of the file is noted on the way."""
+        picture = open_picture(self._read(path), max_side=max_side)
+        return hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).hexdigest()
+
+    def digest(self, path: Path) -> str:
+        """Digest of a file and of how it is opened; it is read only if it was changed since."""
+        if path not in self.known or self.known[path][0] != _stamp(path):
+            self._read(path)
+        return self.known[path][1]
+
+    def _read(self, path: Path) -> bytes:
+        stamp = _stamp(path)
+        try:
+            with open_file(path)[1] as file:
+                content = file.read()
+        except OSError as error:
+            raise PictureError(f"{printable(path)} cannot be read.", str(error)) from error
+        digest = hashlib.sha256(f"{self.max_side} ".encode() + content).hexdigest()
+        self.known[path] = stamp, digest
+        return content
+
+
+def _stamp(path: Path) -> object:
+    """Size and times of a file, which another content changes."""
+    about = path.stat() if path.exists() else None
+    return about and (about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+
+
 def read_folder(
     folder: Path, shares: Shares, *, max_side: int | None = None, progress: bool = False
 ) -> Task:
@@ -46,10 +83,11 @@ def read_folder(
     skipped: list[Skipped] = []
     bases = _split_folders(folder, skipped)
     entries, classes = _entries(folder, bases, skipped)
-    used = _without_copies(_readable(entries, skipped, progress), skipped)
-    labels = np.array([classes.index(entry.label) for entry in used], dtype=np.int64)
-    splits = np.array([entry.split for entry in used], dtype=str)
-    places = {split: np.flatnonzero(splits == split) for split in bases}
+    files = _Files(max_side)
+    used = _without_copies(_readable(files, entries, skipped, progress), skipped)
+    paths, names, splits, label_names = zip(*used, strict=True) if used else ((),) * 4
+    labels = np.array(list(map(classes.index, label_names)), dtype=np.int64)
+    places = {split: np.flatnonzero(np.array(splits, dtype=str) == split) for split in bases}
     source = places.pop("all" if "all" in bases else "train")
     try:
         drawn = draw_splits(labels[source], classes, shares, given=places)
@@ -60,9 +98,7 @@ def read_folder(
         raise CourseError(f"{error} {left}") from None
     places |= {split: source[rows] for split, rows in drawn.items()}
     open_item = partial(open_picture, max_side=max_side)
-    content = partial(_content, max_side=max_side)
-    paths, names = [entry.path for entry in used], [entry.name for entry in used]
-    pictures = Split(paths, labels, names, open_item, content)
+    pictures = Split(paths, labels, names, open_item, files.digest)
     return Task(
         name=folder.resolve().name,
         title=folder.resolve().name,
@@ -74,20 +110,6 @@ def read_folder(
         source="your folder",
         licence="yours",
     )
-
-
-def _content(path: Path, max_side: int | None) -> str:
-    """Digest of a file and of how it is opened; it is read again only if it was changed."""
-    with open_file(path)[1] as file:
-        about = os.fstat(file.fileno())
-    return _digest(path, max_side, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
-
-
-@cache
-def _digest(path: Path, max_side: int | None, *_: int) -> str:
-    start = partial(hashlib.sha256, f"{max_side} ".encode())
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, start).hexdigest()
 
 
 def children(folder: Path) -> list[Path]:
@@ -183,19 +205,21 @@ def _why_not_read(path: Path) -> str:
     return f"{kind} is not read, as in torchvision's ImageFolder"
 
 
-def _readable(entries: list[_Entry], skipped: list[Skipped], progress: bool) -> dict[_Entry, str]:
+def _readable(
+    files: _Files, entries: list[_Entry], skipped: list[Skipped], progress: bool
+) -> dict[_Entry, str]:
     """Decode each picture once: entry -> digest of its pixels; unreadable ones are left out."""
     from tqdm.auto import tqdm
 
     # JPEG decodes several times faster at a reduced size, and a cut file is still found out. Where
     # other formats are there too, a copy in one of them is recognised at full size only.
     only_jpeg = {entry.path.suffix.lower() for entry in entries} <= {".jpg", ".jpeg"}
-    digest = partial(_pixels, max_side=64 if only_jpeg else None)
+    side = 64 if only_jpeg else None
     readable: dict[_Entry, str] = {}
     pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
     disable = not progress and len(entries) < _PROGRESS_FROM
     try:
-        results = [pool.submit(digest, entry.path) for entry in entries]
+        results = [pool.submit(files.pixels, entry.path, side) for entry in entries]
         with warnings.catch_warnings():  # what is wrong with a file is told by `skipped`
             warnings.simplefilter("ignore")
             bar = tqdm(results, desc="checking pictures", disable=disable)
@@ -208,14 +232,8 @@ def _readable(entries: list[_Entry], skipped: list[Skipped], progress: bool) -> 
         pool.shutdown(cancel_futures=True)
     if only_jpeg:
         for group in _groups(readable):
-            readable.update({entry: _pixels(entry.path) for entry in group})
+            readable.update({entry: files.pixels(entry.path) for entry in group})
     return readable
-
-
-def _pixels(path: Path, max_side: int | None = None) -> str:
-    """Digest of a picture's size and pixels."""
-    picture = open_picture(path, max_side=max_side)
-    return hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).hexdigest()
 
 
 def _groups(readable: dict[_Entry, str]) -> list[list[_Entry]]:

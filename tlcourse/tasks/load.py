@@ -12,7 +12,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tlcourse.base.files import sha256_of
 from tlcourse.errors import CourseError, UnknownNameError
-from tlcourse.tasks.download import ARCHIVES, find_task
 from tlcourse.tasks.folder import read_folder
 from tlcourse.tasks.split import SPLITS, Shares, Split, draw_splits
 from tlcourse.tasks.task import Task
@@ -72,6 +71,11 @@ def load_task(
     if name in _OFFLINE:
         return _OFFLINE[name](shares)
     read = partial(read_folder, shares=shares, max_side=max_side, progress=progress)
+    folder = Path(name_or_folder).expanduser()
+    if folder.name != name:  # a path
+        return read(folder)
+    from tlcourse.tasks.download import ARCHIVES
+
     if name in ARCHIVES:
         return replace(
             read(_downloaded(name)),
@@ -80,14 +84,15 @@ def load_task(
             source="PyTorch tutorial on transfer learning, a small part of ImageNet",
             licence="unclear: use them to learn, do not pass them on",
         )
-    folder = Path(name_or_folder).expanduser()
-    if folder.name == name and not folder.exists():
+    if not folder.exists():
         more = "A path to a folder with one folder per class is fine too."
         raise UnknownNameError("task or folder", name, sorted([*_OFFLINE, *ARCHIVES]), more)
     return read(folder)
 
 
 def _downloaded(name: str) -> Path:
+    from tlcourse.tasks.download import ARCHIVES, find_task
+
     folder = find_task(name)
     if folder is None:
         raise CourseError(

@@ -121,7 +121,7 @@ def _read_header(file: BytesIO | BufferedReader, name: str) -> Image.Image:
         raise _unreadable(name, "it is empty (0 bytes)")
     file.seek(0)
     Image.init()
-    too_many = _unreadable(name, f"it has more than {MAX_PIXELS // 1_000_000} million pixels")
+    too_many = f"it has more than {MAX_PIXELS // 1_000_000} million pixels"
     try:
         with _quiet():
             picture = Image.open(file, formats=[f for f in _FORMATS if f in Image.OPEN])
@@ -130,9 +130,9 @@ def _read_header(file: BytesIO | BufferedReader, name: str) -> Image.Image:
         kind = "a HEIC photograph; save it as JPEG" if heic else "not a picture"
         raise _unreadable(name, f"it is {kind}") from error
     except Image.DecompressionBombError as error:
-        raise too_many from error
+        raise _unreadable(name, too_many) from error
     if picture.width * picture.height > MAX_PIXELS:
-        raise too_many
+        raise _unreadable(name, too_many)
     return picture
 
 

@@ -68,8 +68,8 @@ class Split(Sequence[tuple[Image.Image, int]]):
         """Return the pictures at these places, in this order, as a new split."""
         places = np.arange(len(self))[np.asarray(indices, dtype=np.int64)]
         raw = self.raw
-        items = [self._items[i] for i in places] if raw is None else raw[places]
-        names = [self.names[i] for i in places]
+        items = list(map(self._items.__getitem__, places)) if raw is None else raw[places]
+        names = list(map(self.names.__getitem__, places))
         return Split(items, self.labels[places], names, self._open, self._content)
 
     def digests(self) -> list[str]:
