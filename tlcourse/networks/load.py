@@ -98,9 +98,7 @@ def _load_timm(name: str, pretrained: bool, device: torch.device) -> Backbone:
     config = timm.get_pretrained_cfg(short)
     shared: dict[str, Any] = {}
     if pretrained and config and config.hf_hub_id:
-        repository = config.hf_hub_id.replace(
-            "/", "--"
-        )  # as the Hugging Face hub names its folders
+        repository = config.hf_hub_id.replace("/", "--")  # as the hub names its folders
         if path := _shared_weights(f"models--{repository}/snapshots/*/model.safetensors"):
             shared["pretrained_cfg_overlay"] = {"file": str(path), "custom_load": False}
     folder = str(cache_dir() / _FOLDER)
