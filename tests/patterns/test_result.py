@@ -314,7 +314,7 @@ def test_a_description_that_says_too_little_is_told(mine, key):
         ({"format": 99}, CourseError, r"another version of tlcourse \(format 99, this one reads 1"),
         ({"backbone": "resnet81"}, UnknownNameError, "no backbone 'resnet81'. Nearest: resnet18"),
         ({"layer": "stage99"}, UnknownNameError, "called 'stage99'. Nearest: stage"),
-        ({"pool": "median"}, CourseError, "pool is 'median'"),
+        ({"pool": "median"}, CourseError, "no pooling 'median'"),
         ({"classes": 3}, CourseError, "damaged"),
         ({"preprocess": None}, CourseError, "damaged"),
         ({"preprocess": {"mean": [0, 0, 0]}}, CourseError, "damaged.*crop_size"),

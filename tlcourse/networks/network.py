@@ -63,7 +63,7 @@ class Network(nn.Module):
         """
         super().__init__()
         check_whole("n_classes", n_classes, least=2)
-        check_choice("pool for a head", pool, ("mean", "max"))
+        check_choice("pooling", pool, ("mean", "max"))
         where = backbone.layer(layer)
         if where.path == "":
             raise CourseError(
