@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +48,7 @@ class _Held:
         # A copy: the thread must not meet hooks that the notebook sets on its network.
         self.backbone = backbone.with_model(copy.deepcopy(backbone.model))
         self.reference, self.excitation = reference, dict(excitation)
+        self.reference_pixels = lru_cache(64)(self._reference_pixels)
         self.seen = self.see(picture)
         self.first = self.seen  # what the static figure shows; never an upload
 
@@ -66,8 +68,7 @@ class _Held:
         pixels = self.reference_pixels(index)
         return pixels[self.excitation[layer].box(index, channel, pixels.shape)]
 
-    def reference_pixels(self, index: int) -> np.ndarray:
-        """Make of a reference picture what goes into the network, as uint8 (H, W, 3)."""
+    def _reference_pixels(self, index: int) -> np.ndarray:
         preprocess = self.backbone.preprocess
         return to_bytes(preprocess.to_array(preprocess(only_picture(self.reference[index]))))
 
