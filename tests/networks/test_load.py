@@ -255,3 +255,18 @@ def test_importing_the_package_is_quick():
     assert seconds < 0.3
     heavy = {"torchvision", "timm", "matplotlib", "pandas", "sklearn", "captum", "skimage"}
     assert not heavy & {name.partition(".")[0] for name in modules}
+
+
+def test_timm_alone_makes_the_default_network_of_its_weights_file(default, monkeypatch, tmp_path):
+    import timm
+
+    monkeypatch.setenv("TLCOURSE_CACHE", str(tmp_path))
+    overlay = {"file": tl.weights_file()}
+    made = timm.create_model(
+        "tf_efficientnet_lite0", pretrained=True, pretrained_cfg_overlay=overlay
+    )
+    expected = default.model.state_dict()
+    assert made.state_dict().keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in made.state_dict().items())
+    written = tl.weights_file().stat().st_mtime_ns
+    assert tl.weights_file().stat().st_mtime_ns == written

@@ -13,7 +13,13 @@ from typing import Any
 import torch
 
 from tlcourse.base.device import resolve_device
-from tlcourse.base.files import cache_dir, sha256_of, shared_cache, tell_altered
+from tlcourse.base.files import (
+    cache_dir,
+    sha256_of,
+    shared_cache,
+    tell_altered,
+    whole_file,
+)
 from tlcourse.errors import DownloadError, UnknownNameError, WeightsError
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.layers import timm_layers, torchvision_layers
@@ -75,6 +81,26 @@ def check_default_weights() -> Path:
     except PackageNotFoundError:
         path = None
     return _verified(path, _SHA256, DEFAULT, _PACKAGE)
+
+
+def weights_file() -> Path:
+    """Return a file with the default network's weights under timm's own names.
+
+    Where there is no internet, `timm.create_model("tf_efficientnet_lite0", pretrained=True,
+    pretrained_cfg_overlay={"file": tl.weights_file()})` gives the trained network without a
+    download. The file is made at the first call, in the cache.
+
+    Raises:
+        WeightsError: The weights of the default network are missing or were altered.
+    """
+    from safetensors.torch import save_file
+
+    path = cache_dir() / _FOLDER / f"{DEFAULT}-{_SHA256[:8]}.safetensors"
+    if not path.exists():
+        weights = _load_default(True, torch.device("cpu")).model.state_dict()
+        with whole_file(path) as part:
+            save_file(weights, part)
+    return path
 
 
 def _verified(path: Path | None, expected: str, network: str, package: str) -> Path:
