@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from tiny_tasks import make_task, moved, state
-from torch.nn.functional import cross_entropy
 
 import tlcourse as tl
 from tlcourse import patterns
@@ -14,6 +13,7 @@ from tlcourse.networks.account import forward_account, training_account
 from tlcourse.networks.fast import fast_copy
 from tlcourse.networks.network import Network
 from tlcourse.networks.tail import tail_behind
+from tlcourse.widgets.predictions import Change, alter, grey
 
 FIT = {"epochs": 1, "batch_size": 6, "progress": False}
 CALLS = {
@@ -46,7 +46,9 @@ def test_each_pattern_works_leaves_it_as_it_was_and_can_be_saved(backbone, task,
     assert np.isfinite(table["probability"]).all()
     loaded = tl.load_result(result.save(tmp_path / "saved"), device="cpu")
     assert loaded.backbone.preprocess == backbone.preprocess
-    assert loaded.predict(picture).equals(table)
+    again = loaded.predict(picture)
+    assert list(again["class"]) == list(table["class"])
+    np.testing.assert_allclose(again["probability"], table["probability"], rtol=1e-3, atol=1e-6)
 
 
 def test_a_saved_result_is_not_read_with_pixels_of_another_order(backbone, task, tmp_path):
@@ -124,7 +126,7 @@ def test_its_answers_are_explained(backbone, task):
 
 
 def test_which_patches_excite_its_channels(backbone, task):
-    found = tl.excitations(backbone, list(task.train.take(range(6))), "stage2")
+    found = tl.excitations(backbone, task.train.take(range(6)), "stage2")["stage2"]
     assert found.strongest.shape[0] == 6
     assert np.isfinite(found.strongest).all()
 
@@ -133,26 +135,23 @@ def test_layers_are_compared_by_probes(backbone, task):
     features = tl.extract_features(
         backbone, task, ["stage2", "stage8", "embedding"], progress=False
     )
-    probes = tl.probe_layers(features, folds=2, progress=False)
+    probes = tl.probe_layers(features, folds=3, progress=False)
     assert all(0 <= accuracy <= 1 for accuracy in probes.accuracy.values())
 
 
 def test_explorers_show_the_picture_and_cover_it_with_the_grey_that_is_zero(backbone, task):
-    from tlcourse.widgets.predictions import grey
-
     assert grey(backbone.preprocess) == (124, 117, 104)  # red, green, blue of ImageNet's mean
     picture, _ = task.test[0]
-    predictions = tl.widgets.PredictionExplorer(backbone, {"one": picture})
-    layers = tl.widgets.LayerExplorer(backbone, {"one": picture})
-    for explorer in (predictions, layers):
-        explorer.close() if hasattr(explorer, "close") else None
+    covered = alter(picture, backbone.preprocess, Change(cover=1.0))
+    assert backbone.preprocess(covered)[:, 8:-8, 8:-8].abs().max() < 0.5  # a grey level is 1
+    for explorer in (
+        tl.widgets.explore_predictions(backbone, {"one": picture}),
+        tl.widgets.explore_layers(backbone, {"one": picture}, reference=task.train),
+    ):
+        assert explorer.children
 
 
-def test_fine_tuning_lowers_the_loss_on_what_it_learns(backbone, task):
-    result = patterns.fine_tune(backbone, task, **FIT | {"epochs": 3, "augment": False})
-    pictures = torch.stack([backbone.preprocess(p) for p, _ in task.train])
-    labels = torch.from_numpy(task.train.labels)
-    start = patterns.standalone_extractor(backbone, task, progress=False).backbone.model
-    with torch.no_grad():
-        before, after = (cross_entropy(m(pictures), labels) for m in (start, result.backbone.model))
-    assert after < before
+def test_fine_tuning_lowers_the_loss(backbone, task):
+    options = FIT | {"epochs": 4, "head_first": False, "augment": False}
+    losses = patterns.fine_tune(backbone, task, **options).history.table["train_loss"]
+    assert losses.iloc[-1] < 0.8 * losses.iloc[0]
