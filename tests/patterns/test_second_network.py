@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny_tasks import make_task, moved, state
 
 import tlcourse as tl
@@ -149,6 +150,20 @@ def test_explorers_show_the_picture_and_cover_it_with_the_grey_that_is_zero(back
         tl.widgets.explore_layers(backbone, {"one": picture}, reference=task.train),
     ):
         assert explorer.children
+
+
+def test_a_preparation_with_red_and_blue_exchanged_is_found(backbone, task):
+    picture, _ = task.train[0]
+    less = torch.tensor([103.939, 116.779, 123.68]).view(3, 1, 1)
+
+    def prepare(picture, order):
+        side = picture.resize((76, 64), Image.Resampling.BILINEAR).crop((6, 0, 70, 64))
+        values = torch.from_numpy(np.array(side, np.float32)).permute(2, 0, 1)
+        return values[order] - less
+
+    tl.proofs.preprocessing_matches(backbone, lambda p: prepare(p, [2, 1, 0]), picture)
+    with pytest.raises(tl.CourseError, match="BGR"):
+        tl.proofs.preprocessing_matches(backbone, lambda p: prepare(p, [0, 1, 2]), picture)
 
 
 def test_fine_tuning_lowers_the_loss(backbone, task):
