@@ -13,7 +13,6 @@ from tlcourse.plots.figure import (
     VERMILION,
     WIDTH,
     Figure,
-    add_legend,
     drawing,
     new_figure,
     style,
@@ -71,10 +70,11 @@ def reliability(
     texts = []
     for column, (name, each) in enumerate(shown.items()):
         found = metrics.reliability(values, truth, bins=bins, temperature=each)
-        _draw_bins(*grid[:, column], found)
+        _draw_bins(grid[0, column], grid[1, column], found)
         error = f"calibration error {found.error:.3f}"
         grid[0, column].set_title(f"{name}: {error}")
         texts.append(f"{name}, {error}: {_bins_in_words(found)}")
+    grid[0, 0].legend(loc="upper left", frameon=False, fontsize=9.5)
     grid[0, 0].set_ylabel("share that is right")
     grid[1, 0].set_ylabel("pictures")
     figure.supxlabel("probability of the answer", size=11)
@@ -92,8 +92,8 @@ def coverage(
 ) -> Figure:
     """Draw how many of the answers are wrong if only the surest ones are given.
 
-    From left to right more pictures get an answer, the least sure ones at last. A marker shows
-    where the answers with a probability of at least 90 % end.
+    From left to right the threshold falls: more pictures get an answer, the least sure ones last.
+    A marker shows where the threshold is 90 %.
 
     Args:
         scores: A result, whose test pictures are drawn (its validation pictures where there is no
@@ -119,7 +119,7 @@ def coverage(
         warm = fitted if temperature is None else temperature
         table = metrics.coverage_risk(values, truth, temperature=warm)
         look = style(number)
-        axes.plot(table.coverage, table.risk, color=look["color"], label=name, linewidth=1.8)
+        axes.plot(table.coverage, table.risk, color=look["color"], label=name or "all thresholds")
         sure, all_ = table[table.threshold >= _THRESHOLD].tail(1), table.iloc[-1]
         axes.plot(sure.coverage, sure.risk, look["marker"], color=look["color"], markersize=9)
         begin = f"{name}: " if name else ""
@@ -134,9 +134,9 @@ def coverage(
     axes.xaxis.set_major_formatter("{x:.0%}")
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.grid(alpha=0.3)
-    threshold = {"color": BLACK, "linestyle": "", "marker": "o", "markerfacecolor": "none"}
-    axes.plot([], [], label=f"probability of at least {_THRESHOLD:.0%}", **threshold)
-    add_legend(figure)
+    threshold = f"threshold {_THRESHOLD:.0%}"
+    axes.plot([], [], "o", color=BLACK, markerfacecolor="none", label=threshold)
+    axes.legend(loc="upper left", frameon=False)
     figure.alt = alt or f"Curves of risk against coverage. {'. '.join(texts)}."
     return figure
 
@@ -159,12 +159,17 @@ def _draw_bins(above: "Axes", below: "Axes", found: metrics.Reliability) -> None
     width, centres = found.edges[1], (found.edges[:-1] + found.edges[1:])[there] / 2
     accuracy, confidence = found.accuracy[there], found.confidence[there]
     above.bar(centres, accuracy, 0.92 * width, color=SKY)
-    above.plot([0, 1], [0, 1], color=BLACK, linestyle="--", linewidth=1.2)
+    honest: dict[str, Any] = {
+        "color": BLACK,
+        "linestyle": "--",
+        "label": "right as often as it says",
+    }
+    above.plot([0, 1], [0, 1], linewidth=1.2, **honest)
     pairs = zip(found.right[there].tolist(), found.n[there].tolist(), strict=True)
     low, high = np.array([metrics.wilson_interval(*pair) for pair in pairs]).T
-    above.vlines(confidence, low, high, color=BLACK, linewidth=1.4)
-    above.plot(confidence, accuracy, "o", color=VERMILION, markersize=5)
-    above.set(xlim=(0, 1), ylim=(0, 1.03))
+    above.vlines(confidence, low, high, color=BLACK, linewidth=1.4, label="95 % interval")
+    above.plot(confidence, accuracy, "o", color=VERMILION, markersize=5, label="measured")
+    above.set(xlim=(0, 1.02), ylim=(0, 1.03))
     bars = below.bar(centres, found.n[there], 0.92 * width, color="0.6")
     below.bar_label(bars, size=9)
     below.margins(y=0.3)
