@@ -15,7 +15,7 @@ from tlcourse.comparison.comparison import Comparison
 from tlcourse.comparison.plan import Plan, PlannedRun, make_plan
 from tlcourse.errors import CourseError, check_choice, check_whole
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.grouped import matching_classes
+from tlcourse.networks.grouped import Matching, matching_classes
 from tlcourse.patterns.result import Result
 from tlcourse.patterns.reuse import PATTERNS
 from tlcourse.tasks.task import Task, check_task, subset
@@ -79,7 +79,7 @@ def compare(
     if batch_size is not None:
         check_whole("batch_size", batch_size)
     limit = math.inf if budget is None and plan else to_seconds("5m" if budget is None else budget)
-    applicable, notes = _applicable(backbone, task, patterns, mapping)
+    applicable, notes, matching = _applicable(backbone, task, patterns, mapping)
     if augment is False and {"standalone_extractor", "frozen_extractor"} <= set(applicable):
         applicable.remove("frozen_extractor")
         notes.append(_THE_SAME)
@@ -94,6 +94,9 @@ def compare(
             f"The plan was made for pictures of {plan.size} px; take backbone.at_size({plan.size})."
         )
     say(repr(plan))
+    if matching and mapping is None and any(run.pattern == "classifier" for run in plan.runs):
+        mapping = matching.names
+        say(f"  classes matched by name: {matching}")
     task = subset(task, plan.share)
 
     def one(run: PlannedRun, on_step: Callable[[], None]) -> Result:
@@ -125,15 +128,15 @@ def _applicable(
     task: Task,
     patterns: Sequence[str],
     mapping: Mapping[str, Sequence[str]] | None,
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[str], list[str], Matching | None]:
     """Leave out the classifier where the network has not the classes; say so in a sentence."""
-    if "classifier" in patterns:
-        _, missing = matching_classes(backbone, task, mapping)
-        if missing:
-            shown = ", ".join(missing[:5]) + (" and so on" if len(missing) > 5 else "")
-            note = f"classifier is not applicable: the network has no class called {shown}."
-            return [p for p in patterns if p != "classifier"], [note]
-    return list(patterns), []
+    if "classifier" not in patterns:
+        return list(patterns), [], None
+    matching = matching_classes(backbone, task, mapping)
+    if why := matching.missing:
+        note = f"classifier is not applicable: {why[0].lower()}{why[1:]}"
+        return [p for p in patterns if p != "classifier"], [note], None
+    return list(patterns), [], matching
 
 
 _THE_SAME = (

@@ -331,7 +331,8 @@ def _check_saved(place: Path, about: Mapping[str, Any]) -> None:
 
 
 def _build(about: Mapping[str, Any], device: str | torch.device | None) -> Backbone:
-    said, classes = about["preprocess"], tuple(about["classes"])
+    said = {"channels": "RGB", "scale": 1.0} | about["preprocess"]  # not said by version 1
+    classes = tuple(about["classes"])
     backbone = load_backbone(about["backbone"], pretrained=False, device=device)
     backbone = backbone.at_size(said["crop_size"])
     if (here := _preprocessing(backbone)) != said:
@@ -348,6 +349,6 @@ def _build(about: Mapping[str, Any], device: str | torch.device | None) -> Backb
 
 
 def _preprocessing(backbone: Backbone) -> dict[str, Any]:
-    names = ("resize_size", "crop_size", "mean", "std", "interpolation")
+    names = ("resize_size", "crop_size", "mean", "std", "interpolation", "channels", "scale")
     # As they are read back: JSON knows no tuples.
     return json.loads(json.dumps({name: getattr(backbone.preprocess, name) for name in names}))

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from tlcourse import metrics
+from tlcourse.base.messages import say
 from tlcourse.errors import CourseError
 from tlcourse.features.features import Features, extract_features
 from tlcourse.features.probe import Probe, fit_probe
@@ -48,8 +49,9 @@ def classifier(
         backbone: The network.
         task: Its val and test splits are classified.
         mapping: Class of the task -> classes of the network that mean it; their probabilities are
-            added. Without it, names are compared: "ants" finds "ant". Where a class of the task
-            finds none, the pattern is not applicable; nothing is guessed.
+            added. Without it, names are compared, and what was matched is printed: "ants" finds
+            "ant", and "cats" finds ImageNet's five classes of cats. Where a class of the task finds
+            none, the pattern is not applicable; nothing is guessed.
         progress: Show progress bars.
 
     Raises:
@@ -60,12 +62,13 @@ def classifier(
 
     check_task(task)
     about = ("classifier", task.name, task.classes, "logits")
-    groups, missing = matching_classes(backbone, task, mapping)
-    if missing:
-        note = f"The network has no class called {', '.join(missing)}. "
-        note += "Pass mapping={...} if some of its classes mean the same."
+    matching = matching_classes(backbone, task, mapping)
+    if matching.missing:
+        note = f"{matching.missing} Pass mapping={{...}} if some of its classes mean the same."
         return Result(*about, applicable=False, note=note)
-    made = grouped(backbone, task.classes, groups)
+    if mapping is None:
+        say(f"Classes matched by name: {matching}")
+    made = grouped(backbone, task.classes, matching.groups)
     val, seconds = predict_split(made, task.val, progress=progress)
     test, _ = predict_split(made, task.test, progress=progress)
     memory = _pass_memory(backbone, backbone.model)
