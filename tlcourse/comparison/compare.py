@@ -29,18 +29,19 @@ def compare(
     patterns: Sequence[str] = PATTERNS,
     layer: str = "embedding",
     mapping: Mapping[str, Sequence[str]] | None = None,
-    augment: bool = False,
+    augment: bool | None = None,
     batch_size: int | None = None,
     plan: Plan | None = None,
     progress: bool = True,
 ) -> Comparison:
     """Run all patterns, and training from scratch, on the same pictures, and compare them.
 
-    First a few pictures and a training step are timed. From that follows a plan: which patterns,
-    how many seeds and epochs, which layers may move, and how many of the pictures are used. It is
-    printed, with a sentence for whatever is shortened or left out, and then it does not change. If
-    the time runs out, whole runs are dropped, and you are told; so the same plan always gives the
-    same results. Ctrl-C ends the comparison with the runs that are finished.
+    First a few pictures and a training step are timed. From that follows a plan that fills the
+    time: which patterns, how many seeds and epochs, which layers may move, and how many of the
+    pictures are used. It is printed, with a sentence for whatever is shortened or left out, and
+    then it does not change. If the time runs out, whole runs are dropped, and you are told. If time
+    is left, the seeds that the plan has in reserve are run. So the same plan always gives the same
+    results for the runs it has. Ctrl-C ends the comparison with the runs that are finished.
 
     Args:
         backbone: The network. Smaller pictures are faster: `backbone.at_size(128)`.
@@ -48,11 +49,14 @@ def compare(
         budget: Time for everything: seconds, or a text such as "90s". By default "5m"; with `plan`,
             no limit.
         patterns: Which ones, by name.
-        layer: Where the backbone is cut before the new head.
+        layer: Where the backbone is cut before the new head. Where this layer gives no maps,
+            `frozen_extractor` is cut at its own default layer, since its head reads maps.
         mapping: Which of the network's own classes mean a class of the task, as in
             `tlcourse.patterns.classifier`; by default those with the same name.
-        augment: Show random crops and mirror images in training; then the frozen body runs in every
-            epoch.
+        augment: Whether trainings see fresh views of the pictures in each epoch. By default each
+            pattern does as it does alone: `frozen_extractor` sees them. False is for none of them;
+            then `frozen_extractor` trains a linear head on stored features, the same computation as
+            `standalone_extractor`, and is not run beside it.
         batch_size: Pictures per training step; by default what this machine's memory allows.
         plan: An earlier comparison's `plan`, to run the same again.
         progress: Show progress bars.
@@ -76,6 +80,9 @@ def compare(
         check_whole("batch_size", batch_size)
     limit = math.inf if budget is None and plan else to_seconds("5m" if budget is None else budget)
     applicable, notes, matching = _applicable(backbone, task, patterns, mapping)
+    if augment is False and {"standalone_extractor", "frozen_extractor"} <= set(applicable):
+        applicable.remove("frozen_extractor")
+        notes.append(_THE_SAME)
     if plan is None:
         if not applicable:
             raise CourseError(f"There is nothing to compare: {notes[0]}")
@@ -104,6 +111,8 @@ def compare(
     done, not_run = _run_all(plan, one, deadline=started + limit, progress=progress)
     if not done:
         raise CourseError(" ".join(["No pattern was finished.", *not_run]))
+    if extra := [run for run, _ in done if run in plan.spare]:
+        plan = plan.with_spare(extra)
     return Comparison(
         task=task,
         plan=plan,
@@ -130,6 +139,12 @@ def _applicable(
     return list(patterns), [], matching
 
 
+_THE_SAME = (
+    "frozen_extractor is not run: without fresh views it would be the same computation as "
+    "standalone_extractor."
+)
+
+
 class _OutOfTimeError(Exception):
     """The budget is used up in the middle of a run."""
 
@@ -143,7 +158,8 @@ def _run_all(
 ) -> tuple[list[tuple[PlannedRun, Result]], list[str]]:
     """Do all runs that fit into the time; say what was not run, or not to the end.
 
-    Of each pattern only the best run keeps its network.
+    Those in reserve follow where a limit leaves time for as long as the pattern took before. Of
+    each pattern only the best run keeps its network.
     """
 
     def check_clock() -> None:
@@ -152,12 +168,16 @@ def _run_all(
 
     done: list[tuple[PlannedRun, Result]] = []
     notes: list[str] = []
-    with tqdm(plan.runs, "comparing", unit="run", leave=False, disable=not progress) as bar:
+    took: dict[str, float] = {}  # pattern -> seconds of its latest run
+    runs = (*plan.runs, *(plan.spare if math.isfinite(deadline) else ()))
+    with tqdm(runs, "comparing", unit="run", leave=False, disable=not progress) as bar:
         for i, run in enumerate(bar):
             bar.set_postfix_str(run.name)
             began = time.perf_counter()
             left = deadline - began
-            if run.seconds > left:
+            if i >= len(plan.runs) and took.get(run.pattern, math.inf) > left:
+                continue
+            if i < len(plan.runs) and run.seconds > left:
                 there = f"{in_words(left)} are left" if left > 0.5 else "the time is used up"
                 need = f"it needs about {in_words(run.seconds)}, and {there}"
                 notes.append(f"{run.name} was dropped: {need}.")
@@ -171,7 +191,7 @@ def _run_all(
             except KeyboardInterrupt:
                 result = None
             if result is None or result.note.startswith("interrupted"):
-                notes.append(f"Interrupted: {len(plan.runs) - i} runs are missing.")
+                notes.append(f"Interrupted: {len(runs) - i} runs are missing.")
                 break
             if not result.applicable:
                 notes.append(f"{run.pattern} is not applicable. {result.note}")
@@ -179,6 +199,7 @@ def _run_all(
             if result.note:
                 notes.append(f"{run.name}: {result.note}.")
             done.append((run, result))
+            took[run.pattern] = time.perf_counter() - began
             best = _best(done)
             done = [(r, x if x is best[r.pattern] else replace(x, made=None)) for r, x in done]
             give_memory_back()
