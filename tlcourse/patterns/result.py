@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from tlcourse.base.files import sha256_of, whole_folder
 from tlcourse.errors import CourseError
 from tlcourse.explain.predictions import top_k
 from tlcourse.networks.backbone import Backbone
+from tlcourse.networks.head import WIDTH, ConvHead
 from tlcourse.networks.load import load_backbone
 from tlcourse.networks.network import Network
 from tlcourse.tasks.pictures import open_picture
@@ -134,6 +136,7 @@ class Result:
             "tlcourse": version("tlcourse"),
             "backbone": self.backbone.name,
             "pool": getattr(model, "pool", "mean"),
+            "head": _kind_of(getattr(model, "head", None)),
             "groups": getattr(model, "groups", []),
             "preprocess": _preprocessing(self.backbone),
         } | {name: None if value != value else value for name, value in figures.items()}
@@ -161,16 +164,20 @@ class Result:
         )
 
 
-def load_result(folder: str | Path, device: str | torch.device | None = None) -> Result:
+def load_result(
+    folder: str | Path, device: str | torch.device | None = None, *, head: nn.Module | None = None
+) -> Result:
     """Load what `Result.save` wrote; it predicts as before.
 
     Args:
         folder: The folder.
         device: See `resolve_device`.
+        head: Where the head was a module of your own, one that is built in the same way. It gets
+            the saved weights.
 
     Raises:
-        CourseError: There is no saved result, it is damaged, or its weights are those of another
-            network than it says.
+        CourseError: There is no saved result, it is damaged, its weights are those of another
+            network than it says, or a head of your own is missing.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -182,7 +189,7 @@ def load_result(folder: str | Path, device: str | torch.device | None = None) ->
         figures = {name: about[name] for name in _FIGURES}
         figures |= {name: math.nan for name, value in figures.items() if value is None}
         figures |= {name: tuple(figures[name]) for name in ("classes", "interval")}
-        made = _build(about, device)
+        made = _build(about, device, head)
         made.model.load_state_dict(load_file(place / _WEIGHTS))
     except FileNotFoundError as error:
         raise CourseError(
@@ -219,7 +226,16 @@ def _check_saved(place: Path, about: Mapping[str, Any]) -> None:
         )
 
 
-def _build(about: Mapping[str, Any], device: str | torch.device | None) -> Backbone:
+def _kind_of(head: nn.Module | None) -> str:
+    """What `Network` can make this head again from: "linear", "conv" or "own"."""
+    if isinstance(head, ConvHead):
+        return "conv" if head[0].out_channels == WIDTH else "own"
+    return "linear" if head is None or isinstance(head, nn.Linear) else "own"
+
+
+def _build(
+    about: Mapping[str, Any], device: str | torch.device | None, head: nn.Module | None
+) -> Backbone:
     said, classes = about["preprocess"], tuple(about["classes"])
     backbone = load_backbone(about["backbone"], pretrained=False, device=device)
     backbone = backbone.at_size(said["crop_size"])
@@ -232,7 +248,15 @@ def _build(about: Mapping[str, Any], device: str | torch.device | None) -> Backb
         from tlcourse.networks.grouped import grouped
 
         return grouped(backbone, classes, about["groups"])
-    network = Network(backbone, len(classes), layer=about["layer"], pool=about["pool"])
+    kind = about.get("head", "linear")  # version 1.0 knew no other
+    if kind == "own":
+        if head is None:
+            raise CourseError(
+                "The head of this result is a module of your own, which a file cannot hold. Pass "
+                "one that is built in the same way: tl.load_result(folder, head=...)."
+            )
+        kind = head
+    network = Network(backbone, len(classes), layer=about["layer"], pool=about["pool"], head=kind)
     return network.as_backbone(classes)
 
 
