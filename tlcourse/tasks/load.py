@@ -2,9 +2,11 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from importlib.resources import as_file, files
+from operator import methodcaller
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tlcourse.base.files import sha256_of
 from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.tasks.folder import read_folder
+from tlcourse.tasks.pictures import open_picture
 from tlcourse.tasks.split import SPLITS, Shares, Split, draw_splits
 from tlcourse.tasks.task import Task
 
@@ -37,9 +40,21 @@ def load_task(
 ) -> Task:
     """Load labelled pictures, split so that no picture is in two splits.
 
-    Names: "emoji" (510 OpenMoji drawings of 7 kinds), "digits" (1797 handwritten digits, 8 x 8),
-    "faces" (100 faces and 100 other patches, 25 x 25), all without a download; "hymenoptera" (397
-    photographs of ants and bees, after `download_task("hymenoptera")`).
+    These names need no download:
+
+    - "emoji": 510 OpenMoji drawings of 7 kinds.
+    - "digits": 1797 handwritten digits, 8 x 8. `test_fraction=0.6` gives 1,000 test pictures and
+      more.
+    - "fashion": 3,000 grey photographs of 10 kinds of clothes, 28 x 28. The 1,000 test pictures
+      are always the same ones, so `test_fraction` is not used.
+    - "things": 94 colour photographs: 28 fish, 27 monuments, 39 tools. They may be shown and passed
+      on; `task.credits` names the author, licence and page of each.
+    - "faces": 100 faces and 100 other patches, 25 x 25.
+
+    These need files that do not come along: "hymenoptera" (397 photographs of ants and bees, after
+    `download_task("hymenoptera")`) and "fashion_full" (all 70,000 of Fashion-MNIST, 10,000 of them
+    for the test: from torchvision's folder `FashionMNIST` in `TLCOURSE_DATA` or in the cache, or
+    from Debian's package `dataset-fashion-mnist`).
 
     A folder holds `class/picture`, or `train`, `val` and `test` with `class/picture` in each. Given
     splits are kept; a missing `val` or `test` is taken from `train`. Files that cannot be used are
@@ -108,9 +123,10 @@ def _downloaded(name: str) -> Path:
 def _built_in(
     name: str, title: str, classes: tuple[str, ...], pictures: Split, shares: Shares, *about: str
 ) -> Task:
+    source, licence = about
     places = draw_splits(pictures.labels, classes, shares)
     train, val, test = (pictures.take(places[split]) for split in SPLITS)
-    return Task(name, title, classes, train, val, test, (), *about)
+    return Task(name, title, classes, train, val, test, (), source, licence)
 
 
 def _emoji(shares: Shares) -> Task:
@@ -204,6 +220,48 @@ def _faces(shares: Shares) -> Task:
     )
 
 
+def _fashion(shares: Shares, *, full: bool = False) -> Task:
+    from tlcourse.tasks import fashion
+
+    pictures = fashion.read_all() if full else fashion.read_part()
+    open_item, content = partial(_grey, white=255), partial(_grey_content, "fashion")
+    given = {}
+    for name, (values, labels) in pictures.items():
+        names = [f"{name}/{fashion.CLASSES[label]}/{i:05d}" for i, label in enumerate(labels)]
+        given[name] = Split(values, labels, names, open_item, content)
+    places = draw_splits(given["train"].labels, fashion.CLASSES, shares, given=["test"])
+    return Task(
+        "fashion_full" if full else "fashion",
+        "Grey photographs of clothes",
+        fashion.CLASSES,
+        given["train"].take(places["train"]),
+        given["train"].take(places["val"]),
+        given["test"],
+        (),
+        "Fashion-MNIST, github.com/zalandoresearch/fashion-mnist (Xiao, Rasul, Vollgraf, 2017)",
+        "MIT, Copyright (c) 2017 Zalando SE",
+    )
+
+
+def _things(shares: Shares) -> Task:
+    folder = files("tlcourse") / "data" / "things"
+    about: dict[str, dict[str, str]] = json.loads((folder / "credits.json").read_text("utf-8"))
+    classes = tuple(dict.fromkeys(name.partition("/")[0] for name in about))
+    labels = [classes.index(name.partition("/")[0]) for name in about]
+    paths = [folder / name for name in about]
+    task = _built_in(
+        "things",
+        "Photographs of fish, monuments and tools",
+        classes,
+        Split(paths, labels, list(about), open_picture, methodcaller("read_bytes")),
+        shares,
+        "GCompris, gcompris.net; from Wikimedia Commons and other collections",
+        "public domain or CC0, see task.credits",
+    )
+    credits = {name: "{author}, {licence}, {page}".format(**told) for name, told in about.items()}
+    return replace(task, credits=credits)
+
+
 def _grey(values: np.ndarray, *, white: float) -> Image.Image:
     """Enlarge an array (H, W) of values from 0 to `white` to a picture."""
     small = Image.fromarray(np.rint(values * (255 / white)).astype(np.uint8))
@@ -214,4 +272,11 @@ def _grey_content(name: str, values: np.ndarray) -> bytes:
     return f"{name} {_UPSAMPLED} ".encode() + values.tobytes()
 
 
-_OFFLINE = {"emoji": _emoji, "digits": _digits, "faces": _faces}
+_OFFLINE: dict[str, Callable[[Shares], Task]] = {
+    "emoji": _emoji,
+    "digits": _digits,
+    "faces": _faces,
+    "things": _things,
+    "fashion": _fashion,
+    "fashion_full": partial(_fashion, full=True),
+}
