@@ -338,7 +338,9 @@ def test_what_cannot_fit_is_not_measured(planned, task, asked):
 
 
 def test_with_fresh_views_a_frozen_body_takes_its_passes_in_every_epoch(planned, task):
-    views, stored = (planned(task, 300, ["frozen_extractor"], augment=a).runs for a in (True, False))
+    views, stored = (
+        planned(task, 300, ["frozen_extractor"], augment=a).runs for a in (True, False)
+    )
     epochs = views[0].options["epochs"]
     assert views[0].seconds > epochs * 120 * EACH
     assert stored[0].seconds < 20
@@ -385,7 +387,9 @@ def test_no_picture_is_said_to_be_left_out_where_all_are_used(planned):
 def test_too_little_time_for_anything_is_one_sentence_with_what_to_do(
     planned, task, budget, pattern
 ):
-    said = rf"^A budget of .* s is too small for any pattern: {pattern} needs (about|more than) .* s"
+    said = (
+        rf"^A budget of .* s is too small for any pattern: {pattern} needs (about|more than) .* s"
+    )
     with pytest.raises(CourseError, match=said):
         planned(task, budget, [pattern])
 

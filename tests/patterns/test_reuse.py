@@ -37,6 +37,7 @@ from tlcourse.features.probe import STRENGTHS, fit_probe
 from tlcourse.networks import account
 from tlcourse.networks.account import Account, Bytes, forward_account, training_account
 from tlcourse.networks.fast import fast_batch_size
+from tlcourse.networks.head import ConvHead
 from tlcourse.patterns import reuse
 from tlcourse.patterns.reuse import predict_split
 from tlcourse.training import data, fit
@@ -46,11 +47,11 @@ FIT = {"epochs": 2, "batch_size": 6}
 OPTIONS = {
     "classifier": {},
     "standalone_extractor": {"layer": "stage4"},
-    "frozen_extractor": {"layer": "stage3", "pool": "max", "augment": False, **FIT},
+    "frozen_extractor": {"layer": "stage3", "augment": False, **FIT},
     "fine_tune": {"freeze_until": "stage2", "head_first": False, **FIT},
     "from_scratch": {"learning_rate": 0.01, **FIT},
 }
-C, K = {"standalone_extractor": 48, "frozen_extractor": 32}, 3
+K, W = 3, 128
 N_PARAMETERS = 99_196  # of the body, up to the embedding
 
 
@@ -125,7 +126,9 @@ def test_a_result_says_how_it_was_made_and_what_it_cost(results, task, name):
     assert result.layer == (layer | {"frozen_extractor": "stage3"}).get(name, "embedding")
     learned = {
         "classifier": 0,
-        **{pattern: c * K + K for pattern, c in C.items()},
+        "standalone_extractor": 48 * K + K,
+        # Two convolutions of 3 x 3, their BatchNorms, and a linear layer.
+        "frozen_extractor": 9 * (32 * W + W * W) + 4 * W + W * K + K,
         "from_scratch": N_PARAMETERS + 256 * K + K,
     }
     learned["fine_tune"] = learned["from_scratch"] - 15_112  # up to stage2, see layer_table
@@ -451,7 +454,7 @@ def test_the_signature_shows_the_options_with_the_defaults_of_the_pattern(name):
     fits = inspect.signature(tl.fit).parameters
     assert "options" not in shown
     assert set(fits) - {"network", "settings"} <= set(shown)
-    epochs = {"frozen_extractor": 10, "fine_tune": 6, "from_scratch": 10}
+    epochs = {"frozen_extractor": 20, "fine_tune": 6, "from_scratch": 10}
     assert shown["epochs"].default == epochs[name] != fits["epochs"].default == 8
     assert shown["augment"].default == (name == "frozen_extractor")
 
@@ -461,8 +464,80 @@ def test_a_frozen_body_is_the_backbones(results, backbone):
     old = state(backbone.model)
     for name, tensor in network.body.state_dict().items():
         assert torch.equal(tensor, old[name])
-    assert (network.layer, network.pool, network.frozen_until) == ("stage3", "max", "stage3")
-    assert not torch.equal(network.head.weight, tl.Network(backbone, 3, layer="stage3").head.weight)
+    assert (network.layer, network.pool, network.frozen_until) == ("stage3", "none", "stage3")
+    start = tl.Network(backbone, 3, layer="stage3", head="conv")
+    new = {name for name, _ in start.named_parameters() if name.startswith("head.")}
+    new |= {f"head.{n}.{name}" for n in (1, 5) for name in ("running_mean", "running_var")}
+    changed = {name for name in moved(state(start), network) if "num_batches" not in name}
+    assert changed == new  # the head's BatchNorms learn
+
+
+@pytest.mark.parametrize(
+    ("head", "options", "layer", "pool"),
+    [
+        ("conv", {}, "stage4", "none"),
+        ("linear", {}, "embedding", "mean"),
+        ("linear", {"layer": "stage2", "pool": "max"}, "stage2", "max"),
+        (ConvHead(48, 3, width=8), {}, "stage4", "none"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(48 * 16, 3)), {"pool": "none"}, "stage4", "none"),
+        (nn.Sequential(nn.Linear(256, 4), nn.ReLU(), nn.Linear(4, 3)), {}, "embedding", "mean"),
+    ],
+)
+@pytest.mark.parametrize("augment", [False, True])
+def test_a_frozen_body_takes_any_head_and_is_scored_as_the_whole_network(
+    backbone, task, head, options, layer, pool, augment
+):
+    head = copy.deepcopy(head)
+    result = patterns.frozen_extractor(
+        backbone, task, head=head, augment=augment, progress=False, epochs=1, **options
+    )
+    network = result.backbone.model
+    assert (result.layer, network.layer, network.pool) == (layer, layer, pool)
+    assert isinstance(head, str) or network.head is head
+    whole, _ = predict_split(result.backbone, task.test, progress=False)
+    assert result.predicted["test"].tolist() == whole.argmax(axis=1).tolist()
+
+
+def test_without_augmentation_a_head_on_maps_learns_as_in_plain_pytorch(task):
+    """The maps are stored, so this is one batch of them per epoch and AdamW."""
+    backbone = tiny_backbone()
+    options = {"label_smoothing": 0, "warmup": 0, "weight_decay": 0.0, "learning_rate": 1e-3}
+    result = patterns.frozen_extractor(
+        backbone, task, augment=False, epochs=1, batch_size=18, progress=False, **options
+    )
+    start = tl.Network(backbone, 3, layer="stage4", head="conv")
+    pictures, labels = tensors(backbone, task.train)
+    maps = tl.activations(backbone, pictures, "stage4")["stage4"]
+    assert maps.shape == (18, 48, 4, 4)
+    optimiser = torch.optim.AdamW(start.head.parameters(), lr=1e-3, weight_decay=0)
+    start.head.train()
+    nn.functional.cross_entropy(start.head(maps), labels).backward()
+    optimiser.step()
+    for name, tensor in start.head.state_dict().items():
+        found = result.backbone.model.head.state_dict()[name]
+        # AdamW's first step has the size of the rate, whatever the gradient's size.
+        close = torch.isclose(found, tensor, atol=1e-4).float().mean()
+        assert close > 0.98, name
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"layer": "embedding"}, CourseError, r"needs maps \(C, H, W\), but .*'embedding' gives"),
+        ({"head": "convolution"}, UnknownNameError, "no head 'convolution'. Nearest: conv"),
+        ({"head": "linear", "pool": "none"}, CourseError, "A linear head needs vectors, but"),
+        ({"head": nn.Linear(7, 3)}, CourseError, "does not take the 256 numbers"),
+        ({"head": nn.Conv2d(7, 3, 1), "pool": "none"}, CourseError, r"the values \(48, 4, 4\)"),
+    ],
+)
+def test_a_head_that_the_layer_does_not_suit_is_told(task, options, error, said):
+    with pytest.raises(error, match=said):
+        patterns.frozen_extractor(tiny_backbone(), task, progress=False, **options)
+
+
+def test_a_network_without_maps_is_told_to_take_a_linear_head(task):
+    with pytest.raises(CourseError, match=r'has no maps for a .* Take head="linear"'):
+        patterns.frozen_extractor(tiny_backbone("vit"), task, progress=False)
 
 
 def test_fine_tuning_begins_with_the_probes_head_unless_told(backbone, task):

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from tlcourse.base.files import sha256_of, whole_folder
 from tlcourse.errors import CourseError
 from tlcourse.explain.predictions import top_k
 from tlcourse.metrics import Paired, compare_paired, probabilities
 from tlcourse.networks.backbone import Backbone
+from tlcourse.networks.head import WIDTH, ConvHead
 from tlcourse.networks.load import load_backbone
 from tlcourse.networks.network import Network
 from tlcourse.tasks.pictures import open_picture
@@ -176,6 +178,7 @@ class Result:
             "tlcourse": version("tlcourse"),
             "backbone": self.backbone.name,
             "pool": getattr(model, "pool", "mean"),
+            "head": _kind_of(getattr(model, "head", None)),
             "groups": getattr(model, "groups", []),
             "preprocess": _preprocessing(self.backbone),
             "temperature": self.temperature,
@@ -258,16 +261,20 @@ def _right_or_not(answers: Any) -> np.ndarray:
     return values.astype(bool)
 
 
-def load_result(folder: str | Path, device: str | torch.device | None = None) -> Result:
+def load_result(
+    folder: str | Path, device: str | torch.device | None = None, *, head: nn.Module | None = None
+) -> Result:
     """Load what `Result.save` wrote; it predicts as before.
 
     Args:
         folder: The folder.
         device: See `resolve_device`.
+        head: Where the head was a module of your own, one that is built in the same way. It gets
+            the saved weights.
 
     Raises:
-        CourseError: There is no saved result, it is damaged, or its weights are those of another
-            network than it says.
+        CourseError: There is no saved result, it is damaged, its weights are those of another
+            network than it says, or a head of your own is missing.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -280,7 +287,7 @@ def load_result(folder: str | Path, device: str | torch.device | None = None) ->
         figures |= {name: math.nan for name, value in figures.items() if value is None}
         figures |= {name: tuple(figures[name]) for name in ("classes", "interval")}
         figures["temperature"] = _temperature(about)
-        made = _build(about, device)
+        made = _build(about, device, head)
         made.model.load_state_dict(load_file(place / _WEIGHTS))
     except FileNotFoundError as error:
         raise CourseError(
@@ -325,7 +332,16 @@ def _check_saved(place: Path, about: Mapping[str, Any]) -> None:
         )
 
 
-def _build(about: Mapping[str, Any], device: str | torch.device | None) -> Backbone:
+def _kind_of(head: nn.Module | None) -> str:
+    """What `Network` can make this head again from: "linear", "conv" or "own"."""
+    if isinstance(head, ConvHead):
+        return "conv" if head[0].out_channels == WIDTH else "own"
+    return "linear" if head is None or isinstance(head, nn.Linear) else "own"
+
+
+def _build(
+    about: Mapping[str, Any], device: str | torch.device | None, head: nn.Module | None
+) -> Backbone:
     said = {"channels": "RGB", "scale": 1.0} | about["preprocess"]  # not said by version 1
     classes = tuple(about["classes"])
     backbone = load_backbone(about["backbone"], pretrained=False, device=device)
@@ -339,7 +355,15 @@ def _build(about: Mapping[str, Any], device: str | torch.device | None) -> Backb
         from tlcourse.networks.grouped import grouped
 
         return grouped(backbone, classes, about["groups"])
-    network = Network(backbone, len(classes), layer=about["layer"], pool=about["pool"])
+    kind = about.get("head", "linear")  # version 1.0 knew no other
+    if kind == "own":
+        if head is None:
+            raise CourseError(
+                "The head of this result is a module of your own, which a file cannot hold. Pass "
+                "one that is built in the same way: tl.load_result(folder, head=...)."
+            )
+        kind = head
+    network = Network(backbone, len(classes), layer=about["layer"], pool=about["pool"], head=kind)
     return network.as_backbone(classes)
 
 
