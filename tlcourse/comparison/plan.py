@@ -306,7 +306,8 @@ class Forecast:
 
         Other seeds come after all patterns: what is dropped when time runs out is at the end.
         """
-        runs, spare = [], []
+        runs: list[PlannedRun] = []
+        spare: list[PlannedRun] = []
         known = False  # whether the features are stored by then
         for pattern, epochs in effort.epochs.items():
             options = dict(self.options[pattern])
