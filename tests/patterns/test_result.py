@@ -165,7 +165,7 @@ def test_the_classifier_adds_probabilities_and_shares_them_among_the_groups(task
 
 def test_a_calibrated_prediction_uses_the_temperature_and_changes_no_answer(results, task):
     picture, _ = task.test[0]
-    result = dataclasses.replace(results["fine_tune"], temperature=2.0)
+    result = dataclasses.replace(results["fine_tune"], saved_temperature=2.0)
     plain, calibrated = result.predict(picture), result.predict(picture, calibrated=True)
     assert list(plain["class"]) == list(calibrated["class"])
     expected = metrics.probabilities(np.log([plain["probability"]]) / 2)[0]
@@ -175,7 +175,7 @@ def test_a_calibrated_prediction_uses_the_temperature_and_changes_no_answer(resu
 
 
 def test_the_temperature_is_saved_and_1_where_none_was(results, tmp_path):
-    result = dataclasses.replace(results["fine_tune"], temperature=2.5)
+    result = dataclasses.replace(results["fine_tune"], saved_temperature=2.5)
     folder = result.save(tmp_path / "x")
     assert tl.load_result(folder, device="cpu").temperature == 2.5
     path = folder / "model.json"

@@ -20,6 +20,8 @@ class ConvHead(nn.Sequential):
     knows where it is, and what is beside it. Its BatchNorms learn, as they are new.
     """
 
+    takes_maps = True  # so that `Network` pools nothing before it
+
     def __init__(self, channels: int, n_classes: int, *, width: int = WIDTH) -> None:
         """Make the layers with random weights.
 

@@ -12,7 +12,6 @@ from torch import nn
 from tlcourse.base.device import fixed_seed
 from tlcourse.errors import CourseError, check_choice, check_whole
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.head import ConvHead
 from tlcourse.networks.layers import Layer, are_maps, pool_positions
 from tlcourse.networks.load import load_backbone
 from tlcourse.networks.tap import PassEndedError, in_mode, listen
@@ -69,7 +68,7 @@ class Network(nn.Module):
         check_choice("pooling", pool, get_args(HeadPool))
         if isinstance(head, str):
             check_choice("head", head, ("linear", "conv"))
-        if head == "conv" or isinstance(head, ConvHead):
+        if head == "conv" or getattr(head, "takes_maps", False):
             pool = "none"
         where = backbone.layer(layer)
         if where.path == "":
@@ -85,7 +84,9 @@ class Network(nn.Module):
             self.body = _without_what_follows(model, backbone, where)
             source = "random weights" if random_weights else backbone.source
             self.backbone = backbone.with_model(self.body, source=source)
-            self.layer, self.pool, self._where = layer, pool, where
+            self.layer, self._where = layer, where
+            # An embedding is a vector, in whichever shape the network holds it.
+            self.pool: HeadPool = "mean" if layer == "embedding" else pool
             self.frozen_until: str | None = None
             self.frozen_paths: tuple[str, ...] = ()
             self.updates_batchnorm = random_weights
@@ -100,7 +101,7 @@ class Network(nn.Module):
 
     def pooled(self, value: torch.Tensor) -> torch.Tensor:
         """Turn what the layer at the cut gave into vectors (B, C), as features are made of it."""
-        return pool_positions(value, "mean" if self.layer == "embedding" else self.pool)
+        return pool_positions(value, self.pool)
 
     def value(self, batch: torch.Tensor) -> torch.Tensor:
         """Return what the layer at the cut gives for a batch of preprocessed pictures."""
@@ -155,8 +156,10 @@ class Network(nn.Module):
             for layer in self.backbone.named_layers
             if layer.path and kept[layer.path].position <= end and layer.side == "output"
         }
-        # What the last linear layer of a head on maps takes; else what the head takes.
-        last = f"head.{len(self.head) - 1}" if isinstance(self.head, ConvHead) else "head"
+        last = "head"
+        if self.pool == "none":  # what the last linear layer of a head on maps takes
+            parts = self.head.named_modules(prefix="head")
+            last = [last, *(path for path, part in parts if isinstance(part, nn.Linear))][-1]
         layers.setdefault("embedding", Layer("embedding", last, "input"))
         return replace(
             self.backbone,
@@ -174,7 +177,7 @@ class Network(nn.Module):
         shape = record.input_shape if self._where.side == "input" else record.output_shape
         if shape is None:
             raise CourseError(f"Layer {self.layer!r} gives several tensors; name one inside it.")
-        example = self.pooled(torch.zeros(2, *shape))
+        example = pool_positions(torch.zeros(2, *shape), self.pool)
         shape = tuple(example.shape[1:])
         if wanted == "conv":
             if not are_maps(shape):
@@ -182,6 +185,8 @@ class Network(nn.Module):
                     f"A convolutional head needs maps (C, H, W), but layer {self.layer!r} gives "
                     f'{shape}. Name a layer with maps, or take head="linear".'
                 )
+            from tlcourse.networks.head import ConvHead
+
             return ConvHead(shape[0], self.n_classes)
         if not isinstance(wanted, nn.Module):
             if len(shape) != 1:

@@ -17,9 +17,8 @@ from torch import nn
 from tlcourse.base.files import sha256_of, whole_folder
 from tlcourse.errors import CourseError
 from tlcourse.explain.predictions import top_k
-from tlcourse.metrics import Paired, compare_paired, probabilities
+from tlcourse.metrics import Paired, compare_paired, fit_temperature, probabilities
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.head import WIDTH, ConvHead
 from tlcourse.networks.load import load_backbone
 from tlcourse.networks.network import Network
 from tlcourse.tasks.pictures import open_picture
@@ -57,8 +56,7 @@ class Result:
         logits: "val" and "test" -> the network's scores of each picture, float32 (N, classes). A
             loaded result has none.
         pictures: "val" and "test" -> the pictures that were scored.
-        temperature: Fitted to the validation logits; it makes the probabilities honest
-            (`tlcourse.metrics.fit_temperature`). 1 where there are no validation pictures.
+        saved_temperature: The `temperature` of a loaded result.
         seconds: From the pictures, without those of the test split, to the finished network; stored
             features count as if they had been computed. For "classifier": to predict the validation
             pictures.
@@ -79,7 +77,7 @@ class Result:
     confusion: np.ndarray | None = None
     logits: Mapping[str, np.ndarray] = field(default_factory=dict)
     pictures: Mapping[str, Split] = field(default_factory=dict)
-    temperature: float = 1.0
+    saved_temperature: float | None = None
     seconds: float = 0.0
     memory: Callable[[], int] | None = None  # counts `peak_bytes`
     trainable_parameters: int = 0
@@ -101,6 +99,17 @@ class Result:
     def predicted(self) -> dict[str, np.ndarray]:
         """For "val" and "test", the label that it gives to each picture, (N,)."""
         return {part: logits.argmax(axis=1) for part, logits in self.logits.items()}
+
+    @cached_property
+    def temperature(self) -> float:
+        """Fitted to the validation logits; it makes the probabilities honest.
+
+        See `tlcourse.metrics.fit_temperature`. 1 where there are no validation pictures.
+        """
+        if self.saved_temperature is not None:
+            return self.saved_temperature
+        logits = self.logits.get("val", ())
+        return fit_temperature(logits, self.pictures["val"].labels) if len(logits) else 1.0
 
     @property
     def right(self) -> np.ndarray:
@@ -286,7 +295,7 @@ def load_result(
         figures = {name: about[name] for name in _FIGURES}
         figures |= {name: math.nan for name, value in figures.items() if value is None}
         figures |= {name: tuple(figures[name]) for name in ("classes", "interval")}
-        figures["temperature"] = _temperature(about)
+        figures["saved_temperature"] = _temperature(about)
         made = _build(about, device, head)
         made.model.load_state_dict(load_file(place / _WEIGHTS))
     except FileNotFoundError as error:
@@ -334,6 +343,8 @@ def _check_saved(place: Path, about: Mapping[str, Any]) -> None:
 
 def _kind_of(head: nn.Module | None) -> str:
     """What `Network` can make this head again from: "linear", "conv" or "own"."""
+    from tlcourse.networks.head import WIDTH, ConvHead
+
     if isinstance(head, ConvHead):
         return "conv" if head[0].out_channels == WIDTH else "own"
     return "linear" if head is None or isinstance(head, nn.Linear) else "own"

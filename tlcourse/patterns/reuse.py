@@ -21,7 +21,6 @@ from tlcourse.features.features import Features, extract_features
 from tlcourse.features.probe import Probe, fit_probe
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.fast import fast_batch_size
-from tlcourse.networks.head import ConvHead, map_layer
 from tlcourse.networks.network import HeadPool, Network
 from tlcourse.networks.trace import meta_copy
 from tlcourse.patterns.result import Result
@@ -164,7 +163,9 @@ def frozen_extractor(
     check_task(task)
     settings = _FROZEN.changed(**options)
     if layer is None:
-        on_maps = head == "conv" or isinstance(head, ConvHead) or pool == "none"
+        from tlcourse.networks.head import map_layer
+
+        on_maps = pool == "none" or head == "conv" or getattr(head, "takes_maps", False)
         layer = map_layer(backbone) if on_maps else "embedding"
     network = Network(
         backbone, len(task.classes), layer=layer, pool=pool, head=head, seed=settings.seed
@@ -311,7 +312,6 @@ def score(result: Result, task: Task, logits: Mapping[str, np.ndarray]) -> Resul
         confusion=confusion,
         logits=logits,
         pictures={"val": task.val, "test": task.test},
-        temperature=metrics.fit_temperature(logits["val"], val) if len(val) else 1.0,
     )
 
 
