@@ -133,7 +133,10 @@ def test_seeds_differ(real):
 
 def test_the_plan_is_printed_before_anything_is_trained(backbone, task, fast, monkeypatch, capsys):
     def train(*_, **__):
-        assert capsys.readouterr().out == repr(made["plan"]) + "\n"
+        assert capsys.readouterr().out == (
+            f"{made['plan']!r}\n"
+            "  classes matched by name: ants -> ant; bees -> bee; goldfishes -> goldfish\n"
+        )
         raise KeyboardInterrupt
 
     made = {}
@@ -424,6 +427,25 @@ def test_where_no_time_is_left_the_reserve_is_not_touched(backbone, faked):
     made = fake_compare(backbone, RESERVE, budget=100)
     assert [run for run, _ in made.runs] == list(RESERVE.runs)
     assert (made.notes, made.plan) == ((), RESERVE)
+
+
+def test_a_pattern_that_the_plan_leaves_out_is_run_if_time_is_left(backbone, faked):
+    """It takes the place of its sentence; how slow the others were says whether it fits."""
+    left_out = ("from_scratch is left out: it would take about 80 s.",)
+    plan = replace(
+        plan_of(("standalone_extractor", None, 20), ("fine_tune", 0, 60)),
+        left_out=left_out,
+        spare=plan_of(("from_scratch", 0, 80)).runs,
+    )
+    for name, seconds in (("standalone_extractor", 10), ("fine_tune", 30), ("from_scratch", 45)):
+        faked(name, seconds)
+    made = fake_compare(backbone, plan, budget=100)
+    assert list(made.results) == ["standalone_extractor", "fine_tune", "from_scratch"]
+    assert not set(made.notes) & set(left_out)
+    faked("fine_tune", 60)
+    made = fake_compare(backbone, plan, budget=100)
+    assert list(made.results) == ["standalone_extractor", "fine_tune"]
+    assert made.notes == left_out
 
 
 def test_a_pattern_that_was_not_done_gets_no_other_seed(backbone, faked):

@@ -169,7 +169,7 @@ def test_enough_epochs_come_before_seeds_and_seeds_before_more_epochs(planned, t
         enough = all(epochs_of(plan, pattern) >= enough_epochs(pattern) for pattern in seeds)
         assert enough or set(seeds.values()) <= {1}
         assert all(2 <= epochs_of(plan, pattern) <= MOST_EPOCHS for pattern in seeds)
-    assert epochs_of(planned(task, 1500), "from_scratch") == enough_epochs("from_scratch")
+    assert 10 <= epochs_of(planned(task, 1500), "from_scratch") < 15
     assert len(planned(task, 1500).runs) > 5
 
 
@@ -184,10 +184,26 @@ def test_the_seeds_that_are_not_planned_are_in_reserve(planned, task):
     assert planned(task, PLENTY).spare == ()
 
 
+def test_what_is_left_out_comes_first_in_the_reserve_with_the_fewest_epochs(planned, task):
+    plan = planned(task, 30)
+    left_out = [s.split()[0] for s in plan.left_out if " is left out: " in s]
+    assert left_out == ["from_scratch", "fine_tune"]
+    first = plan.spare[:2]
+    assert [(run.pattern, run.seed) for run in first] == [("fine_tune", 0), ("from_scratch", 0)]
+    assert all(run.options["epochs"] == 2 for run in first)
+    assert first[1].seconds > first[0].seconds > 0.9 * 30 - plan.seconds
+    done = plan.with_spare(first[:1])
+    assert [s.split()[0] for s in done.left_out if " is left out: " in s] == ["from_scratch"]
+    said = (
+        "fine_tune is shortened to fit the time: 2 of 6 epochs, 1 of 3 seeds, frozen up to stage2."
+    )
+    assert said in done.left_out
+
+
 def test_what_was_run_from_the_reserve_belongs_to_the_plan(planned, task):
     plan = planned(task, 400)
-    said = "frozen_extractor is shortened to fit the time: 13 of 20 epochs, 1 of 3 seeds."
-    assert said in plan.left_out
+    (said,) = (s for s in plan.left_out if s.startswith("frozen_extractor"))
+    assert said.endswith(" of 20 epochs, 1 of 3 seeds.")
     more = plan.with_spare(plan.spare[:2])
     assert more.runs == (*plan.runs, *plan.spare[:2])
     assert more.spare == plan.spare[2:]
@@ -327,9 +343,9 @@ def test_what_cannot_fit_is_not_measured(planned, task, asked):
     """On a slow machine the measurement alone would take most of a small budget."""
     plan = planned(task, 30)
     assert None not in [each["freeze_until"] for each in asked]
-    least = 2 * 3 * EACH * plan.counts["train"]
+    # Three passes forward for a step, two epochs; all are opened, and validation is seen twice.
+    least = EACH * (3 * 2 * plan.counts["train"] + sum(plan.counts.values()) + plan.counts["val"])
     said = f"from_scratch is left out: it would take more than {least:.0f} s."
-    assert least < 0.9 * 30 < least + sum(run.seconds for run in plan.runs[:3])
     assert said in plan.left_out
     asked.clear()
     with pytest.raises(CourseError, match="any pattern: fine_tune needs more than"):
@@ -446,7 +462,7 @@ def test_a_plan_says_what_will_be_run(planned, task):
     assert lines[1].split() == ["classifier", "about", "3.0", "s"]
     assert lines[3].endswith("cut at stage4; batch 16; fresh views; a head on maps; 4 epochs")
     assert lines[4].endswith("seed 0; batch 16; 2 epochs; frozen up to stage2")
-    assert lines[5].startswith("  from_scratch is left out: it would take about")
+    assert lines[5].startswith("  from_scratch is left out: it would take more than")
     assert lines[6] == (
         "  frozen_extractor is shortened to fit the time: 4 of 20 epochs, 1 of 3 seeds."
     )
@@ -454,7 +470,8 @@ def test_a_plan_says_what_will_be_run(planned, task):
         "  fine_tune is shortened to fit the time: 2 of 6 epochs, 1 of 3 seeds, frozen up to stage2."
     )
     assert lines[8] == (
-        "  If time is left: frozen_extractor with seeds 1, 2; fine_tune with seeds 1, 2."
+        "  If time is left: from_scratch with seed 0; frozen_extractor with seeds 1, 2; "
+        "fine_tune with seeds 1, 2."
     )
     assert len(lines) == 9
 

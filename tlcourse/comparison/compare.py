@@ -158,8 +158,8 @@ def _run_all(
 ) -> tuple[list[tuple[PlannedRun, Result]], list[str]]:
     """Do all runs that fit into the time; say what was not run, or not to the end.
 
-    Those in reserve follow where a limit leaves time for as long as the pattern took before. Of
-    each pattern only the best run keeps its network.
+    Those in reserve follow where a limit leaves time, if this machine is as fast as it was so far.
+    Of each pattern only the best run keeps its network.
     """
 
     def check_clock() -> None:
@@ -168,14 +168,23 @@ def _run_all(
 
     done: list[tuple[PlannedRun, Result]] = []
     notes: list[str] = []
-    took: dict[str, float] = {}  # pattern -> seconds of its latest run
+    took: list[tuple[PlannedRun, float]] = []  # finished runs and their seconds
+
+    def needs(run: PlannedRun) -> float:
+        """Seconds of a run in reserve: as planned, times how wrong the plan was so far."""
+        same = [(r, seconds) for r, seconds in took if r.pattern == run.pattern]
+        if run.seed and not same:
+            return math.inf  # the pattern itself was not done
+        known = same or took
+        return run.seconds * sum(s for _, s in known) / sum(r.seconds for r, _ in known)
+
     runs = (*plan.runs, *(plan.spare if math.isfinite(deadline) else ()))
     with tqdm(runs, "comparing", unit="run", leave=False, disable=not progress) as bar:
         for i, run in enumerate(bar):
             bar.set_postfix_str(run.name)
             began = time.perf_counter()
             left = deadline - began
-            if i >= len(plan.runs) and took.get(run.pattern, math.inf) > left:
+            if i >= len(plan.runs) and (not took or needs(run) > left):
                 continue
             if i < len(plan.runs) and run.seconds > left:
                 there = f"{in_words(left)} are left" if left > 0.5 else "the time is used up"
@@ -199,7 +208,7 @@ def _run_all(
             if result.note:
                 notes.append(f"{run.name}: {result.note}.")
             done.append((run, result))
-            took[run.pattern] = time.perf_counter() - began
+            took.append((run, time.perf_counter() - began))
             best = _best(done)
             done = [(r, x if x is best[r.pattern] else replace(x, made=None)) for r, x in done]
             give_memory_back()

@@ -33,6 +33,7 @@ _FEWEST = 2  # epochs
 _FILL = 0.9  # of the budget; the rest is for what cannot be foreseen
 _FEATURES = 0.2  # of that at most for computing features; more pictures are not used
 _FEATURES_ALONE = 0.6  # the same where nothing is trained
+_NEARLY = 0.9  # of the pictures; to leave out fewer than the rest saves nothing
 _PASSES = 30  # of logistic regression over its rows, for each strength
 _ENOUGH = 0.7  # of the operations in the frozen part, where not all layers can be trained
 _STEP = 3  # passes forward that a training step costs at least
@@ -63,7 +64,7 @@ class Plan:
     size: int  # side of the pictures that go in, in pixels
     budget: float  # seconds that it was made for
     left_out: tuple[str, ...] = ()  # what did not fit, or only in part, in sentences
-    spare: tuple[PlannedRun, ...] = ()  # further seeds, run in this order if time is left
+    spare: tuple[PlannedRun, ...] = ()  # patterns left out, then further seeds, if time is left
 
     @property
     def seconds(self) -> float:
@@ -72,8 +73,9 @@ class Plan:
 
     def with_spare(self, done: Sequence[PlannedRun]) -> "Plan":
         """The plan of all that was run, where there was time for some of `spare`."""
-        runs, before = (*self.runs, *done), _shortened(self.runs)
-        left_out = [sentence for sentence in self.left_out if sentence not in before]
+        runs = (*self.runs, *done)
+        about = tuple(f"{run.pattern} is " for run in runs)
+        left_out = [sentence for sentence in self.left_out if not sentence.startswith(about)]
         if len(left_out) < len(self.left_out):
             left_out += _shortened(runs)
         spare = tuple(run for run in self.spare if run not in done)
@@ -92,7 +94,10 @@ class Plan:
             lines.append(line.rstrip())
         lines += [f"  {sentence}" for sentence in self.left_out]
         if self.spare:
-            more = [f"{p} with {_seeds(runs)}" for p, runs in _by_pattern(self.spare).items()]
+            more = [
+                f"{pattern} with {seeds}" if (seeds := _seeds(runs)) else pattern
+                for pattern, runs in _by_pattern(self.spare).items()
+            ]
             lines.append(f"  If time is left: {'; '.join(more)}.")
         return "\n".join(lines)
 
@@ -134,7 +139,7 @@ def make_plan(
 
     First each pattern gets a few epochs, then enough of them (its own default), then three seeds,
     then more epochs, up to `MOST_EPOCHS`. The dearest pattern is left out while not even the fewest
-    epochs of all patterns fit.
+    epochs of all patterns fit. If time is left after all, it gets these.
     """
     started = time.perf_counter()
 
@@ -150,33 +155,40 @@ def make_plan(
     counts = {name: n for name, n in used_counts(task, share).items() if n}
     options = {p: _options(backbone, p, layer, augment, batch_size) for p in chosen}
     forecast = Forecast(backbone, counts, len(task.classes), options, seconds, width)
-    until, whole = _until(backbone, layer), _FEWEST * forecast.least_epoch_seconds
+    until, whole = _until(backbone, layer), forecast.least_whole_seconds
     others = forecast.seconds(Effort.least([p for p in chosen if p in CHEAP], None))
     too_dear = others + whole > room()  # to measure what cannot fit would take long
     cuts = [None] * (not too_dear) + [until] * (until is not None)
-    takes: dict[str, float] = {}
+    dropped: dict[str, float] = {}  # pattern -> seconds that it would take
     amount = "more than"
     if too_dear:
         dear = ["from_scratch"] if cuts else ["from_scratch", "fine_tune"]
         for pattern in (pattern for pattern in dear if pattern in chosen):
             chosen.remove(pattern)
-            takes[dearest := pattern] = whole
+            dropped[pattern] = whole
             notes.append(f"{pattern} is left out: it would take more than {in_words(whole)}.")
     while chosen:
         for cut in cuts or [None]:
             effort = Effort.least(chosen, cut)
             if forecast.seconds(effort) <= room():
                 effort = _richest(effort, lambda e: forecast.seconds(e) <= room())
-                runs, spare = forecast.runs(effort)
-                left_out = (*notes, *_shortened(runs))
-                size = backbone.preprocess.crop_size
-                return Plan(tuple(runs), share, counts, size, budget, left_out, tuple(spare))
+                runs, seeds = forecast.runs(effort)
+                spare = [
+                    PlannedRun(
+                        p, _seeds_of(p)[0], forecast.options_of(Effort.least([p], until), p), s
+                    )
+                    for p, s in reversed(dropped.items())  # the dearest was dropped first
+                ]
+                left_out, size = (*notes, *_shortened(runs)), backbone.preprocess.crop_size
+                return Plan(tuple(runs), share, counts, size, budget, left_out, (*spare, *seeds))
         runs, _ = forecast.runs(effort)
         takes = {p: sum(run.seconds for run in each) for p, each in _by_pattern(runs).items()}
         dearest, amount = max(chosen, key=takes.__getitem__), "about"
         chosen.remove(dearest)
+        dropped[dearest] = takes[dearest]
         notes.append(f"{dearest} is left out: it would take about {in_words(takes[dearest])}.")
-    need = (takes[dearest] + _FILL * budget - room()) / _FILL
+    dearest = list(dropped)[-1]
+    need = (dropped[dearest] + _FILL * budget - room()) / _FILL
     raise CourseError(
         f"A budget of {in_words(budget)} is too small for any pattern: {dearest} needs {amount} "
         f"{in_words(need)}, with the time to get ready. Give more time, or take smaller pictures: "
@@ -187,6 +199,10 @@ def make_plan(
 def enough_epochs(pattern: str) -> int:
     """How many epochs a pattern is trained for by default, 0 where it is not trained."""
     return int(_default(pattern, "epochs") or 0)
+
+
+def _seeds_of(pattern: str) -> tuple[int | None, ...]:
+    return SEEDS if pattern in TRAINED else (None,)
 
 
 def _default(pattern: str, option: str) -> Any:
@@ -293,9 +309,10 @@ class Forecast:
     _epochs: dict[tuple[Any, ...], float] = field(default_factory=dict)
 
     @property
-    def least_epoch_seconds(self) -> float:
-        """What an epoch in which all layers move takes at least."""
-        return _STEP * self.picture_seconds * self.counts["train"]
+    def least_whole_seconds(self) -> float:
+        """What the fewest epochs in which all layers move take at least."""
+        passes = _FEWEST * _STEP * self.counts["train"]
+        return self.picture_seconds * passes + self._opening_seconds
 
     def seconds(self, effort: Effort) -> float:
         """Of all runs."""
@@ -308,33 +325,49 @@ class Forecast:
         """
         runs: list[PlannedRun] = []
         spare: list[PlannedRun] = []
-        known = False  # whether the features are stored by then
-        for pattern, epochs in effort.epochs.items():
-            options = dict(self.options[pattern])
-            if pattern in TRAINED:
-                options["epochs"] = epochs
-            if pattern == "fine_tune":
-                options["freeze_until"] = effort.freeze_until
-            for place, seed in enumerate(SEEDS if pattern in TRAINED else (None,)):
-                seconds = self._seconds(pattern, options, known)
+        known: set[str | None] = {None}  # layers whose features are stored by then
+        for pattern, n_seeds in effort.seeds.items():
+            options = self.options_of(effort, pattern)
+            for place, seed in enumerate(_seeds_of(pattern)):
+                needs = self._features_of(pattern, options)
+                seconds = self._seconds(pattern, options, known=needs in known)
+                known.add(needs)
                 run = PlannedRun(pattern, seed, options, seconds)
-                (runs if place < effort.seeds[pattern] else spare).append(run)
-                known = known or pattern not in ("classifier", "from_scratch")
+                (runs if place < n_seeds else spare).append(run)
         return sorted(runs, key=lambda run: bool(run.seed)), spare
+
+    def options_of(self, effort: Effort, pattern: str) -> dict[str, Any]:
+        """All options of a pattern."""
+        options = dict(self.options[pattern])
+        if pattern in TRAINED:
+            options["epochs"] = effort.epochs[pattern]
+        if pattern == "fine_tune":
+            options["freeze_until"] = effort.freeze_until
+        return options
+
+    @property
+    def _opening_seconds(self) -> float:
+        """Of a training from pictures: each is opened and seen at the end, those of val twice."""
+        return self.picture_seconds * (sum(self.counts.values()) + self.counts.get("val", 0))
+
+    @staticmethod
+    def _features_of(pattern: str, options: dict[str, Any]) -> str | None:
+        """Layer of the stored features that a pattern needs."""
+        return None if pattern in ("classifier", "from_scratch") else options["layer"]
 
     def _seconds(self, pattern: str, options: dict[str, Any], known: bool) -> float:
         """Of one run; the first one that needs the features computes them for the others."""
         n, n_train = sum(self.counts.values()), self.counts["train"]
         if pattern == "classifier":
             return self.picture_seconds * (n - n_train)
-        seconds = 0.0 if known or pattern == "from_scratch" else self.picture_seconds * n
+        seconds = 0.0 if known else self.picture_seconds * n
         if pattern in ("standalone_extractor", "fine_tune"):
             # A probe: its operations, at the speed at which the network makes its own.
             each = 4 * n_train * min(n_train, self.width) * self.n_classes
             operations = len(STRENGTHS) * _PASSES * each
             seconds += operations / max(self.backbone.operations, 1) * self.picture_seconds
-        if pattern not in CHEAP or options.get("augment"):  # each is opened, those of val twice
-            seconds += self.picture_seconds * (n + self.counts.get("val", 0))
+        if pattern not in CHEAP:
+            seconds += self._opening_seconds
         if pattern == "frozen_extractor" and options["augment"]:
             # Each view goes through the body, as for features; beside that its head is small.
             seconds += options["epochs"] * n_train * self.picture_seconds
@@ -379,7 +412,8 @@ def time_features(backbone: Backbone, split: Split, layer: str) -> tuple[float, 
     )
     width = features.x[layer][0].size
     if len(stamps) > 2:  # in the first batch, which is not counted, the network gets ready
-        return (stamps[-1] - stamps[1]) / (len(places) - batch_size), width
+        # The median, as another program may have been busy for a moment.
+        return float(np.median(np.diff(stamps[1:]))) / batch_size, width
     return (stamps[1] - stamps[0]) / len(places), width
 
 
@@ -388,7 +422,7 @@ def _share(task: Task, picture_seconds: float, room: float) -> tuple[float, list
     n = sum(used_counts(task, 1.0).values())
     share = max(room / picture_seconds, 10 * len(task.classes)) / n
     used = sum(used_counts(task, share).values())
-    if room <= 0 or used >= n:
+    if room <= 0 or used > _NEARLY * n:
         return 1.0, []
     return share, [
         f"Only {used} of the {n} pictures are used, from each class its share: to compute the "
