@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -39,9 +39,12 @@ class Preprocess:
     scale: float = 1.0  # value of a white pixel before the mean is subtracted: 1.0 or 255.0
 
     def __repr__(self) -> str:
-        # The key of stored features contains this.
-        shown = [f.name for f in fields(self) if f.repr and getattr(self, f.name) != f.default]
-        return f"Preprocess({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+        usual = self.channels == "RGB" and self.scale == 1
+        rest = "" if usual else f", channels={self.channels!r}, scale={self.scale!r}"
+        return (
+            f"Preprocess(resize_size={self.resize_size}, crop_size={self.crop_size}, "
+            f"mean={self.mean}, std={self.std}, interpolation={self.interpolation!r}{rest})"
+        )
 
     def __call__(self, picture: Any) -> torch.Tensor:
         """Turn a PIL image of any mode into a float32 tensor (3, H, W)."""
