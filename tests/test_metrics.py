@@ -1,4 +1,4 @@
-"""Paired comparisons and intervals, against counts worked out by hand and other programs."""
+"""Comparisons, intervals and calibration, against counts by hand and other programs."""
 
 from math import comb
 
@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+import tlcourse as tl
 from tlcourse.errors import CourseError
 from tlcourse.metrics import (
     accuracy,
     balanced_accuracy,
+    calibration_error,
     compare_paired,
     confusion_matrix,
+    coverage_risk,
+    fit_temperature,
+    probabilities,
+    reliability,
     wilson_interval,
 )
 
@@ -53,14 +59,14 @@ def test_swapping_the_methods_swaps_the_signs():
 
 
 @pytest.mark.parametrize("n_different", [1, 5, 6, 12, 25])
-def test_the_interval_leaves_out_0_exactly_where_the_test_tells_apart(n_different):
+def test_the_interval_leaves_out_0_exactly_where_it_is_significant(n_different):
     told = []
     for a in range(n_different + 1):
         found = compare_paired(*answers(30, a, n_different - a, 10))
         low, high = found.interval
         assert low <= found.difference <= high
-        assert (not low <= 0 <= high) == found.told_apart == (found.p_value < 0.05)
-        told.append(found.told_apart)
+        assert (not low <= 0 <= high) == found.significant == (found.p_value < 0.05)
+        told.append(found.significant)
     assert any(told) == (n_different >= 6)  # five to nil happens once in sixteen times
 
 
@@ -69,14 +75,14 @@ def test_pairing_sees_what_two_separate_intervals_do_not():
     low = wilson_interval(int(first.sum()), 200)[0]
     high = wilson_interval(int(second.sum()), 200)[1]
     assert low < high
-    assert compare_paired(first, second).told_apart
+    assert compare_paired(first, second).significant
 
 
-def test_equal_answers_are_not_told_apart():
+def test_equal_answers_differ_by_nothing():
     right = np.array([True, False, True])
     found = compare_paired(right, right)
     assert (found.p_value, found.difference, found.interval) == (1.0, 0.0, (0.0, 0.0))
-    assert not found.told_apart
+    assert not found.significant
 
 
 def test_answers_may_be_zeros_and_ones():
@@ -109,11 +115,11 @@ def test_wilsons_interval_covers_the_truth_about_as_often_as_it_says():
 
 
 def test_the_test_errs_at_most_as_often_as_it_says():
-    # Two equal methods that differ on 40 pictures: how often are they told apart?
+    # Two equal methods that differ on 40 pictures: how often is that significant?
     wrong = sum(
         comb(40, a) / 2**40
         for a in range(41)
-        if compare_paired(*answers(0, a, 40 - a, 0)).told_apart
+        if compare_paired(*answers(0, a, 40 - a, 0)).significant
     )
     assert 0 < wrong <= 0.05
 
@@ -135,3 +141,143 @@ def test_the_p_value_agrees_with_scipys_for_many_counts():
         for b in range(1, 30, 9):
             expected = binomtest(a, a + b).pvalue
             assert compare_paired(*answers(3, a, b, 4)).p_value == pytest.approx(expected)
+
+
+# --- one call, one line ---
+
+
+def test_two_arrays_are_compared_in_one_line():
+    found = tl.same_or_not(*answers(271, 16, 6, 7))
+    assert repr(found) == (
+        "first 0.957, second 0.923 on the same 300 pictures: only the first is right on 16, only "
+        "the second on 6. The difference could be chance (p = 0.052)."
+    )
+    assert repr(tl.same_or_not([1, 0] * 20, [0, 0] * 20)) == (
+        "first 0.500, second 0.000 on the same 40 pictures: only the first is right on 20, only "
+        "the second on 0. The difference is significant (p < 0.001)."
+    )
+    right = np.array([True, False, True])
+    assert repr(tl.same_or_not(right, right)) == (
+        "first 0.667, second 0.667 on the same 3 pictures: both are right on the same ones, so "
+        "there is no difference."
+    )
+
+
+@pytest.mark.parametrize("wrong", [[0.5, 1], [2, 0], 3, None, "ab", [[True]], ["cat", "dog"]])
+def test_what_does_not_say_right_or_wrong_is_refused(wrong):
+    with pytest.raises(CourseError, match="two arrays that say for each picture whether a method"):
+        tl.same_or_not([True, False], wrong)
+
+
+# --- calibration ---
+
+
+def overconfident(n=4000, n_classes=5, factor=2.5, seed=0):
+    """Logits that are a factor too large, and labels drawn from the honest probabilities."""
+    random = np.random.default_rng(seed)
+    honest = random.normal(size=(n, n_classes)) * 1.5
+    labels = np.array([random.choice(n_classes, p=p) for p in probabilities(honest)])
+    return honest * factor, labels
+
+
+def test_the_calibration_error_is_what_one_counts_by_hand():
+    # 0.9 and 0.8 share the upper bin of two: mean 0.85, one of two right. 0.4 is alone and wrong.
+    shares = [[0.9, 0.1, 0], [0.8, 0.1, 0.1], [0.3, 0.4, 0.3]]
+    found = reliability(shares, [0, 1, 0], bins=2)
+    assert found.n.tolist() == [1, 2]
+    assert found.right.tolist() == [0, 1]
+    np.testing.assert_allclose(found.confidence, [0.4, 0.85])
+    np.testing.assert_allclose(found.accuracy, [0, 0.5])
+    assert found.error == pytest.approx(0.4 / 3 + 0.35 * 2 / 3)
+    assert calibration_error(shares, [0, 1, 0], bins=2) == found.error
+
+
+def test_bins_are_those_of_scikit_learn():
+    from sklearn.calibration import calibration_curve
+
+    logits, labels = overconfident(n_classes=2)
+    found = probabilities(logits)
+    right = (found.argmax(axis=1) == labels).astype(int)
+    share, mean = calibration_curve(right, found.max(axis=1), n_bins=10)
+    bins = reliability(logits, labels, bins=10)
+    np.testing.assert_allclose(bins.accuracy[5:], share)
+    np.testing.assert_allclose(bins.confidence[5:], mean)
+    assert bins.n[:5].sum() == 0
+    assert np.isnan(bins.accuracy[:5]).all()
+
+
+def test_logits_and_their_probabilities_say_the_same():
+    logits, labels = overconfident()
+    shares = probabilities(logits)
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    np.testing.assert_allclose(probabilities(shares, temperature=3), probabilities(logits / 3))
+    assert calibration_error(shares, labels) == pytest.approx(calibration_error(logits, labels))
+    assert fit_temperature(shares, labels) == pytest.approx(fit_temperature(logits, labels))
+
+
+def test_the_temperature_is_found_that_was_hidden():
+    logits, labels = overconfident(n=8000, factor=2.5)
+    found = fit_temperature(logits, labels)
+    assert found == pytest.approx(2.5, rel=0.06)
+    before, after = (calibration_error(logits, labels, temperature=t) for t in (1.0, found))
+    assert before > 0.1
+    assert after < 0.02
+    assert fit_temperature(logits / 10, labels) == pytest.approx(found / 10, rel=1e-4)
+
+
+def test_no_other_temperature_has_a_lower_log_loss():
+    from sklearn.metrics import log_loss
+
+    logits, labels = overconfident(n=300)
+
+    def loss(temperature):
+        return log_loss(labels, probabilities(logits, temperature=temperature))
+
+    best = fit_temperature(logits, labels)
+    assert all(loss(best) <= loss(best * factor) for factor in (0.5, 0.9, 0.99, 1.01, 1.1, 2))
+
+
+def test_where_all_is_right_nothing_is_made_surer():
+    assert fit_temperature([[3.0, 0.0], [0.0, 1.0]], [0, 1]) == 1.0
+
+
+def test_answers_that_are_worse_than_guessing_end_at_the_hottest():
+    assert fit_temperature([[3.0, 0.0], [0.0, 1.0]], [1, 0]) == pytest.approx(100, rel=1e-3)
+
+
+def test_coverage_and_risk_are_what_one_counts():
+    shares = [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.7, 0.3], [0.4, 0.6]]
+    table = coverage_risk(shares, [0, 1, 0, 0, 0])
+    assert table.threshold.tolist() == pytest.approx([0.9, 0.8, 0.7, 0.6])
+    assert table.coverage.tolist() == pytest.approx([0.2, 0.4, 0.8, 1])  # two have 0.7
+    assert table.risk.tolist() == pytest.approx([0, 0, 1 / 4, 2 / 5])
+
+
+def test_at_full_coverage_the_risk_is_the_error():
+    logits, labels = overconfident()
+    table = coverage_risk(logits, labels)
+    assert table.coverage.iloc[-1] == 1
+    assert table.risk.iloc[-1] == pytest.approx(1 - accuracy(logits.argmax(axis=1), labels))
+    assert table.threshold.is_monotonic_decreasing
+
+
+@pytest.mark.parametrize("call", [calibration_error, fit_temperature, coverage_risk])
+def test_scores_and_labels_that_do_not_fit_are_told(call):
+    for scores in ([0.5, 0.5], [[1.0]], [[np.nan, 1.0]], np.zeros((1, 2, 2))):
+        with pytest.raises(CourseError, match=r"finite numbers of shape \(N, classes\), got shape"):
+            call(scores, [0])
+    with pytest.raises(CourseError, match=r"2 rows of scores, and labels of shape \(1,\)"):
+        call([[0.0, 1.0], [1.0, 0.0]], [0])
+    with pytest.raises(CourseError, match="0 rows of scores"):
+        call(np.zeros((0, 2)), [])
+
+
+@pytest.mark.parametrize("temperature", [0, -1, np.nan, np.inf, "hot", None])
+def test_a_temperature_has_to_be_above_0(temperature):
+    with pytest.raises(CourseError, match="must be a number above 0"):
+        probabilities([[0.0, 1.0]], temperature=temperature)
+
+
+def test_bins_are_a_whole_number():
+    with pytest.raises(CourseError, match="bins is 0"):
+        calibration_error([[0.0, 1.0]], [1], bins=0)

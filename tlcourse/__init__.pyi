@@ -1,4 +1,5 @@
 from tlcourse import cost as cost
+from tlcourse import metrics as metrics
 from tlcourse import patterns as patterns
 from tlcourse import plots as plots
 from tlcourse import proofs as proofs
@@ -32,6 +33,7 @@ from tlcourse.networks.tap import activations as activations
 from tlcourse.networks.tap import layer_table as layer_table
 from tlcourse.patterns.result import Result as Result
 from tlcourse.patterns.result import load_result as load_result
+from tlcourse.patterns.result import same_or_not as same_or_not
 from tlcourse.tasks.download import download_task as download_task
 from tlcourse.tasks.load import load_task as load_task
 from tlcourse.tasks.photographs import photographs as photographs

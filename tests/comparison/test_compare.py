@@ -523,10 +523,14 @@ def test_two_patterns_are_compared_picture_by_picture():
     pair = made.paired("classifier", "fine_tune")
     assert (pair.only_first, pair.only_second, pair.n) == (0, 7, 60)
     assert pair.p_value == pytest.approx(binomtest(0, 7).pvalue)
-    assert pair.told_apart
+    assert pair.significant
+    assert repr(pair) == (
+        "classifier 0.850, fine_tune 0.967 on the same 60 pictures: only the first is right on 0, "
+        "only the second on 7. The difference is significant (p = 0.016)."
+    )
     back = made.paired("fine_tune", "classifier")
     assert (back.only_first, back.difference) == (7, -pair.difference)
-    assert not made.paired("classifier", "from_scratch").told_apart
+    assert not made.paired("classifier", "from_scratch").significant
     assert made.right("fine_tune").tolist() == [i not in (5, 6) for i in range(60)]
 
 
@@ -534,9 +538,9 @@ def test_a_verdict_is_computed_once_however_often_it_is_read(monkeypatch):
     """Each pair of patterns is tested once on each split, and the warning needs one test more."""
     asked = []
 
-    def compare_paired(first, second):
+    def compare_paired(first, second, **names):
         asked.append((first.tobytes(), second.tobytes()))
-        return metrics.compare_paired(first, second)
+        return metrics.compare_paired(first, second, **names)
 
     monkeypatch.setattr(comparison_module, "compare_paired", compare_paired)
     wrong = {p: {"val": places((i, 8)), "test": places((i, 9))} for i, p in enumerate(PATTERNS[:3])}
@@ -554,46 +558,46 @@ def test_a_verdict_is_computed_once_however_often_it_is_read(monkeypatch):
 # --- the recommendation ---
 
 
-def test_the_simplest_that_is_not_told_apart_is_recommended_with_its_reason():
+def test_the_simplest_whose_difference_could_be_chance_is_recommended_with_its_reason():
     wrong = {"standalone_extractor": both((0, 5)), "fine_tune": both((0, 1), (5, 6))}
     made = compared(labelled_task(), wrong)
     assert (made.best, made.recommended) == ("fine_tune", "standalone_extractor")
     pair = made.paired("standalone_extractor", "fine_tune")
     assert (pair.only_first, pair.only_second) == (1, 4)
     assert made.recommendation == (
-        "Take standalone_extractor: the simplest pattern that is not told apart from the best one. "
-        "fine_tune has the highest validation accuracy, but these two cannot be told apart with 60 "
-        "test pictures (only standalone_extractor is right on 1, only fine_tune on 4; exact "
-        f"McNemar test, p {pair.p_value:.2g}). standalone_extractor took 12 s and 101 MiB, "
-        "fine_tune 90 s and 800 MiB."
+        "Take standalone_extractor: the simplest pattern that is not significantly worse than the "
+        "best one. fine_tune has the highest validation accuracy, but on 60 test pictures its "
+        f"difference could be chance (p = {pair.p_value:.2g}): only standalone_extractor is right "
+        "on 1, only fine_tune on 4. standalone_extractor took 12 s and 101 MiB, fine_tune 90 s "
+        "and 800 MiB."
     )
 
 
-def test_what_is_told_apart_is_not_recommended_however_simple():
+def test_what_is_significantly_worse_is_not_recommended_however_simple():
     made = compared(labelled_task(), {"classifier": both((0, 12)), "fine_tune": {}})
     assert (made.best, made.recommended) == ("fine_tune", "fine_tune")
     assert made.recommendation == (
-        "Take fine_tune: it has the highest validation accuracy, and what is simpler is told apart "
-        "from it (classifier)."
+        "Take fine_tune: it has the highest validation accuracy, and what is simpler is "
+        "significantly worse (classifier)."
     )
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_either_split_is_enough_to_tell_apart(split):
-    """A few pictures alone tell hardly anything apart."""
+def test_either_split_is_enough_to_be_significantly_worse(split):
+    """On a few pictures alone, almost every difference could be chance."""
     wrong = {"val": [0], "test": []} | {split: places((0, 12))}
     made = compared(labelled_task(), {"classifier": wrong, "frozen_extractor": {}})
     other = "val" if split == "test" else "test"
-    assert not made.paired("classifier", "frozen_extractor", other).told_apart
+    assert not made.paired("classifier", "frozen_extractor", other).significant
     assert made.recommended == "frozen_extractor"
 
 
-def test_to_be_told_apart_as_the_better_one_is_no_fault():
+def test_to_be_significantly_better_is_no_fault():
     """The test pictures speak for it, clearly; the validation pictures cannot tell."""
     wrong = {"classifier": {"val": [0]}, "fine_tune": {"test": places((0, 12))}}
     made = compared(labelled_task(), wrong)
     assert made.best == "fine_tune"
-    assert made.paired("classifier", "fine_tune").told_apart
+    assert made.paired("classifier", "fine_tune").significant
     assert made.recommended == "classifier"
 
 
@@ -604,15 +608,15 @@ def test_of_equals_the_simplest_is_the_best():
     assert "none has a higher validation accuracy, and none that was run is simpler" in (
         made.recommendation
     )
-    assert "Not told apart from it: from_scratch, fine_tune." in made.recommendation
+    assert "The difference could be chance for from_scratch, fine_tune." in made.recommendation
 
 
 def test_what_is_worse_than_the_simplest_is_named():
     wrong = {"classifier": {}, "fine_tune": both((0, 1)), "from_scratch": both((0, 20))}
     said = compared(labelled_task(), wrong).recommendation
     assert said.startswith("Take classifier: none has a higher validation accuracy")
-    assert "Not told apart from it: fine_tune." in said
-    assert "Told apart, and worse: from_scratch." in said
+    assert "The difference could be chance for fine_tune." in said
+    assert "Significantly worse: from_scratch." in said
 
 
 def test_a_single_pattern_says_that_nothing_else_was_run():
@@ -650,9 +654,8 @@ def test_validation_pictures_are_named_where_there_are_no_others():
     task = labelled_task(60, n_test=0)
     made = compared(task, {"classifier": {"val": [0, 1]}, "fine_tune": {"val": [0]}})
     assert made.recommended == "classifier"
-    assert "cannot be told apart with 60 validation pictures (only classifier is right on 0" in (
-        made.recommendation
-    )
+    said = "on 60 validation pictures its difference could be chance (p = 1): only classifier is "
+    assert f"{said}right on 0, only fine_tune on 1." in made.recommendation
 
 
 # --- what else has to be said ---

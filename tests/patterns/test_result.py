@@ -1,5 +1,6 @@
 """A saved result predicts the same in another process; what is not one is told in a sentence."""
 
+import dataclasses
 import errno
 import json
 import math
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -17,7 +19,7 @@ from tiny_tasks import CLASSES, make_task, moved, state, tiny_backbone
 from torch import nn
 
 import tlcourse as tl
-from tlcourse import patterns
+from tlcourse import metrics, patterns
 from tlcourse.base.files import sha256_of
 from tlcourse.errors import CourseError, UnknownNameError
 
@@ -99,13 +101,12 @@ def test_a_loaded_result_says_what_the_saved_one_said(results, saved, name):
     assert loaded.backbone.layers == result.backbone.layers
     assert loaded.backbone.preprocess == result.backbone.preprocess
     assert not moved(state(result.backbone.model), loaded.backbone.model)
+    assert loaded.temperature == result.temperature
     assert not any(module.training for module in loaded.backbone.model.modules())
     assert {path.name for path in (saved / name).iterdir()} == FILES
 
 
 def test_a_figure_that_is_missing_stays_missing(results, tmp_path):
-    import dataclasses
-
     result = dataclasses.replace(results["fine_tune"], test_accuracy=math.nan)
     loaded = tl.load_result(result.save(tmp_path / "x"), device="cpu")
     assert math.isnan(loaded.test_accuracy)
@@ -154,6 +155,120 @@ def test_a_head_on_maps_is_made_again_or_asked_for(task, tmp_path, kind):
     assert loaded.backbone.layers == result.backbone.layers
     again = loaded.save(tmp_path / "again") / "model.safetensors"
     assert sha256_of(again) == sha256_of(folder / "model.safetensors")
+
+
+# --- how sure it is ---
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_its_logits_are_those_of_its_network(results, task, name):
+    result = results[name]
+    for part in ("val", "test"):
+        logits, pictures = result.logits[part], getattr(task, part)
+        assert (logits.dtype, logits.shape) == (np.float32, (len(pictures), 3))
+        assert result.pictures[part] is pictures
+        for i in (0, len(pictures) - 1):
+            shown = probabilities(result, pictures[i][0])
+            expected = metrics.probabilities(logits[[i]])[0]
+            assert [shown[c] for c in CLASSES] == pytest.approx(expected.tolist(), abs=1e-4)
+    assert result.right.mean() == result.test_accuracy
+    expected = metrics.fit_temperature(result.logits["val"], task.val.labels)
+    assert result.temperature == expected
+
+
+def test_the_classifier_adds_probabilities_and_shares_them_among_the_groups(task):
+    """What no group contains is left out, so that a picture's probabilities add up to 1."""
+    backbone = tiny_backbone()
+    mapping = {name: backbone.classes[4 * i : 4 * i + 3] for i, name in enumerate(CLASSES)}
+    result = patterns.classifier(backbone, task, mapping=mapping, progress=False)
+    logits = tl.extract_features(backbone, task.test, "logits", progress=False).x["logits"]
+    every = metrics.probabilities(logits)
+    groups = np.stack([every[:, 4 * i : 4 * i + 3].sum(axis=1) for i in range(3)], axis=1)
+    expected = groups / groups.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(metrics.probabilities(result.logits["test"]), expected, atol=1e-5)
+
+
+def test_a_calibrated_prediction_uses_the_temperature_and_changes_no_answer(results, task):
+    picture, _ = task.test[0]
+    result = dataclasses.replace(results["fine_tune"], temperature=2.0)
+    plain, calibrated = result.predict(picture), result.predict(picture, calibrated=True)
+    assert list(plain["class"]) == list(calibrated["class"])
+    expected = metrics.probabilities(np.log([plain["probability"]]) / 2)[0]
+    assert calibrated["probability"].tolist() == pytest.approx(expected.tolist())
+    assert plain["probability"][0] > calibrated["probability"][0]
+    assert probabilities(results["fine_tune"], picture) == probabilities(result, picture)
+
+
+def test_the_temperature_is_saved_and_1_where_none_was(results, tmp_path):
+    result = dataclasses.replace(results["fine_tune"], temperature=2.5)
+    folder = result.save(tmp_path / "x")
+    assert tl.load_result(folder, device="cpu").temperature == 2.5
+    path = folder / "model.json"
+    about = json.loads(path.read_text("utf-8"))
+    del about["temperature"]  # as version 1.1 wrote it
+    path.write_text(json.dumps(about), "utf-8")
+    assert tl.load_result(folder, device="cpu").temperature == 1.0
+
+
+@pytest.mark.parametrize("temperature", [0, -1, "warm", None, []])
+def test_a_temperature_that_cannot_be_is_told(mine, temperature):
+    change(mine, temperature=temperature)
+    with pytest.raises(CourseError, match="damaged"):
+        tl.load_result(mine)
+
+
+# --- the same, or not ---
+
+
+def test_two_results_are_compared_on_the_same_pictures(results, task):
+    first, second = results["fine_tune"], results["frozen_extractor"]
+    found = tl.same_or_not(first, second)
+    expected = metrics.compare_paired(
+        first.predicted["test"] == task.test.labels, second.predicted["test"] == task.test.labels
+    )
+    assert (found.p_value, found.only_first) == (expected.p_value, expected.only_first)
+    assert found.accuracies == (first.test_accuracy, second.test_accuracy)
+    assert repr(found).startswith(f"fine_tune {first.test_accuracy:.3f}, frozen_extractor ")
+    assert tl.same_or_not(first.right, second.right).p_value == found.p_value
+
+
+def test_results_of_one_pattern_are_named_by_what_differs(results):
+    first = results["fine_tune"]
+    other = dataclasses.replace(first, layer="stage2")
+    assert tl.same_or_not(first, other).names == ("fine_tune at embedding", "fine_tune at stage2")
+    assert tl.same_or_not(first, first).names == ("first fine_tune", "second fine_tune")
+
+
+def test_pictures_that_were_opened_again_are_the_same(results):
+    first = results["fine_tune"]
+    again = dataclasses.replace(first, pictures={**first.pictures, "test": make_task().test})
+    assert tl.same_or_not(first, again).p_value == 1
+
+
+def test_without_test_pictures_the_validation_pictures_are_compared(results):
+    first = results["fine_tune"]
+    logits = {**first.logits, "test": first.logits["test"][:0]}
+    result = dataclasses.replace(first, logits=logits)
+    assert tl.same_or_not(result, result).n == len(first.logits["val"])
+
+
+def test_other_pictures_are_refused(results, task):
+    first = results["fine_tune"]
+    order = np.roll(np.arange(len(task.test)), 1)
+    mixed = dataclasses.replace(first, pictures={**first.pictures, "test": task.test.take(order)})
+    n = len(task.test)
+    said = f"These are {n} pictures of 'tiny' and {n} others of 'tiny'"
+    with pytest.raises(CourseError, match=said):
+        tl.same_or_not(first, mixed)
+
+
+def test_results_without_answers_are_refused(results, saved):
+    loaded = tl.load_result(saved / "fine_tune", device="cpu")
+    with pytest.raises(CourseError, match=r"'fine_tune' was loaded, so it holds no answers"):
+        tl.same_or_not(results["fine_tune"], loaded)
+    none = dataclasses.replace(results["classifier"], applicable=False, logits={}, pictures={})
+    with pytest.raises(CourseError, match=r"'classifier' is not applicable, so it holds no"):
+        tl.same_or_not(none, results["fine_tune"])
 
 
 # --- where it is saved ---

@@ -7,6 +7,7 @@ import math
 import pickle
 import weakref
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 from sklearn.metrics import balanced_accuracy_score, log_loss
+from sklearn.preprocessing import normalize
 from tiny_features import pipeline
 from tiny_tasks import (
     CLASSES,
@@ -337,13 +339,18 @@ def embeddings(backbone, pictures, layer="stage4"):
     return value.double().numpy(), labels.numpy()
 
 
-def test_the_head_is_scikit_learns_pipeline_with_the_strength_that_validates_best(results, task):
+def test_the_head_is_scikit_learns_pipeline_with_the_strength_that_validates_best(
+    task, monkeypatch
+):
     backbone = tiny_backbone()
     x, y = embeddings(backbone, task.train)
     x_val, y_val = embeddings(backbone, task.val)
     fitted = [pipeline(x, strength).fit(x, y) for strength in STRENGTHS]
     best = min(fitted, key=lambda p: log_loss(y_val, p.predict_proba(x_val)))
-    head = results["standalone_extractor"].backbone.model.head
+    monkeypatch.setattr(reuse, "fit_probe", partial(fit_probe, kind="logistic"))
+    options = OPTIONS["standalone_extractor"]
+    head = patterns.standalone_extractor(backbone, task, progress=False, **options).backbone
+    head = head.model.head
     assert isinstance(head, nn.Linear)
     x_test, _ = embeddings(backbone, task.test)
     with torch.no_grad():
@@ -353,6 +360,15 @@ def test_the_head_is_scikit_learns_pipeline_with_the_strength_that_validates_bes
     assert (found.argmax(1) == best.predict(x_test)).all()
     others = [p.predict_proba(x_test) for p in fitted if p is not best]
     assert all(np.abs(found - other).max() > 0.05 for other in others)
+
+
+def test_the_head_is_the_nearest_mean_where_that_validates_better(results, task):
+    backbone = tiny_backbone()
+    x, y = embeddings(backbone, task.train)
+    means = normalize([normalize(x)[y == label].mean(axis=0) for label in range(3)])
+    x_test, _ = embeddings(backbone, task.test)
+    expected = (normalize(x_test) @ means.T).argmax(axis=1)
+    assert results["standalone_extractor"].predicted["test"].tolist() == expected.tolist()
 
 
 # --- the three that train ---

@@ -64,10 +64,10 @@ class Comparison:
 
     @cached_property
     def recommended(self) -> str:
-        """The simplest pattern that is not told apart from the best one, in the order of the course.
+        """The simplest pattern that is not significantly worse than the best one.
 
-        Neither on the test pictures nor on the validation pictures: a few test pictures alone tell
-        hardly anything apart.
+        Neither on the test pictures nor on the validation pictures: with a few test pictures alone,
+        almost every difference could be chance. Simple means early in the course.
         """
         return next(pattern for pattern in self._in_order if not self._is_worse(pattern))
 
@@ -94,7 +94,8 @@ class Comparison:
         """
         key = (first, second, split or self.split)
         if key not in self._pairs:
-            self._pairs[key] = compare_paired(self.right(first, split), self.right(second, split))
+            right = self.right(first, split), self.right(second, split)
+            self._pairs[key] = compare_paired(*right, names=(first, second))
         return self._pairs[key]
 
     @property
@@ -172,29 +173,28 @@ class Comparison:
         return result.test_accuracy if self.split == "test" else result.val_accuracy
 
     def _is_worse(self, pattern: str) -> bool:
-        """Whether a pattern is told apart from the best one, on either of the two splits."""
+        """Whether a pattern is significantly worse than the best one, on either split."""
         if pattern == self.best:
             return False
         splits = [split for split in ("val", "test") if len(self._pictures(split))]
         pairs = [self.paired(pattern, self.best, split) for split in splits]
-        return any(pair.told_apart and pair.difference < 0 for pair in pairs)
+        return any(pair.significant and pair.difference < 0 for pair in pairs)
 
     def _advice(self) -> str:
         best, chosen = self.best, self.recommended
         if chosen != best:
             pair = self.paired(chosen, best)
             return (
-                f"Take {chosen}: the simplest pattern that is not told apart from the best one. "
-                f"{best} has the highest validation accuracy, but these two cannot be told apart "
-                f"with {len(self.labels)} {_NAMED[self.split]} (only {chosen} is right on "
-                f"{pair.only_first}, only {best} on {pair.only_second}; exact McNemar test, "
-                f"p {p_in_words(pair.p_value)}). {chosen} took {self._costs(chosen)}, "
-                f"{best} {self._costs(best)}."
+                f"Take {chosen}: the simplest pattern that is not significantly worse than the "
+                f"best one. {best} has the highest validation accuracy, but on "
+                f"{len(self.labels)} {_NAMED[self.split]} its difference {pair.verdict}: only "
+                f"{chosen} is right on {pair.only_first}, only {best} on {pair.only_second}. "
+                f"{chosen} took {self._costs(chosen)}, {best} {self._costs(best)}."
             )
         if simpler := self._in_order[: self._in_order.index(best)]:
             return (
-                f"Take {best}: it has the highest validation accuracy, and what is simpler is told "
-                f"apart from it ({', '.join(simpler)})."
+                f"Take {best}: it has the highest validation accuracy, and what is simpler is "
+                f"significantly worse ({', '.join(simpler)})."
             )
         return (
             f"Take {best}: none has a higher validation accuracy, and none that was run is simpler. "
@@ -206,18 +206,18 @@ class Comparison:
         return f"{in_words(result.seconds)} and {result.peak_bytes / 2**20:.0f} MiB"
 
     def _others(self) -> str:
-        """Say which of the others are told apart from the best one."""
+        """Say which of the others are significantly worse than the best one."""
         worse = [pattern for pattern in self.results if self._is_worse(pattern)]
         same = [pattern for pattern in self.results if pattern not in (*worse, self.best)]
-        sentences = [f"Not told apart from it: {', '.join(same)}."] * bool(same)
-        sentences += [f"Told apart, and worse: {', '.join(worse)}."] * bool(worse)
+        sentences = [f"The difference could be chance for {', '.join(same)}."] * bool(same)
+        sentences += [f"Significantly worse: {', '.join(worse)}."] * bool(worse)
         return " ".join(sentences) or "Nothing else was run."
 
     def _warnings(self) -> list[str]:
         sizes = np.bincount(self.task.train.labels, minlength=len(self.task.classes))
         common, warnings = sizes.argmax(), []
         pair = compare_paired(self.right(self.recommended), self.labels == common)
-        if not (pair.told_apart and pair.difference > 0):
+        if not (pair.significant and pair.difference > 0):
             warnings.append(
                 f"Be careful: on these {_NAMED[self.split]} it is not clearly better than a program "
                 f"that always answers {self.task.classes[common]!r}."

@@ -17,11 +17,13 @@ from torch import nn
 from tlcourse.base.files import sha256_of, whole_folder
 from tlcourse.errors import CourseError
 from tlcourse.explain.predictions import top_k
+from tlcourse.metrics import Paired, compare_paired, probabilities
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.head import WIDTH, ConvHead
 from tlcourse.networks.load import load_backbone
 from tlcourse.networks.network import Network
 from tlcourse.tasks.pictures import open_picture
+from tlcourse.tasks.split import Split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +54,11 @@ class Result:
         interval: Wilson's 95 % interval of it (of `val_accuracy` where there is no test picture).
         balanced_accuracy: Mean over the classes of the share that is right, on the same pictures.
         confusion: Counts (classes, classes) on the same pictures; a row for each true class.
-        predicted: "val" and "test" -> label that it gives to each picture, (N,).
+        logits: "val" and "test" -> the network's scores of each picture, float32 (N, classes). A
+            loaded result has none.
+        pictures: "val" and "test" -> the pictures that were scored.
+        temperature: Fitted to the validation logits; it makes the probabilities honest
+            (`tlcourse.metrics.fit_temperature`). 1 where there are no validation pictures.
         seconds: From the pictures, without those of the test split, to the finished network; stored
             features count as if they had been computed. For "classifier": to predict the validation
             pictures.
@@ -71,7 +77,9 @@ class Result:
     interval: tuple[float, float] = (0.0, 1.0)
     balanced_accuracy: float = math.nan
     confusion: np.ndarray | None = None
-    predicted: Mapping[str, np.ndarray] = field(default_factory=dict)
+    logits: Mapping[str, np.ndarray] = field(default_factory=dict)
+    pictures: Mapping[str, Split] = field(default_factory=dict)
+    temperature: float = 1.0
     seconds: float = 0.0
     memory: Callable[[], int] | None = None  # counts `peak_bytes`
     trainable_parameters: int = 0
@@ -90,6 +98,32 @@ class Result:
         return self.made
 
     @cached_property
+    def predicted(self) -> dict[str, np.ndarray]:
+        """For "val" and "test", the label that it gives to each picture, (N,)."""
+        return {part: logits.argmax(axis=1) for part, logits in self.logits.items()}
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether it is right, for each test picture, or validation picture if there is no test.
+
+        Raises:
+            CourseError: The result was loaded, or not applicable, so it holds no answers.
+        """
+        last = self.last_split
+        return np.asarray(self.predicted[last] == self.pictures[last].labels)
+
+    @property
+    def last_split(self) -> str:
+        """The split that decides: "test", or "val" where there is no test picture."""
+        if not self.logits:
+            why = "was loaded" if self.applicable else "is not applicable"
+            raise CourseError(
+                f"The result of {self.pattern!r} {why}, so it holds no answers to pictures. "
+                "Use the result that the pattern returned."
+            )
+        return "test" if len(self.logits["test"]) else "val"
+
+    @cached_property
     def peak_bytes(self) -> int:
         """Memory that its largest step needs, the sum over all owners (`tlcourse.cost`).
 
@@ -99,18 +133,26 @@ class Result:
             return self.memory()
         return self.history.peak_bytes if self.history is not None else 0
 
-    def predict(self, picture: "Image | str | Path | torch.Tensor") -> "pd.DataFrame":
+    def predict(
+        self, picture: "Image | str | Path | torch.Tensor", *, calibrated: bool = False
+    ) -> "pd.DataFrame":
         """Classify one picture.
 
         Args:
             picture: A PIL image, the path of a picture file, or a preprocessed tensor (3, H, W).
+            calibrated: Divide the logits by `temperature` first. No answer changes, but of those
+                with 80 % about 80 % are right, for pictures like the validation pictures.
 
         Returns:
             One row per class: `class` and `probability`, most probable first.
         """
         if isinstance(picture, str | Path):
             picture = open_picture(picture)
-        return top_k(self.backbone, picture, len(self.classes))
+        table = top_k(self.backbone, picture, len(self.classes))
+        if calibrated:
+            found = [table["probability"]]
+            table["probability"] = probabilities(found, temperature=self.temperature)[0]
+        return table
 
     def save(self, folder: str | Path) -> Path:
         """Write `model.safetensors` and `model.json` into a folder, whole or not at all.
@@ -139,6 +181,7 @@ class Result:
             "head": _kind_of(getattr(model, "head", None)),
             "groups": getattr(model, "groups", []),
             "preprocess": _preprocessing(self.backbone),
+            "temperature": self.temperature,
         } | {name: None if value != value else value for name, value in figures.items()}
         text = json.dumps(about, indent=2)
         try:
@@ -162,6 +205,60 @@ class Result:
             f"validation accuracy {self.val_accuracy:.3f}\n"
             f"  {self.trainable_parameters:,} parameters learned, {self.seconds:.1f} s"
         )
+
+
+def same_or_not(first: "Result | Any", second: "Result | Any") -> Paired:
+    """Say in one line whether two results differ by more than chance, on the same pictures.
+
+    Args:
+        first: A result, or for each picture whether a method is right, bool (N,).
+        second: The other one.
+
+    Returns:
+        It shows itself as a sentence; `significant` and `p_value` are those of the exact McNemar
+        test (Dietterich 1998), on the test pictures, or on the validation pictures where there is
+        no test picture.
+
+    Raises:
+        CourseError: They are not answers to the same pictures.
+    """
+    if isinstance(first, Result) and isinstance(second, Result):
+        _check_same_pictures(first, second)
+        return compare_paired(first.right, second.right, _names(first, second))
+    return compare_paired(_right_or_not(first), _right_or_not(second))
+
+
+def _check_same_pictures(first: Result, second: Result) -> None:
+    """Refuse two results that were not tested with the same pictures."""
+    one, other = first.pictures[first.last_split], second.pictures[second.last_split]
+    same_classes = first.classes == second.classes and np.array_equal(one.labels, other.labels)
+    if one is other or (same_classes and one.digests() == other.digests()):
+        return
+    raise CourseError(
+        f"Only answers to the same pictures can be compared. These are {len(first.right)} pictures "
+        f"of {first.task!r} and {len(second.right)} others of {second.task!r}."
+    )
+
+
+def _names(first: Result, second: Result) -> tuple[str, str]:
+    """Return what the two are called: their patterns, with what makes them different."""
+    if first.pattern != second.pattern:
+        return first.pattern, second.pattern
+    if first.layer != second.layer:
+        return f"{first.pattern} at {first.layer}", f"{second.pattern} at {second.layer}"
+    return f"first {first.pattern}", f"second {second.pattern}"
+
+
+def _right_or_not(answers: Any) -> np.ndarray:
+    if isinstance(answers, Result):
+        return answers.right
+    values = np.asarray(answers)
+    if values.ndim != 1 or values.dtype.kind not in "biu" or not np.isin(values, (0, 1)).all():
+        raise CourseError(
+            "same_or_not() takes two results, or two arrays that say for each picture whether a "
+            f"method is right, such as predicted == labels. It got {type(answers).__name__}."
+        )
+    return values.astype(bool)
 
 
 def load_result(
@@ -189,6 +286,7 @@ def load_result(
         figures = {name: about[name] for name in _FIGURES}
         figures |= {name: math.nan for name, value in figures.items() if value is None}
         figures |= {name: tuple(figures[name]) for name in ("classes", "interval")}
+        figures["temperature"] = _temperature(about)
         made = _build(about, device, head)
         made.model.load_state_dict(load_file(place / _WEIGHTS))
     except FileNotFoundError as error:
@@ -209,6 +307,14 @@ def load_result(
             "They belong to another network."
         ) from error
     return Result(**figures, made=made)
+
+
+def _temperature(about: Mapping[str, Any]) -> float:
+    """Read the temperature that was saved; version 1.1 had none."""
+    value = float(about.get("temperature", 1.0))
+    if not 0 < value < math.inf:
+        raise ValueError(f"temperature {value}")
+    return value
 
 
 def _check_saved(place: Path, about: Mapping[str, Any]) -> None:

@@ -84,9 +84,10 @@ def standalone_extractor(
     pool: HeadPool = "mean",
     progress: bool = True,
 ) -> Result:
-    """Pattern 2: extract features once, then fit logistic regression to them.
+    """Pattern 2: extract features once, then fit a linear classifier to them.
 
-    The strength of its regularisation is the one with the lowest log loss on the validation split.
+    It is logistic regression, or the nearest class mean where there are few pictures: what has the
+    lowest log loss on the validation split, as in `tl.fit_probe`.
 
     Args:
         backbone: The network.
@@ -293,18 +294,22 @@ def _fitted(
 
 def score(result: Result, task: Task, logits: Mapping[str, np.ndarray]) -> Result:
     """Complete a result by what is right in its logits: "val" and "test" -> (N, classes)."""
+    logits = {part: np.asarray(values, dtype=np.float32) for part, values in logits.items()}
     predicted = {part: values.argmax(axis=1) for part, values in logits.items()}
     last = "test" if len(task.test) else "val"
     labels = getattr(task, last).labels
+    val = task.val.labels
     confusion = metrics.confusion_matrix(predicted[last], labels, len(task.classes))
     return replace(
         result,
-        val_accuracy=metrics.accuracy(predicted["val"], task.val.labels),
+        val_accuracy=metrics.accuracy(predicted["val"], val),
         test_accuracy=metrics.accuracy(predicted["test"], task.test.labels),
         interval=metrics.wilson_interval(int((predicted[last] == labels).sum()), len(labels)),
         balanced_accuracy=metrics.balanced_accuracy(confusion),
         confusion=confusion,
-        predicted=predicted,
+        logits=logits,
+        pictures={"val": task.val, "test": task.test},
+        temperature=metrics.fit_temperature(logits["val"], val) if len(val) else 1.0,
     )
 
 
