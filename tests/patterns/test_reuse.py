@@ -582,6 +582,18 @@ def test_the_sentence_of_a_training_that_ended_early_is_in_the_result(backbone, 
     assert result.note == result.history.stopped != ""
 
 
+@pytest.mark.parametrize("rate", [1e-12, 0.3, 1e30])
+def test_fine_tuning_is_never_worse_on_validation_than_its_own_start(backbone, task, rate):
+    start = patterns.standalone_extractor(backbone, task, progress=False)
+    result = patterns.fine_tune(
+        backbone, task, body_rate=rate, epochs=2, batch_size=6, warmup=0, progress=False
+    )
+    assert result.val_accuracy >= start.val_accuracy > 1 / 3
+    if rate == 1e30:  # nothing that came after was of use, so it is the start
+        assert result.history.best_epoch == 0
+        assert not moved(state(start.backbone.model), result.backbone.model)
+
+
 def test_a_network_that_a_huge_rate_has_broken_is_not_what_a_pattern_returns(backbone, task):
     result = patterns.fine_tune(
         backbone, task, body_rate=1e30, epochs=2, batch_size=18, warmup=0, progress=False
