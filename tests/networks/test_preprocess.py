@@ -76,6 +76,7 @@ def test_training_pictures_of_caffe_are_prepared_like_all_others():
 def test_a_preprocessing_says_how_it_differs_from_the_usual_one():
     usual = Preprocess.from_torchvision(ResNet18_Weights.DEFAULT.transforms())
     assert (usual.channels, usual.scale) == ("RGB", 1.0)
+    assert "channels" not in repr(usual)  # stored features keep their keys
     assert "channels='BGR', scale=255.0" in repr(Preprocess.from_caffe(227))
     assert repr(replace(usual, channels="BGR")) != repr(usual)
     assert replace(usual, channels="BGR") != usual

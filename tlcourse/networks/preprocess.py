@@ -15,13 +15,14 @@ Channels = Literal["RGB", "BGR"]
 _CAFFE_MEAN = (103.939, 116.779, 123.68)  # of ImageNet's pixels: blue, green, red
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Preprocess:
     """Resize, centre crop, scale to 0..1, subtract the mean, divide by the standard deviation.
 
     Networks that come from the library Caffe are different: their channels are blue, green, red, and
-    their pixels go from 0 to 255. `channels` and `scale` tell. The library's own `transform` does
-    the work; `make` makes the same for (resize_size, crop_size).
+    their pixels go from 0 to 255. `channels` and `scale` tell; both are shown only where they are
+    not the usual ones. The library's own `transform` does the work; `make` makes the same for
+    (resize_size, crop_size).
     """
 
     resize_size: int  # length of the shorter side after resizing, in pixels
@@ -36,6 +37,14 @@ class Preprocess:
     ratio: float | None = field(default=None, repr=False, compare=False)
     channels: Channels = "RGB"  # order of the channels that go in: red first, or blue first
     scale: float = 1.0  # value of a white pixel before the mean is subtracted: 1.0 or 255.0
+
+    def __repr__(self) -> str:
+        usual = self.channels == "RGB" and self.scale == 1
+        rest = "" if usual else f", channels={self.channels!r}, scale={self.scale!r}"
+        return (
+            f"Preprocess(resize_size={self.resize_size}, crop_size={self.crop_size}, "
+            f"mean={self.mean}, std={self.std}, interpolation={self.interpolation!r}{rest})"
+        )
 
     def __call__(self, picture: Any) -> torch.Tensor:
         """Turn a PIL image of any mode into a float32 tensor (3, H, W)."""

@@ -86,9 +86,10 @@ def standalone_extractor(
     pool: HeadPool = "mean",
     progress: bool = True,
 ) -> Result:
-    """Pattern 2: extract features once, then fit logistic regression to them.
+    """Pattern 2: extract features once, then fit a linear classifier to them.
 
-    The strength of its regularisation is the one with the lowest log loss on the validation split.
+    It is logistic regression, or the nearest class mean where there are few pictures: what has the
+    lowest log loss on the validation split, as in `tl.fit_probe`.
 
     Args:
         backbone: The network.

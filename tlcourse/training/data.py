@@ -168,7 +168,7 @@ def fresh_views(
     """
     if augment is False:
         return None
-    change = getattr(task, "change", None) if augment is True else augment
+    change = task.change if augment is True else augment
     if change is None:
         return backbone.augment
     return lambda picture: backbone.preprocess(change(picture))
