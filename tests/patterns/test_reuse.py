@@ -409,18 +409,18 @@ def test_options_are_passed_on_to_fit(backbone, task, name, monkeypatch):
         getattr(patterns, name)(backbone, task, **given)
     (passed,) = raised.value.args
     assert passed | given == passed
-    assert passed["body_rate"] == {"from_scratch": 0.123, "fine_tune": 1e-4}.get(name)
+    assert passed["body_rate"] == {"from_scratch": 0.123, "fine_tune": 1e-3}.get(name)
     assert passed["layer_decay"] == {"fine_tune": 0.8}.get(name, 1.0)
 
 
 @pytest.mark.parametrize(
     ("options", "rates"),
     [
-        ({}, (1e-4, 1e-4)),  # a head that fits already goes no faster than the body
-        ({"head_first": False}, (1e-3, 1e-4)),
-        ({"body_rate": 1e-3}, (1e-3, 1e-3)),
-        ({"body_rate": 1e-3, "head_first": False}, (1e-2, 1e-3)),
-        ({"learning_rate": 0.5}, (0.5, 1e-4)),
+        ({}, (1e-3, 1e-3)),  # a head that fits already goes no faster than the body
+        ({"head_first": False}, (1e-2, 1e-3)),
+        ({"body_rate": 1e-4}, (1e-4, 1e-4)),
+        ({"body_rate": 1e-4, "head_first": False}, (1e-3, 1e-4)),
+        ({"learning_rate": 0.5}, (0.5, 1e-3)),
     ],
 )
 def test_the_rates_of_fine_tuning_follow_from_the_bodys(

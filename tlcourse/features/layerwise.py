@@ -13,7 +13,7 @@ import numpy as np
 from tlcourse.base.machine import one_thread
 from tlcourse.errors import CourseError, check_choice, check_whole
 from tlcourse.features.features import Features, features_of, named_splits
-from tlcourse.features.probe import Probe, Rows, log_loss
+from tlcourse.features.probe import Probe, Rows
 from tlcourse.metrics import Paired, compare_paired, wilson_interval
 from tlcourse.tasks.split import Split
 from tlcourse.tasks.task import Task
@@ -216,8 +216,7 @@ def raw_pixels(task: Task | Split, *, side: int = 32) -> Features:
 
     Args:
         task: N labelled pictures. Where a task has its values as stored (digits 8 x 8, faces
-            25 x 25, clothes 28 x 28), those are taken; other pictures are made smaller, or larger,
-            to a square.
+            25 x 25), those are taken; other pictures are made smaller, or larger, to a square.
         side: Pixels per side of that square.
 
     Returns:
@@ -328,8 +327,8 @@ def _choose(
                 # Fitted without folds i and j, so it serves the choices for both.
                 rest = (fold != i) & (fold != j)
                 probe = _fit(x[rest], y[rest], strength)
-                loss[i] += log_loss(probe.logits(x[fold == j]), y[fold == j])
-                loss[j] += log_loss(probe.logits(x[fold == i]), y[fold == i])
+                loss[i] += _log_loss(probe.logits(x[fold == j]), y[fold == j])
+                loss[j] += _log_loss(probe.logits(x[fold == i]), y[fold == i])
         searching &= loss < lowest
         for number in np.flatnonzero(searching):
             chosen[number], lowest[number] = strength, loss[number]
@@ -341,3 +340,10 @@ def _choose(
 def _fit(x: np.ndarray, y: np.ndarray, strength: float) -> Probe:
     # They are rotated already; and of each picture only the class is asked for.
     return Rows(x, turn=False).fit(y, strength, tolerance=1e-3)
+
+
+def _log_loss(scores: np.ndarray, y: np.ndarray) -> float:
+    """Sum of the log loss over pictures."""
+    from scipy.special import log_softmax
+
+    return -float(log_softmax(scores, axis=1)[np.arange(len(y)), y].sum())

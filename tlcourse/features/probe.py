@@ -89,6 +89,9 @@ def fit_probe(
 
     Reference: Nearest mean by cosine: Wang et al. (2019), arXiv:1911.04623.
     """
+    from scipy.special import softmax
+    from sklearn.metrics import log_loss
+
     if x.ndim != 2:
         raise CourseError(
             f"A linear probe needs features of shape (N, C), got {x.shape}. "
@@ -107,16 +110,22 @@ def fit_probe(
         kind = kind or "nearest_mean"
         strengths = strengths if len(strengths) == 1 else (_STRENGTH,)
     small = len(x) * min(x.shape) * n_classes < _SMALL
+    probes = []
     with one_thread() if small else nullcontext():
-        probes = []
         if kind != "nearest_mean":
             rows = Rows(x)
-            probes += [rows.fit(y, strength) for strength in strengths]
+            for strength in strengths:
+                probes.append(rows.fit(y, strength))
         if kind != "logistic":
             probes.append(_nearest_mean(x, y, val))
-        if val is None:
-            return probes[0]
-        return min(probes, key=lambda probe: log_loss(probe.logits(val[0]), val[1]))
+    best, lowest = probes[0], np.inf
+    if val is not None:
+        for probe in probes:
+            shares = softmax(probe.logits(val[0]), axis=1)
+            loss = log_loss(val[1], shares, labels=range(n_classes))
+            if loss < lowest:
+                best, lowest = probe, loss
+    return best
 
 
 def _nearest_mean(
@@ -150,13 +159,6 @@ def _directions(rows: np.ndarray) -> np.ndarray:
     """Rows divided by their length; a row of zeros stays."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(lengths > 0, lengths, 1.0)
-
-
-def log_loss(scores: np.ndarray, y: np.ndarray) -> float:
-    """Sum of the log loss over pictures."""
-    from scipy.special import log_softmax
-
-    return -float(log_softmax(scores, axis=1)[np.arange(len(y)), y].sum())
 
 
 class Rows:
