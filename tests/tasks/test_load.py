@@ -1,10 +1,12 @@
 """Tasks: the right pictures with the right labels, in splits that share none."""
 
+import gzip
 import hashlib
 import os
 import pickle
 import shutil
 import socket
+import struct
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -138,6 +140,62 @@ def test_the_first_hundred_patches_are_the_faces():
         places = np.array([int(name.split("/")[1]) for name in pictures.names])
         assert np.array_equal(pictures.raw, patches[places])
         assert [task.classes[i] == "face" for i in pictures.labels] == (places < 100).tolist()
+
+
+def test_fashion_has_two_hundred_of_each_class_and_a_test_that_stays():
+    task, other = tl.load_task("fashion"), tl.load_task("fashion", seed=1, test_fraction=0.5)
+    assert counts_of(task) == (1600, 400, 1000)
+    assert np.bincount(task.train.labels).tolist() == [160] * 10
+    assert np.bincount(task.test.labels).tolist() == [100] * 10
+    assert task.test.names == other.test.names
+    assert names_of(task)["train"] != names_of(other)["train"]
+    digests = [digest for split in SPLITS for digest in getattr(task, split).digests()]
+    assert len(set(digests)) == 3000
+    picture = np.asarray(task.test[0][0].convert("L").resize((28, 28), Image.Resampling.BOX), float)
+    assert np.corrcoef(picture.ravel(), task.test.raw[0].ravel())[0, 1] > 0.99
+
+
+@pytest.fixture
+def official(tmp_path, monkeypatch):
+    """A folder of Fashion-MNIST's files, as torchvision leaves them, of 20 and 10 pictures."""
+    monkeypatch.setenv("TLCOURSE_DATA", str(tmp_path))
+    monkeypatch.setenv("TLCOURSE_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "FashionMNIST" / "raw"
+    folder.mkdir(parents=True)
+    for i, (start, n) in enumerate({"train": 20, "t10k": 10}.items()):
+        values = np.random.default_rng(i).integers(0, 256, (n, 28, 28), dtype=np.uint8)
+        labels = np.arange(n, dtype=np.uint8) % 10
+        numbers = struct.pack(">4I", 2051, n, 28, 28), struct.pack(">2I", 2049, n)
+        (folder / f"{start}-images-idx3-ubyte").write_bytes(numbers[0] + values.tobytes())
+        with gzip.open(folder / f"{start}-labels-idx1-ubyte.gz", "wb") as file:
+            file.write(numbers[1] + labels.tobytes())
+    return folder
+
+
+def test_all_of_fashion_is_read_as_torchvision_reads_it(official):
+    from torchvision.datasets import FashionMNIST
+
+    task = tl.load_task("fashion_full", val_fraction=0.5)
+    for start in ("train", "t10k"):
+        packed = official / f"{start}-labels-idx1-ubyte.gz"
+        packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
+    theirs = FashionMNIST(official.parent.parent, train=False)
+    assert counts_of(task) == (10, 10, 10)
+    assert np.array_equal(task.test.raw, theirs.data)
+    assert task.test.labels.tolist() == theirs.targets.tolist()
+    pairs = zip(task.classes, theirs.classes, strict=True)  # "trousers", "Trouser"
+    assert all(ours.lower()[:5] == other.lower()[:5] for ours, other in pairs)
+
+
+def test_all_of_fashion_that_is_absent_or_cut_is_a_sentence(official, monkeypatch):
+    path = official / "t10k-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CourseError, match=r"t10k-images-idx3-ubyte cannot be read"):
+        tl.load_task("fashion_full")
+    shutil.rmtree(official)
+    monkeypatch.setattr("tlcourse.tasks.fashion._DEBIAN", official)
+    with pytest.raises(CourseError, match=r"not on this machine.*torchvision.*\"fashion\""):
+        tl.load_task("fashion_full")
 
 
 def test_the_seed_decides_the_splits():

@@ -40,7 +40,11 @@ ARCHIVES = {
 
 def find_task(name: str) -> Path | None:
     """Folder of a task in `TLCOURSE_DATA`, the cache, or the cache that a class shares, or None."""
-    folder = ARCHIVES[name].folder
+    return find_folder(ARCHIVES[name].folder)
+
+
+def find_folder(folder: str) -> Path | None:
+    """The same for a folder of any name."""
     given = Path(os.environ.get("TLCOURSE_DATA") or cache_dir()).expanduser()
     for place in (given, cache_dir()):
         if (place / folder).is_dir():

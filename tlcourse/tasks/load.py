@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from importlib.resources import as_file, files
@@ -37,9 +38,19 @@ def load_task(
 ) -> Task:
     """Load labelled pictures, split so that no picture is in two splits.
 
-    Names: "emoji" (510 OpenMoji drawings of 7 kinds), "digits" (1797 handwritten digits, 8 x 8),
-    "faces" (100 faces and 100 other patches, 25 x 25), all without a download; "hymenoptera" (397
-    photographs of ants and bees, after `download_task("hymenoptera")`).
+    These names need no download:
+
+    - "emoji": 510 OpenMoji drawings of 7 kinds.
+    - "digits": 1797 handwritten digits, 8 x 8. `test_fraction=0.6` gives 1,000 test pictures and
+      more.
+    - "fashion": 3,000 grey photographs of 10 kinds of clothes, 28 x 28. The 1,000 test pictures
+      are always the same ones, so `test_fraction` is not used.
+    - "faces": 100 faces and 100 other patches, 25 x 25.
+
+    These need files that do not come along: "hymenoptera" (397 photographs of ants and bees, after
+    `download_task("hymenoptera")`) and "fashion_full" (all 70,000 of Fashion-MNIST, 10,000 of them
+    for the test: from torchvision's folder `FashionMNIST` in `TLCOURSE_DATA` or in the cache, or
+    from Debian's package `dataset-fashion-mnist`).
 
     A folder holds `class/picture`, or `train`, `val` and `test` with `class/picture` in each. Given
     splits are kept; a missing `val` or `test` is taken from `train`. Files that cannot be used are
@@ -108,9 +119,10 @@ def _downloaded(name: str) -> Path:
 def _built_in(
     name: str, title: str, classes: tuple[str, ...], pictures: Split, shares: Shares, *about: str
 ) -> Task:
+    source, licence = about
     places = draw_splits(pictures.labels, classes, shares)
     train, val, test = (pictures.take(places[split]) for split in SPLITS)
-    return Task(name, title, classes, train, val, test, (), *about)
+    return Task(name, title, classes, train, val, test, (), source, licence)
 
 
 def _emoji(shares: Shares) -> Task:
@@ -204,6 +216,29 @@ def _faces(shares: Shares) -> Task:
     )
 
 
+def _fashion(shares: Shares, *, full: bool = False) -> Task:
+    from tlcourse.tasks import fashion
+
+    pictures = fashion.read_all() if full else fashion.read_part()
+    open_item, content = partial(_grey, white=255), partial(_grey_content, "fashion")
+    given = {}
+    for name, (values, labels) in pictures.items():
+        names = [f"{name}/{fashion.CLASSES[label]}/{i:05d}" for i, label in enumerate(labels)]
+        given[name] = Split(values, labels, names, open_item, content)
+    places = draw_splits(given["train"].labels, fashion.CLASSES, shares, given=["test"])
+    return Task(
+        "fashion_full" if full else "fashion",
+        "Grey photographs of clothes",
+        fashion.CLASSES,
+        given["train"].take(places["train"]),
+        given["train"].take(places["val"]),
+        given["test"],
+        (),
+        "Fashion-MNIST, github.com/zalandoresearch/fashion-mnist (Xiao, Rasul, Vollgraf, 2017)",
+        "MIT, Copyright (c) 2017 Zalando SE",
+    )
+
+
 def _grey(values: np.ndarray, *, white: float) -> Image.Image:
     """Enlarge an array (H, W) of values from 0 to `white` to a picture."""
     small = Image.fromarray(np.rint(values * (255 / white)).astype(np.uint8))
@@ -214,4 +249,10 @@ def _grey_content(name: str, values: np.ndarray) -> bytes:
     return f"{name} {_UPSAMPLED} ".encode() + values.tobytes()
 
 
-_OFFLINE = {"emoji": _emoji, "digits": _digits, "faces": _faces}
+_OFFLINE: dict[str, Callable[[Shares], Task]] = {
+    "emoji": _emoji,
+    "digits": _digits,
+    "faces": _faces,
+    "fashion": _fashion,
+    "fashion_full": partial(_fashion, full=True),
+}

@@ -1,8 +1,10 @@
 """Labelled pictures that are opened when they are asked for, and how a task is split."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from PIL import Image
 
 from tlcourse.base.messages import printable
 from tlcourse.errors import CourseError, check_share, check_whole
+from tlcourse.tasks.change import Change
 
 SPLITS = ("train", "val", "test")
 
@@ -53,7 +56,7 @@ class Split(Sequence[tuple[Image.Image, int]]):
 
     @property
     def raw(self) -> np.ndarray | None:
-        """Values as they were stored, (N, H, W), for the digits and the faces; else None."""
+        """Values as they were stored, (N, H, W), for tiny grey pictures; else None."""
         return self._items if isinstance(self._items, np.ndarray) else None
 
     def __len__(self) -> int:
@@ -72,6 +75,25 @@ class Split(Sequence[tuple[Image.Image, int]]):
         names = list(map(self.names.__getitem__, places))
         return Split(items, self.labels[places], names, self._open, self._content)
 
+    def changed(self, change: Change, draws: Sequence[Sequence[float] | None]) -> "Split":
+        """Return these pictures, each changed by its own four numbers; None leaves it as it is.
+
+        See `Change.drawn`. A picture that stands here several times is named by its views.
+        """
+        views: Counter[str] = Counter()
+        names = []
+        for name in self.names:
+            names.append(f"{name} (view {views[name]})" if views[name] else name)
+            views[name] += 1
+        content = self._content or self._pixels
+        return Split(
+            list(zip(self._items, draws, strict=True)),
+            self.labels,
+            names,
+            partial(_open_changed, self._open, change),
+            partial(_changed_content, content, change),
+        )
+
     def digests(self) -> list[str]:
         """SHA-256 of what each picture is read from (N); equal digests mean equal pictures."""
         contents = map(self._content or self._pixels, self._items)
@@ -83,6 +105,26 @@ class Split(Sequence[tuple[Image.Image, int]]):
 
     def __repr__(self) -> str:
         return f"Split of {len(self)} pictures"
+
+
+_Changed = tuple[Any, Sequence[float] | None]  # an item, and the numbers that change it
+
+
+def _open_changed(
+    open_item: Callable[[Any], Image.Image], change: Change, item: _Changed
+) -> Image.Image:
+    picture = open_item(item[0])
+    return picture if item[1] is None else change.drawn(picture, item[1])
+
+
+def _changed_content(
+    content: Callable[[Any], bytes | str], change: Change, item: _Changed
+) -> bytes | str:
+    before, draws = content(item[0]), item[1]
+    if draws is None:
+        return before
+    before = before.encode() if isinstance(before, str) else before
+    return f"{change} {tuple(draws)} ".encode() + before
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """A task: labelled pictures in three splits; whether a network can learn it, and smaller copies."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from tlcourse.base.messages import printable
-from tlcourse.errors import CourseError
+from tlcourse.errors import CourseError, check_whole
+from tlcourse.tasks.change import N_DRAWS, Change
 from tlcourse.tasks.split import SPLITS, Skipped, Split
 
 
@@ -24,6 +25,8 @@ class Task:
         skipped: Files that are not used, each with its reason.
         source: Where the pictures come from.
         licence: What you may do with them.
+        credits: Name of a picture -> its author, licence and page, where each has its own.
+        change: How the pictures vary, where the task says it; a call changes a picture at random.
     """
 
     name: str
@@ -35,6 +38,61 @@ class Task:
     skipped: tuple[Skipped, ...]
     source: str
     licence: str
+    credits: Mapping[str, str] = field(default_factory=dict)
+    change: Change | None = None
+
+    def changed(
+        self,
+        *,
+        turn: float = 0,
+        shift: float = 0,
+        scale: tuple[float, float] = (1, 1),
+        views: int = 0,
+        seed: int = 0,
+    ) -> "Task":
+        """Return the task with pictures that are turned, moved and scaled at random.
+
+        Each validation and test picture is changed once and stays so. The training pictures stay
+        as they are: a training with `augment=True` draws new changes of them in each epoch, from
+        the same distribution. Which change a picture gets is decided by its place and the seed, so
+        take a subset first.
+
+        Args:
+            turn: Degrees, at most so many to the left or right.
+            shift: Share of the side, at most so much in each direction.
+            scale: Smallest and largest factor of the size.
+            views: For each training picture so many changed copies are added, behind the pictures.
+            seed: Decides the changes.
+
+        Raises:
+            CourseError: A limit, `views` or `seed` makes no sense, or the task is changed already.
+
+        Example:
+            >>> task = load_task("digits", test_fraction=0.6).changed(turn=40, scale=(0.7, 1.2))
+        """
+        if self.change is not None:
+            raise CourseError(
+                f"Task {self.name!r} is changed already. Load it again and change that."
+            )
+        change = Change(turn, shift, scale)
+        check_whole("views", views, least=0)
+        check_whole("seed", seed, least=0)
+        train, val, test = (getattr(self, name) for name in SPLITS)
+
+        def draws(split: int, rows: int) -> list[list[float]]:
+            return np.random.default_rng([seed, split]).random((rows, N_DRAWS)).tolist()
+
+        if views:
+            everything = np.tile(np.arange(len(train)), 1 + views)
+            as_it_is: list[list[float] | None] = [None] * len(train)
+            train = train.take(everything).changed(change, as_it_is + draws(0, views * len(train)))
+        return replace(
+            self,
+            train=train,
+            val=val.changed(change, draws(1, len(val))),
+            test=test.changed(change, draws(2, len(test))),
+            change=change,
+        )
 
     def __repr__(self) -> str:
         counts = {name: len(getattr(self, name)) for name in SPLITS}
