@@ -185,10 +185,12 @@ def probabilities(scores: Any, *, temperature: float = 1.0) -> np.ndarray:
     """
     from scipy.special import softmax
 
-    values = _logits(scores)
+    values = _checked(scores)
     if not isinstance(temperature, Real) or not 0 < float(temperature) < math.inf:
         raise CourseError(f"temperature is {temperature!r}, but must be a number above 0.")
-    return softmax(values / float(temperature), axis=1)
+    if temperature == 1 and _are_probabilities(values):
+        return values
+    return softmax(_logits(values) / float(temperature), axis=1)
 
 
 def reliability(
@@ -260,7 +262,7 @@ def fit_temperature(logits: Any, labels: Any) -> float:
     _, right = _confidence(logits, labels, 1.0)
     if right.all():
         return 1.0
-    values, rows = _logits(logits), np.arange(len(right))
+    values, rows = _logits(_checked(logits)), np.arange(len(right))
 
     def loss(log_temperature: float) -> float:
         logs = log_softmax(values / math.exp(log_temperature), axis=1)
@@ -303,17 +305,24 @@ def coverage_risk(scores: Any, labels: Any, *, temperature: float = 1.0) -> "pd.
     return pd.DataFrame(table)
 
 
-def _logits(scores: Any) -> np.ndarray:
-    """Return logits (N, classes) in double precision; probabilities become their logarithms."""
+def _checked(scores: Any) -> np.ndarray:
+    """Return scores (N, classes) in double precision, or say what is wrong with them."""
     values = np.asarray(scores, dtype=np.float64)
     if values.ndim != 2 or values.shape[1] < 2 or not np.isfinite(values).all():
         raise CourseError(
             f"Scores must be finite numbers of shape (N, classes), got shape {values.shape}. "
             'Pass logits such as result.logits["test"], or probabilities.'
         )
-    if (values >= 0).all() and np.allclose(values.sum(axis=1), 1, atol=1e-4):
-        return np.log(np.maximum(values, 1e-30))
     return values
+
+
+def _are_probabilities(values: np.ndarray) -> bool:
+    return bool((values >= 0).all() and np.allclose(values.sum(axis=1), 1, atol=1e-4))
+
+
+def _logits(values: np.ndarray) -> np.ndarray:
+    """Return logits (N, classes); those of probabilities are their logarithms."""
+    return np.log(np.maximum(values, 1e-30)) if _are_probabilities(values) else values
 
 
 def _confidence(scores: Any, labels: Any, temperature: float) -> tuple[np.ndarray, np.ndarray]:

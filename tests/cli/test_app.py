@@ -62,6 +62,16 @@ def test_lab_opens_the_first_notebook_and_passes_further_arguments_on(here, open
     assert opened == [[*shown, "--no-browser", "--port", "8899"]]
 
 
+@pytest.mark.parametrize("option", [[], ["--outputs"]])
+def test_lab_copies_notebooks_with_outputs_only_if_asked_to(here, opened, option):
+    result = CliRunner().invoke(cli.app, ["lab", *option, "--no-browser"])
+    assert result.exit_code == 0, result.output
+    assert ('"outputs": [\n    {' in (here / "notebooks" / FIRST).read_text("utf-8")) == bool(
+        option
+    )
+    assert opened[0][2:] == ["--no-browser"]
+
+
 def test_lab_leaves_the_root_folder_to_who_names_one(here, opened):
     write_notebook(here / "notebooks" / FIRST, "1")
     CliRunner().invoke(cli.app, ["lab", "--notebook-dir", "/"])

@@ -5,14 +5,20 @@ import re
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
+import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 import tlcourse as tl
+from tlcourse import cli
 from tlcourse.base.files import tell_once
 from tlcourse.course import check, guess, progress_file
 from tlcourse.course.exercise import Exercise, Misconception, close
+from tlcourse.course.progress import progress_files, progress_table
 from tlcourse.course.question import Question
+from tlcourse.errors import CourseError
 
 
 def exercise(name):
@@ -249,6 +255,114 @@ def test_the_command_shows_the_table_and_the_place_and_begins_again(path):
     assert "Your progress until now is in" in command("--begin-again")
     assert "0 of" in command()
     assert "Nothing was answered yet." in command("--begin-again")
+
+
+# --- the table of a class ---
+
+ANNA = """\
+{"id": "00.1", "tries": 3, "hints": 2, "solved": "2026-11-24T10:00:00+00:00"}
+{"id": "00.2", "tries": 1}
+{"id": "03.A", "guess": "more", "right": false}
+{"id": "99.9", "tries": 1}
+"""
+BEN = """\
+{"id": "03.A", "guess": "more"}
+{"id": "03.1", "hints": 1}
+"""
+
+
+@pytest.fixture
+def collected(tmp_path):
+    """Progress files of three learners, as a teacher collects them."""
+    folder = tmp_path / "collected"
+    (folder / "ben").mkdir(parents=True)
+    home = folder / "zoë" / ".local" / "share" / "tlcourse"
+    home.mkdir(parents=True)
+    (folder / "anna.jsonl").write_text(ANNA)
+    (folder / "ben" / "progress.jsonl").write_text(BEN)
+    (folder / "ben" / "progress.before-20261124-100000-123456.jsonl").write_text(ANNA)
+    (folder / "anna.damaged-20261124-100000-123456.jsonl").write_text("rubbish")
+    (folder / "ben" / "training_data.jsonl").write_text("rubbish")
+    (home / "progress.jsonl").write_text("")
+    return folder
+
+
+def test_a_class_is_one_table_with_a_row_for_each_learner_and_question(collected):
+    before = {p: p.read_bytes() for p in collected.rglob("*.jsonl")}
+    table = progress_table(progress_files([collected]))
+    assert table.astype(object).where(table.notna(), None).to_numpy().tolist() == [
+        ["anna", "00", "00.1", "exercise", "solved", 3, 2, "2026-11-24T10:00:00+00:00"],
+        ["anna", "00", "00.2", "exercise", "tried", 1, 0, None],
+        ["anna", "03", "03.1", "exercise", "open", 0, 0, None],
+        ["anna", "03", "03.A", "prediction", "not as guessed", None, None, None],
+        ["ben", "00", "00.1", "exercise", "open", 0, 0, None],
+        ["ben", "00", "00.2", "exercise", "open", 0, 0, None],
+        ["ben", "03", "03.1", "exercise", "open", 0, 1, None],
+        ["ben", "03", "03.A", "prediction", "guessed", None, None, None],
+        ["zoë", "00", "00.1", "exercise", "open", 0, 0, None],
+        ["zoë", "00", "00.2", "exercise", "open", 0, 0, None],
+        ["zoë", "03", "03.1", "exercise", "open", 0, 0, None],
+        ["zoë", "03", "03.A", "prediction", "open", None, None, None],
+    ]
+    assert {p: p.read_bytes() for p in collected.rglob("*.jsonl")} == before
+
+
+def test_files_are_named_by_their_learner(collected, path, tmp_path):
+    anna, ben = collected / "anna.jsonl", collected / "ben" / "progress.jsonl"
+    assert progress_files([anna, ben]) == {"anna": anna, "ben": ben}
+    tl.guess("03.A", "more")
+    tl.reveal("03.A", "more")
+    (me,) = progress_files([]).items()
+    assert me == (Path.home().name, path)
+    states = progress_table(dict([me])).set_index("question").state
+    assert states["03.A"] == "as guessed"
+
+
+def test_what_cannot_be_one_table_is_told(collected, tmp_path):
+    with pytest.raises(CourseError, match=r"There is no progress file .*nobody"):
+        progress_files([tmp_path / "nobody.jsonl"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CourseError, match="empty holds no progress file"):
+        progress_files([tmp_path / "empty"])
+    (collected / "ben.jsonl").write_text(BEN)
+    with pytest.raises(CourseError, match=r"Two files belong to 'ben': .*ben\.jsonl and"):
+        progress_files([collected])
+    with pytest.raises(CourseError, match="is no progress file"):
+        progress_table({"ben": collected / "ben" / "training_data.jsonl"})
+
+
+def test_damaged_lines_are_left_out_and_the_file_stays(tmp_path, capsys):
+    file = tmp_path / "anna.jsonl"
+    file.write_text(ANNA + "{\n")
+    table = progress_table({"anna": file})
+    assert table.state.tolist() == ["solved", "tried", "open", "not as guessed"]
+    assert "1 of its lines could not be read" in capsys.readouterr().out
+    assert file.read_text() == ANNA + "{\n"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_the_command_writes_the_table(collected, tmp_path, monkeypatch):
+    target = tmp_path / "class.csv"
+    said = CliRunner().invoke(cli.app, ["progress", str(collected), "--csv", str(target)])
+    assert said.exit_code == 0, said.output
+    assert said.output.replace("\n", "") == f"Wrote 12 rows of 3 learners to {target}."
+    table = pd.read_csv(target, dtype={"notebook": str, "question": str})
+    assert table.learner.unique().tolist() == ["anna", "ben", "zoë"]
+    assert table.groupby("learner").state.apply(lambda s: (s == "solved").sum()).tolist() == [
+        1,
+        0,
+        0,
+    ]
+    line = target.read_text("utf-8-sig").splitlines()[1]
+    assert line == "anna,00,00.1,exercise,solved,3,2,2026-11-24T10:00:00+00:00"
+    for wrong, message in (
+        ([collected], "Say where the table goes"),
+        ([collected, "--csv", collected / "anna.jsonl"], "is a progress file. Name another"),
+    ):
+        failed = CliRunner().invoke(cli.app, ["progress", *map(str, wrong)])
+        assert isinstance(failed.exception, CourseError)
+        assert message in str(failed.exception)
+    assert (collected / "anna.jsonl").read_text() == ANNA
 
 
 def test_without_a_name_it_is_kept_in_the_systems_folder_for_data(monkeypatch):

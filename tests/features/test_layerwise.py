@@ -372,10 +372,10 @@ def test_the_curves_mark_the_best_and_the_shallowest_layer(three):
         best, first = found.layers.index(found.best), found.layers.index(found.shallowest)
         assert (best, first) == (2, 1)
         assert drawn(axes, "best layer").get_xdata() == [best]
-        assert drawn(axes, "shallowest not told apart from it").get_xdata() == [first]
+        assert drawn(axes, "shallowest, difference could be chance").get_xdata() == [first]
         assert list(drawn(axes, "trained weights").get_ydata()) == [0.6, 0.88, 0.91, 0.7]
         assert set(drawn(axes, "always the most frequent class").get_ydata()) == {0.5}
-    assert "best 0.91 at stage2, shallowest not told apart from it stage1" in figure.alt
+    assert "best 0.91 at stage2, shallowest whose difference could be chance stage1" in figure.alt
     assert figure.get_figwidth() <= WIDTH
     nothing_is_cut_off(figure)
 
@@ -418,8 +418,8 @@ def test_open_symbols_are_the_layers_that_cannot_be_told_apart(three):
             assert tuple(interval.get_xdata()) == pair.interval
             assert list(symbol.get_xdata()) == [pair.difference]
             assert (symbol.get_markerfacecolor() == "white") == (not pair.told_apart)
-    near = "one: best is stage2; not told apart from it: raw pixels, stage1, stage2; "
-    assert f"{near}told apart: stem -0.31, embedding -0.21." in figure.alt
+    near = "one: best is stage2; could be chance: raw pixels, stage1, stage2; "
+    assert f"{near}significant: stem -0.31, embedding -0.21." in figure.alt
     nothing_is_cut_off(figure)
 
 

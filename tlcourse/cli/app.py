@@ -66,10 +66,16 @@ def doctor() -> None:
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def lab(context: typer.Context) -> None:
+def lab(
+    context: typer.Context,
+    outputs: Annotated[
+        bool, typer.Option("--outputs", help="Copy them with the course's figures and numbers.")
+    ] = False,
+) -> None:
     """Copy the notebooks here, where they are not yet, and open them in JupyterLab.
 
-    Your own work is never overwritten. Further arguments go to JupyterLab, for example:
+    Copies have no outputs: you make them yourself, and the questions keep their answers. Your own
+    work is never overwritten. Further arguments go to JupyterLab, for example:
     tlcourse lab --no-browser --port 8899
     """
     from jupyterlab.labapp import main as open_lab
@@ -78,7 +84,7 @@ def lab(context: typer.Context) -> None:
 
     _share_the_cores()
     here = Path.cwd()
-    folder, copied = copy_notebooks(here)
+    folder, copied = copy_notebooks(here, outputs=outputs)
     if copied:
         print(f"Copied {len(copied)} files to {folder}. They are yours to change.")
     else:
@@ -207,23 +213,54 @@ def cache(
 
 @app.command()
 def progress(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="For --csv: progress files of a class, or folders with them."),
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a table with a row for each learner and exercise.", dir_okay=False
+        ),
+    ] = None,
     begin_again: Annotated[
         bool, typer.Option("--begin-again", help="Set the file aside, as if nothing was answered.")
     ] = False,
 ) -> None:
     """Show which exercises you have solved and what you have guessed, in all notebooks.
 
-    It is kept in one file on this machine, and nothing of it is sent anywhere.
+    It is kept in one file on this machine, and nothing of it is sent anywhere. A teacher collects
+    these files and makes one table of them: tlcourse progress collected/ --csv class.csv
     """
     from tlcourse.course import progress_file
     from tlcourse.course.progress import progress as read_progress
 
+    if files and not csv:
+        raise CourseError("Say where the table goes: tlcourse progress FILES --csv class.csv")
+    if csv:
+        _export_progress(files or [], csv)
+        return
     if begin_again:
         aside = progress_file.begin_again()
         print(f"Your progress until now is in {aside}." if aside else "Nothing was answered yet.")
         return
     print(read_progress())
     print(f"Kept in {progress_file.progress_path()}")
+
+
+def _export_progress(places: list[Path], csv: Path) -> None:
+    """Write the progress of everyone whose file is named, or of you, into one table."""
+    from tlcourse.base.files import whole_file
+    from tlcourse.course.progress import progress_files, progress_table
+
+    files = progress_files(places)
+    if csv.exists() and any(csv.samefile(path) for path in files.values()):
+        raise CourseError(f"{csv} is a progress file. Name another file for the table.")
+    table = progress_table(files)
+    with whole_file(csv) as part:
+        table.to_csv(part, index=False, encoding="utf-8-sig")  # so that Excel reads all names
+    people = f"{len(files)} learner{'s'[: len(files) != 1]}"
+    print(f"Wrote {len(table)} rows of {people} to {csv}.")
 
 
 def _share_the_cores() -> None:

@@ -51,8 +51,11 @@ def find_notebooks(here: Path) -> Path:
     return own_notebooks(here) or originals()
 
 
-def copy_notebooks(here: Path) -> tuple[Path, list[Path]]:
-    """Complete the notebooks at `here`, touching none; return the folder and what was copied."""
+def copy_notebooks(here: Path, *, outputs: bool = False) -> tuple[Path, list[Path]]:
+    """Complete the notebooks at `here`, touching none; return the folder and what was copied.
+
+    A copy has no outputs, which give the answers to the questions away, unless they are asked for.
+    """
     folder, source = own_notebooks(here) or here / "notebooks", originals()
     if folder.resolve() == source:
         return folder, []
@@ -61,13 +64,29 @@ def copy_notebooks(here: Path) -> tuple[Path, list[Path]]:
     try:
         for name in new:
             with whole_file(folder / name) as part:
-                shutil.copyfile(source / name, part)
+                if name.suffix == ".ipynb" and not outputs:
+                    _copy_without_outputs(source / name, part)
+                else:
+                    shutil.copyfile(source / name, part)
     except OSError as error:
         raise CourseError(
             f"The notebooks cannot be copied to {folder} ({error.strerror}). "
             "Change to a folder that you may write to and try again."
         ) from error
     return folder, new
+
+
+def _copy_without_outputs(source: Path, target: Path) -> None:
+    """Copy a notebook as if none of its cells had been run."""
+    import nbformat
+
+    notebook = nbformat.read(source, nbformat.NO_CONVERT)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+            cell.metadata.pop("execution", None)
+    notebook.metadata.pop("widgets", None)  # the states of outputs that are gone
+    nbformat.write(notebook, target)
 
 
 def save_outputs(executed: "NotebookNode", path: Path) -> None:

@@ -1,11 +1,16 @@
-"""Where you stand in the course: notebook 00 shows it, and so does `tlcourse progress`."""
+"""Where you stand in the course, and where a class stands.
 
+Notebook 00 and `tlcourse progress` show the first, `tlcourse progress --csv` writes the second.
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tlcourse.base.html import render_template
+from tlcourse.base.messages import say
 from tlcourse.course import progress_file
 from tlcourse.course.check import all_exercises
 from tlcourse.course.guess import all_questions
@@ -15,6 +20,8 @@ from tlcourse.errors import CourseError
 if TYPE_CHECKING:
     import pandas as pd
 
+_EXPORTED = ("learner", "notebook", "question", "kind", "state", "tries", "hints", "solved")
+_BELOW = ("*/progress.jsonl", "*/.local/share/tlcourse/progress.jsonl")  # in a folder of a class
 _COLUMNS = ("Notebook", "Solved", "Still open", "Guesses", "As guessed")
 
 
@@ -90,6 +97,93 @@ def progress() -> Progress:
         tuple(_of_notebook(n, names.get(n, f"Notebook {n}"), known) for n in numbers),
         (last, datetime.fromisoformat(solved[last]).astimezone()) if last else None,
     )
+
+
+def progress_files(places: Iterable[Path]) -> dict[str, Path]:
+    """Find the progress files of a class, and return learner -> file.
+
+    Args:
+        places: Files, and folders that hold some. Of a folder, each file such as `anna.jsonl`
+            counts, each `anna/progress.jsonl`, and, where it is the folder of all homes, each
+            `anna/.local/share/tlcourse/progress.jsonl`. Without a place it is your own file.
+
+    Raises:
+        CourseError: There is no such place, a folder holds none, or a learner has two files.
+    """
+    found: dict[str, Path] = {}
+    for place in list(places) or [progress_file.progress_path()]:
+        if place.is_dir():
+            named = {path.stem: path for path in sorted(place.glob("*.jsonl"))}
+            below = [p for pattern in _BELOW for p in sorted(place.glob(pattern))]
+            files = [*named.items(), *((p.relative_to(place).parts[0], p) for p in below)]
+            files = [(name, path) for name, path in files if not progress_file.is_set_aside(path)]
+        elif place.is_file():
+            files = [(_owner(place), place)]
+        else:
+            raise CourseError(f"There is no progress file {place}.")
+        if not files:
+            raise CourseError(f"The folder {place} holds no progress file (*.jsonl).")
+        for learner, path in files:
+            if found.setdefault(learner, path) != path:
+                raise CourseError(
+                    f"Two files belong to {learner!r}: {found[learner]} and {path}. Rename one."
+                )
+    return found
+
+
+def progress_table(files: Mapping[str, Path]) -> "pd.DataFrame":
+    """Tell of each learner where each exercise and each prediction stands.
+
+    Args:
+        files: Learner -> progress file. None is changed.
+
+    Returns:
+        A row for each learner and exercise or prediction: `learner`, `notebook`, `question` (its
+        number), `kind` ("exercise" or "prediction"), `state` ("solved", "tried" or "open"; "as
+        guessed", "not as guessed", "guessed" or "open"), `tries` and `hints` (of an exercise), and
+        `solved` (when, ISO 8601).
+
+    Raises:
+        CourseError: A file holds no progress.
+    """
+    import pandas as pd
+
+    rows = []
+    for learner, path in files.items():
+        known, damaged = progress_file.read_only(path)
+        if damaged and not known:
+            raise CourseError(f"{path} is no progress file, or all of it is damaged.")
+        if damaged:
+            say(f"{path} is damaged: {damaged} of its lines could not be read and do not count.")
+        for name in all_exercises():
+            entry = known.get(name, {})
+            state = "solved" if "solved" in entry else "tried" if entry.get("tries") else "open"
+            counts = entry.get("tries", 0), entry.get("hints", 0)
+            about = (name[:2], name, "exercise", state, *counts, entry.get("solved"))
+            rows.append((learner, *about))
+        for name in all_questions():
+            about = (name[:2], name, "prediction", _guess_state(known.get(name, {})))
+            rows.append((learner, *about, None, None, None))
+    table = pd.DataFrame(rows, columns=list(_EXPORTED))
+    return table.astype({"tries": "Int64", "hints": "Int64"}).sort_values(
+        ["learner", "question"], kind="stable", ignore_index=True
+    )
+
+
+def _owner(path: Path) -> str:
+    """Whose file it is: its name says it, or the name of its folder, or that of your home."""
+    if path.stem != "progress":
+        return path.stem
+    folder = path.absolute().parent.name
+    return Path.home().name if path == progress_file.progress_path() else folder
+
+
+def _guess_state(entry: progress_file.Entry) -> str:
+    if "guess" not in entry:
+        return "open"
+    if "right" not in entry:
+        return "guessed"
+    return "as guessed" if entry["right"] else "not as guessed"
 
 
 def _of_notebook(number: str, name: str, known: progress_file.Entries) -> NotebookProgress:

@@ -7,6 +7,7 @@ to exercises are not kept, and nothing is sent anywhere.
 
 import json
 import os
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,6 +53,17 @@ def entry(question: str) -> Entry:
     return dict(entries().get(question, {}))
 
 
+def read_only(path: Path) -> tuple[Entries, int]:
+    """Read a file of anybody's and leave it as it is; return also how many lines are damaged."""
+    lines = [_parsed(line) for line in filter(bytes.strip, path.read_bytes().splitlines())]
+    return dict(filter(None, lines)), lines.count(None)
+
+
+def is_set_aside(path: Path) -> bool:
+    """Whether a file was set aside, because it was damaged or its owner began again."""
+    return re.search(r"\.(before|damaged)-\d{8}-", path.name) is not None
+
+
 def change(question: str, how: Callable[[Entry], Entry]) -> None:
     """Change what is known of one question; `how` gets it, or an empty dictionary.
 
@@ -95,9 +107,7 @@ def _locked(path: Path) -> "FileLock":
 
 def _read(path: Path) -> Entries:
     """Read the lines that are whole; a file that has others is set aside, and you are told."""
-    content = path.read_bytes() if path.exists() else b""
-    lines = [_parsed(line) for line in filter(bytes.strip, content.splitlines())]
-    known, damaged = dict(filter(None, lines)), lines.count(None)
+    known, damaged = read_only(path) if path.exists() else ({}, 0)
     if damaged:
         aside = _set_aside(path, "damaged")
         _write(path, known)

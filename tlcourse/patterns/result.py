@@ -107,12 +107,12 @@ class Result:
         Raises:
             CourseError: The result was loaded, or not applicable, so it holds no answers.
         """
-        last = self._last
+        last = self.last_split
         return np.asarray(self.predicted[last] == self.pictures[last].labels)
 
     @property
-    def _last(self) -> str:
-        """The split that the accuracy is of."""
+    def last_split(self) -> str:
+        """The split that decides: "test", or "val" where there is no test picture."""
         if not self.logits:
             why = "was loaded" if self.applicable else "is not applicable"
             raise CourseError(
@@ -227,7 +227,7 @@ def same_or_not(first: "Result | Any", second: "Result | Any") -> Paired:
 
 def _check_same_pictures(first: Result, second: Result) -> None:
     """Refuse two results that were not tested with the same pictures."""
-    one, other = first.pictures.get(first._last), second.pictures.get(second._last)
+    one, other = first.pictures.get(first.last_split), second.pictures.get(second.last_split)
     if one is other or (
         one is not None
         and other is not None

@@ -4,6 +4,7 @@ Each function returns a `Figure`, which shows itself in a notebook together with
 text made from the data. `alt=` replaces that text.
 """
 
+from tlcourse.plots.calibration import coverage, reliability
 from tlcourse.plots.cost import bytes_by_owner, growth, seconds_by_device, tradeoffs
 from tlcourse.plots.examples import examples, nearest_neighbours, top_pictures
 from tlcourse.plots.figure import Described, Figure, show
@@ -21,6 +22,7 @@ __all__ = [
     "bars",
     "bytes_by_owner",
     "confusion",
+    "coverage",
     "examples",
     "explanations",
     "filters",
@@ -32,6 +34,7 @@ __all__ = [
     "lines",
     "nearest_neighbours",
     "predictions",
+    "reliability",
     "seconds_by_device",
     "show",
     "top_pictures",

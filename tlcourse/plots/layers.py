@@ -169,7 +169,8 @@ def layer_probes(
 ) -> Figure:
     """Show the accuracy of a linear probe at each layer, a panel for each task.
 
-    A star marks the best layer, a ring the shallowest one that cannot be told apart from it.
+    A star marks the best layer, a ring the shallowest one that is not
+    significantly worse.
 
     Args:
         probes: Task -> its probes, from `tl.probe_layers`; bands are 95 % intervals.
@@ -217,8 +218,8 @@ def layer_differences(
 ) -> Figure:
     """Show how far each layer is from the best one, picture by picture, a panel for each task.
 
-    Lines are 95 % intervals of the difference. Where one reaches 0 the symbol is open: the layer
-    cannot be told apart from the best one.
+    Lines are 95 % intervals of the difference. Where one reaches 0 the symbol is open: the
+    difference could be chance.
 
     Args:
         probes: Task -> its probes, from `tl.probe_layers`.
@@ -241,17 +242,17 @@ def layer_differences(
         for row, (layer, pair) in enumerate(pairs.items()):
             colour = GREEN if layer == "raw pixels" else BLUE
             axes.plot(pair.interval, [row, row], color=colour, linewidth=2)
-            filled = colour if pair.told_apart else "white"
+            filled = colour if pair.significant else "white"
             axes.plot(pair.difference, row, "o", color=colour, markerfacecolor=filled, markersize=7)
         axes.axvline(0, color="black", linewidth=1)
         axes.set_yticks(range(len(pairs)), [f"{x} (best)" if x == task.best else x for x in pairs])
         axes.set_title(name)
         axes.grid(axis="x", alpha=0.3)
         axes.locator_params(axis="x", nbins=5)
-        near = [x for x, pair in pairs.items() if not pair.told_apart]
-        far = [f"{x} {pair.difference:+.2f}" for x, pair in pairs.items() if pair.told_apart]
-        text = f"{name}: best is {task.best}; not told apart from it: {', '.join(near)}"
-        texts.append(text + (f"; told apart: {', '.join(far)}" if far else ""))
+        near = [x for x, pair in pairs.items() if not pair.significant]
+        far = [f"{x} {pair.difference:+.2f}" for x, pair in pairs.items() if pair.significant]
+        text = f"{name}: best is {task.best}; could be chance: {', '.join(near)}"
+        texts.append(text + (f"; significant: {', '.join(far)}" if far else ""))
     figure.supxlabel("accuracy minus that of the best layer, with its 95 % interval", size=11)
     figure.alt = alt or f"Difference of each layer to the best one. {'. '.join(texts)}."
     return figure
@@ -273,10 +274,10 @@ def _curve(axes: "Axes", task: LayerProbes) -> str:
     ring = mark | {"markerfacecolor": "none", "markeredgewidth": 1.8, "markersize": 17}
     here, there = layers.index(best), layers.index(first)
     axes.plot(here, y[here], "*", label="best layer", markersize=13, **mark)
-    axes.plot(there, y[there], "o", label="shallowest not told apart from it", **ring)
+    axes.plot(there, y[there], "o", label="shallowest, difference could be chance", **ring)
     return (
         f"{y[0]:.2f} at {layers[0]}, {y[-1]:.2f} at {layers[-1]}, best {y[here]:.2f} at "
-        f"{best}, shallowest not told apart from it {first}"
+        f"{best}, shallowest whose difference could be chance {first}"
     )
 
 
