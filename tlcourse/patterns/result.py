@@ -227,14 +227,9 @@ def same_or_not(first: "Result | Any", second: "Result | Any") -> Paired:
 
 def _check_same_pictures(first: Result, second: Result) -> None:
     """Refuse two results that were not tested with the same pictures."""
-    one, other = first.pictures.get(first.last_split), second.pictures.get(second.last_split)
-    if one is other or (
-        one is not None
-        and other is not None
-        and np.array_equal(one.labels, other.labels)
-        and first.classes == second.classes
-        and one.digests() == other.digests()
-    ):
+    one, other = first.pictures[first.last_split], second.pictures[second.last_split]
+    same_classes = first.classes == second.classes and np.array_equal(one.labels, other.labels)
+    if one is other or (same_classes and one.digests() == other.digests()):
         return
     raise CourseError(
         f"Only answers to the same pictures can be compared. These are {len(first.right)} pictures "

@@ -151,6 +151,8 @@ def examples(
 ) -> Figure:
     """Show some pictures of each class of a task, a row for each class.
 
+    Where the pictures have credits of their own, a line below says so.
+
     Args:
         task: The task.
         split: "train", "val" or "test".
@@ -176,6 +178,9 @@ def examples(
         for axes in row[len(places) :]:
             axes.set_axis_off()
         row[0].set_ylabel(name.replace(" and ", "\nand "), rotation=0, ha="right", va="center")
+    if task.credits:
+        authors = {credit.partition(", ")[0] for credit in task.credits.values()}
+        figure.supxlabel(f"Photographs: {len(authors)} authors, see task.credits", size=8)
     figure.alt = alt or (
         f"Up to {n} pictures of each class of {task.title.lower()}: {', '.join(task.classes)}."
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from importlib.resources import as_file, files
+from operator import methodcaller
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tlcourse.base.files import sha256_of
 from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.tasks.folder import read_folder
+from tlcourse.tasks.pictures import open_picture
 from tlcourse.tasks.split import SPLITS, Shares, Split, draw_splits
 from tlcourse.tasks.task import Task
 
@@ -40,11 +42,13 @@ def load_task(
 
     These names need no download:
 
-    - "emoji": 510 OpenMoji drawings of 7 kinds.
+    - "emoji": 461 OpenMoji drawings of 7 kinds.
     - "digits": 1797 handwritten digits, 8 x 8. `test_fraction=0.6` gives 1,000 test pictures and
       more.
     - "fashion": 3,000 grey photographs of 10 kinds of clothes, 28 x 28. The 1,000 test pictures
       are always the same ones, so `test_fraction` is not used.
+    - "things": 94 colour photographs: 28 fish, 27 monuments, 39 tools. They may be shown and passed
+      on; `task.credits` names the author, licence and page of each.
     - "faces": 100 faces and 100 other patches, 25 x 25.
 
     These need files that do not come along: "hymenoptera" (397 photographs of ants and bees, after
@@ -239,6 +243,25 @@ def _fashion(shares: Shares, *, full: bool = False) -> Task:
     )
 
 
+def _things(shares: Shares) -> Task:
+    folder = files("tlcourse") / "data" / "things"
+    about: dict[str, dict[str, str]] = json.loads((folder / "credits.json").read_text("utf-8"))
+    classes = tuple(dict.fromkeys(name.partition("/")[0] for name in about))
+    labels = [classes.index(name.partition("/")[0]) for name in about]
+    paths = [folder / name for name in about]
+    task = _built_in(
+        "things",
+        "Photographs of fish, monuments and tools",
+        classes,
+        Split(paths, labels, list(about), open_picture, methodcaller("read_bytes")),
+        shares,
+        "GCompris, gcompris.net; from Wikimedia Commons and other collections",
+        "public domain or CC0, see task.credits",
+    )
+    credits = {name: "{author}, {licence}, {page}".format(**told) for name, told in about.items()}
+    return replace(task, credits=credits)
+
+
 def _grey(values: np.ndarray, *, white: float) -> Image.Image:
     """Enlarge an array (H, W) of values from 0 to `white` to a picture."""
     small = Image.fromarray(np.rint(values * (255 / white)).astype(np.uint8))
@@ -253,6 +276,7 @@ _OFFLINE: dict[str, Callable[[Shares], Task]] = {
     "emoji": _emoji,
     "digits": _digits,
     "faces": _faces,
+    "things": _things,
     "fashion": _fashion,
     "fashion_full": partial(_fashion, full=True),
 }
