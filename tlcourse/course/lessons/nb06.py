@@ -5,20 +5,21 @@ import numpy as np
 from tlcourse.course.exercise import Exercise, Misconception, number
 from tlcourse.course.lessons.tries06 import (
     LAYERS,
-    Result,
-    chooser,
+    Probes,
+    Trained,
     is_named,
     labels,
-    looked_at,
     module,
     predicted,
     share_right,
-    without,
+    trained,
 )
 from tlcourse.course.question import Question
 
-# Share of the test clothes that must be right in exercise 06.2; the embedding stays below it.
-BEATS = 0.85
+# Exercise 06.2: the embedding reaches 0.83, the best layers 0.89.
+BEATS = 0.87
+# Exercise 06.4: the whole network has 3.4 million parameters, a probe at stage5 reaches 0.96.
+SMALL, TRAINED = 1_000_000, 0.97
 
 EXERCISES = (
     Exercise(
@@ -70,9 +71,9 @@ EXERCISES = (
     ),
     Exercise(
         id="06.2",
-        question="Which classes do the test pictures of `clothes` have? Beat the embedding.",
+        question="Which classes do the test digits of `moved(3)` have? Beat the embedding.",
         right=lambda a: BEATS <= share_right(a) < 1,
-        praise="You chose without the test pictures, and the gain is still there on 1,000 of them.",
+        praise="You chose without the test pictures, and the gain is there on 1,078 of them.",
         misconceptions=(
             Misconception(
                 "the labels themselves",
@@ -82,17 +83,17 @@ EXERCISES = (
             ),
             Misconception(
                 "as the embedding",
-                lambda a: 0.7 <= share_right(a) < BEATS,
-                "That is no better than the embedding with 1,000 labels. Which layer was the best in "
-                "Figure 2? Learn from all 1,600 training pictures.",
-                lambda: predicted(190),
+                lambda a: 0.6 <= share_right(a) < BEATS,
+                "That is hardly better than the embedding. Which layer is the best on the "
+                "validation pictures?",
+                lambda: predicted(185),
             ),
             Misconception(
-                "other pictures or another order",
-                lambda a: share_right(a) < 0.7,
-                "Few of these are right. Are they predictions of a trained probe for `clothes.test`, "
-                "in its order?",
-                lambda: predicted(0)[::-1],
+                "raw pixels, or other pictures",
+                lambda a: share_right(a) < 0.6,
+                "Few of these are right. Do you use features of the network, and predict the test "
+                "pictures of `moved(3)` in their order?",
+                lambda: labels()[::-1],
             ),
             Misconception(
                 "scores",
@@ -103,26 +104,26 @@ EXERCISES = (
             ),
             Misconception(
                 "another split",
-                lambda a: len(a) in (400, 1600, 2000),
-                "As many pictures have the validation or the training part. Predict the 1,000 test "
-                "pictures: `features.of('test', layer)`.",
-                lambda: [0] * 1600,
+                lambda a: len(a) in (359, 360, 719, 1797),
+                "As many pictures have other splits, or all. Predict the 1,078 test pictures: "
+                '`features.of("test", layer)`.',
+                lambda: [0] * 359,
             ),
             Misconception(
                 "the accuracy",
                 lambda a: number(a) >= 0,
                 "That is one number. Hand in the predicted classes. They are counted here.",
-                0.86,
+                0.89,
             ),
         ),
         hints=(
             "Choose by the validation pictures. Then open the test pictures once.",
-            "`tl.extract_features(backbone, clothes, layer)` gives all three splits. "
-            "`features.of('train', layer)` gives x and y of one.",
+            "`tl.extract_features(backbone, moved(3), layers)` gives all three splits. "
+            '`features.of("train", layer)` gives x and y of one.',
             "`probe = tl.fit_probe(x, y, x_val, y_val)`, then `probe.logits(x_test).argmax(axis=1)`.",
         ),
-        otherwise="Hand in one whole number from 0 to 9 for each of the 1,000 test pictures.",
-        expects="an array of 1,000 predicted classes",
+        otherwise="Hand in one whole number from 0 to 9 for each of the 1,078 test pictures.",
+        expects="an array of 1,078 predicted classes",
     ),
     Exercise(
         id="06.3",
@@ -174,57 +175,52 @@ EXERCISES = (
     ),
     Exercise(
         id="06.4",
-        question="Write a function that chooses a strength without looking at the scored fold.",
-        right=lambda a: looked_at(a) == "right",
-        praise="The scored fold took no part, neither in learning nor in choosing.",
+        question="Fine-tune a network for the digits that is good and has under a million parameters.",
+        right=lambda a: (
+            trained(a) and a.trainable_parameters < SMALL and a.test_accuracy >= TRAINED
+        ),
+        praise="The stages beyond the right layer were not needed, and the training was shorter.",
         misconceptions=(
             Misconception(
-                "scored fold",
-                lambda a: looked_at(a) == "scored fold",
-                "You tried strengths on fold `k`. That fold will be scored, so its accuracy would "
-                "be too good.",
-                lambda: chooser(lambda k, j: without(k), lambda k: [k]),
+                "the whole network",
+                lambda a: trained(a) and a.trainable_parameters >= SMALL,
+                "This network has more than a million parameters. Cut it at the layer that the digits "
+                "have chosen: `layer=`.",
+                lambda: Trained(3_383_818, 0.98),
             ),
             Misconception(
-                "learned from scored fold",
-                lambda a: looked_at(a) == "leak",
-                "Fold `k` is in `learn`. It must be left out there, too.",
-                lambda: chooser(lambda k, j: without(j), lambda k: without(k)),
+                "too low a rate, or too shallow",
+                lambda a: trained(a) and a.test_accuracy < TRAINED,
+                "It is small enough, but not good enough. Which layer did section 3 find, and which "
+                "`body_rate` did section 4 take?",
+                lambda: Trained(701_898, 0.93),
             ),
             Misconception(
-                "tried on what was learned",
-                lambda a: looked_at(a) == "tried on what was learned",
-                "You tried a probe on a fold that it has learned from, or it learned from nothing. "
-                "Leave `try_on` out of `learn`.",
-                lambda: chooser(lambda k, j: without(k), lambda k: without(k)),
+                "not fine-tuned",
+                lambda a: a.pattern != "fine_tune",
+                "In this one the body did not move. Use `tl.patterns.fine_tune`.",
+                lambda: Trained(1_130, 0.96, pattern="standalone_extractor"),
             ),
             Misconception(
-                "worst",
-                lambda a: looked_at(a) == "worst",
-                "The folds are right, but this strength is not the one with the highest accuracy.",
-                lambda: chooser(without, without, lambda s, means: s[np.argmin(means)]),
+                "another task",
+                lambda a: a.task != "digits",
+                "That network was trained for another task. Take the `digits`.",
+                lambda: Trained(701_898, 0.98, task="fashion"),
             ),
             Misconception(
-                "not a strength",
-                lambda a: looked_at(a) == "other",
-                "Your function returns no strength of the list. Is it the accuracy, or a place in the "
-                "list?",
-                lambda: chooser(without, without, lambda s, means: max(means)),
-            ),
-            Misconception(
-                "nothing",
-                lambda a: looked_at(a) == "nothing",
-                "Your function returns nothing. Does it end with `return`?",
-                lambda: chooser(without, without, lambda s, means: None),
+                "the accuracy",
+                lambda a: number(a) >= 0,
+                "That is a number. Hand in the whole result: it knows its accuracy and its parameters.",
+                0.98,
             ),
         ),
         hints=(
-            "Which folds may you use at all? All but `k`.",
-            "Let each of them be `try_on` once, and the other ones without `k` be `learn`.",
-            "For each strength take the mean of the accuracies. Return the strength of the largest.",
+            "The layers beyond the right one hold most of the parameters.",
+            "`tl.patterns.fine_tune(backbone, digits, layer=...)` puts the head behind that layer.",
+            "Section 3 chose the layer, section 4 the rate: `body_rate=1e-3`.",
         ),
-        otherwise="Call `score` with folds other than `k` only, and return one of the strengths.",
-        expects="a function of score, k and strengths that returns a strength",
+        otherwise="Hand in what `tl.patterns.fine_tune` returns for the digits.",
+        expects="a result of `tl.patterns.fine_tune`",
     ),
     Exercise(
         id="06.5",
@@ -248,7 +244,7 @@ EXERCISES = (
                 "result itself",
                 lambda a: hasattr(a, "shallowest"),
                 "That is the whole result. It has an attribute `shallowest`.",
-                Result,
+                Probes,
             ),
             Misconception(
                 "raw pixels",
