@@ -182,7 +182,7 @@ def test_each_layer_gets_its_own_row_in_the_order_asked_for():
         assert (row["low"], row["high"]) == found.intervals[layer]
         pair = compare_paired(found.right[layer], found.right[found.best])
         assert (row["to_best"], row["p_value"]) == (pair.difference, pair.p_value)
-        assert row["told_apart"] == pair.told_apart
+        assert row["significant"] == pair.significant
         assert row["features"] == found.n_features[layer]
         assert len(found.strengths[layer]) == 5
 
@@ -214,24 +214,24 @@ def test_the_best_of_equals_is_the_shallowest():
 def test_the_shallowest_is_the_first_that_pairing_cannot_tell_apart_from_the_best():
     n = np.arange(100)
     right = {
-        "a": n >= 8,  # told apart: seven to nil happens once in 64 times
+        "a": n >= 8,  # significant: seven to nil happens once in 64 times
         "b": n >= 6,  # 5 fewer than the best: five to nil is not rare enough
-        "c": n >= 12,  # told apart, although deeper
+        "c": n >= 12,  # significant, although deeper
         "best": n >= 1,
     }
     found = probes_of(right)
     assert found.best == "best"
-    assert [found.paired_with_best[layer].told_apart for layer in right] == [1, 0, 1, 0]
+    assert [found.paired_with_best[layer].significant for layer in right] == [1, 0, 1, 0]
     assert found.shallowest == "b"
     assert "best: best" in repr(found)
-    assert "told apart from it: b, difference -0.050" in repr(found)
+    assert "not significantly worse: b, difference -0.050" in repr(found)
 
 
-def test_where_all_others_are_told_apart_the_shallowest_is_the_best():
+def test_where_all_others_are_significantly_worse_the_shallowest_is_the_best():
     n = np.arange(100)
     found = probes_of({"a": n >= 30, "b": n >= 1, "c": n >= 40})
     assert found.shallowest == found.best == "b"
-    assert "every shallower layer can be told apart" in repr(found)
+    assert "every shallower layer is significantly worse" in repr(found)
 
 
 def test_chance_is_the_most_frequent_class():

@@ -84,12 +84,12 @@ class LayerProbes:
 
     @property
     def shallowest(self) -> str:
-        """The shallowest layer that cannot be told apart from the best one (95 %, paired).
+        """The shallowest layer that is not significantly worse than the best one (95 %, paired).
 
-        That does not make the two equal: more pictures might tell them apart.
+        That does not make the two equal: more pictures might show a difference.
         """
         pairs = self.paired_with_best
-        return next(layer for layer in self.right if not pairs[layer].told_apart)
+        return next(layer for layer in self.right if not pairs[layer].significant)
 
     @property
     def table(self) -> "pd.DataFrame":
@@ -106,7 +106,7 @@ class LayerProbes:
                 "high": self.intervals[layer][1],
                 "to_best": pairs[layer].difference,
                 "p_value": pairs[layer].p_value,
-                "told_apart": pairs[layer].told_apart,
+                "significant": pairs[layer].significant,
             }
             for layer in self.right
         }
@@ -120,11 +120,11 @@ class LayerProbes:
             f"(always the most frequent class: {self.chance:.3f})\n"
         )
         if self.shallowest == self.best:
-            return said + "  every shallower layer can be told apart from it"
+            return said + "  every shallower layer is significantly worse"
         difference = self.paired_with_best[self.shallowest]
         low, high = difference.interval
         return said + (
-            f"  shallowest that cannot be told apart from it: {self.shallowest}, "
+            f"  shallowest that is not significantly worse: {self.shallowest}, "
             f"difference {difference.difference:+.3f} [{low:+.3f}, {high:+.3f}]"
         )
 

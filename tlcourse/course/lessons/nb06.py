@@ -1,69 +1,57 @@
-"""Questions of notebook 06: reading a table of layers, paired counts, nested choices, depth."""
+"""Questions of notebook 06: which layer, how to choose it, and what it is worth."""
 
-from tlcourse.course.exercise import Exercise, Misconception, close, number
+import numpy as np
+
+from tlcourse.course.exercise import Exercise, Misconception, number
 from tlcourse.course.lessons.tries06 import (
-    COMPARED,
     LAYERS,
-    Result,
-    chi_square,
-    chooses_on_scored,
-    gives_accuracy,
-    gives_nothing,
-    gives_pair,
-    gives_place,
-    gives_worst,
+    Probes,
+    Trained,
     is_named,
-    learns_from_scored,
-    linear,
-    looked_at,
+    labels,
     module,
-    p,
-    table,
-    tries_on_a_list,
-    tries_on_learned,
-    unpaired,
-    whole,
+    predicted,
+    share_right,
+    trained,
 )
 from tlcourse.course.question import Question
+
+# Exercise 06.2: the embedding reaches 0.83, the best layers 0.89.
+BEATS = 0.87
+# Exercise 06.4: the whole network has 3.4 million parameters, a probe at stage5 reaches 0.96.
+SMALL, TRAINED = 1_000_000, 0.97
 
 EXERCISES = (
     Exercise(
         id="06.1",
-        question="Which is the shallowest layer that cannot be told apart from the best one?",
+        question="Which is the shallowest layer that is not significantly worse than the best one?",
         right=lambda a: is_named(a, "stage4"),
-        praise="It does not matter that stage5, which is deeper, can be told apart.",
+        praise="It does not matter that stage5, which is deeper, is significantly worse.",
         misconceptions=(
             Misconception(
                 "best",
                 lambda a: is_named(a, "stage6"),
-                "That is the best layer itself. Is there a shallower one that the test cannot tell "
-                "apart from it?",
+                "That is the best layer itself. Is there a shallower one that is not significantly "
+                "worse?",
                 "stage6",
             ),
             Misconception(
-                "deepest",
-                lambda a: is_named(a, "embedding"),
-                "It cannot be told apart, but it is the deepest one. We look for the shallowest.",
-                "embedding",
-            ),
-            Misconception(
                 "most alike",
-                lambda a: is_named(a, "stage7"),
-                "That has the largest p-value, so it is the most alike. But it is not the "
-                "shallowest of those with a p-value of 0.05 or more.",
+                lambda a: is_named(a, "stage7", "embedding"),
+                "Its difference could be chance, but a shallower layer passes too.",
                 "stage7",
             ),
             Misconception(
                 "p-value read backwards",
                 lambda a: is_named(a, "stem", "stage2"),
-                "Its p-value is below 0.05. A small p-value means that it *can* be told apart.",
+                "A small p-value means that chance hardly explains the difference. So this layer is "
+                "significantly worse.",
                 "stem",
             ),
             Misconception(
                 "just below the border",
                 lambda a: is_named(a, "stage5"),
-                "Its p-value is only just below 0.05, but it is below: told apart. It also stands "
-                "deeper than another layer that is not told apart.",
+                "Its p-value is only just below 0.05, but it is below: significantly worse.",
                 "stage5",
             ),
             Misconception(
@@ -72,112 +60,76 @@ EXERCISES = (
                 "This layer was not probed: it has no row in the table.",
                 "stage3",
             ),
-            Misconception(
-                "a number of the table",
-                lambda a: number(a) >= 0,
-                "That is a number. Answer with the name at the left of its row.",
-                0.08,
-            ),
         ),
         hints=(
-            "Told apart means: p-value below 0.05.",
-            "Cross out the layers that are told apart. Then take the one nearest to the input.",
+            "Significantly worse means: p-value below 0.05.",
+            "Cross out the layers that are significantly worse. Of the rest, take the one nearest "
+            "to the input.",
         ),
         otherwise="Answer with the name of one of the seven layers of the table.",
         expects='the name of a layer, such as "stage2"',
     ),
     Exercise(
         id="06.2",
-        question="How large is the paired p-value of the two probes?",
-        right=lambda a: close(a, p(40, 60), rel=0.04),
-        praise="Their separate intervals overlap, and yet the paired test tells them apart.",
+        question="Which classes do the test digits of `moved(3)` have? Beat the embedding.",
+        right=lambda a: BEATS <= share_right(a) < 1,
+        praise="You chose without the test pictures, and the gain is there on 1,078 of them.",
         misconceptions=(
             Misconception(
-                "one side",
-                lambda a: any(
-                    close(a, p(40, 60, alternative=side), rel=0.04) for side in ("greater", "less")
-                ),
-                "That is one side only. Chance could also have favoured the second probe: leave "
-                "`alternative` as it is.",
-                lambda: p(40, 60, alternative="greater"),
+                "the labels themselves",
+                lambda a: share_right(a) == 1,
+                "All are right. Are these the labels? Hand in what your probe predicts.",
+                labels,
             ),
             Misconception(
-                "approximation",
-                lambda a: any(close(a, chi_square(c), rel=0.008) for c in (0, 1)),
-                "That is the chi-square approximation of the same test. Use `binomtest`, which is "
-                "exact.",
-                lambda: chi_square(1),
+                "as the embedding",
+                lambda a: 0.6 <= share_right(a) < BEATS,
+                "That is hardly better than the embedding. Which layer is the best on the "
+                "validation pictures?",
+                lambda: predicted(185),
             ),
             Misconception(
-                "percent",
-                lambda a: close(a, 100 * p(40, 60), rel=0.04),
-                "Right as a percentage. A p-value is written as a number from 0 to 1.",
-                lambda: 100 * p(40, 60),
+                "raw pixels, or other pictures",
+                lambda a: share_right(a) < 0.6,
+                "Few of these are right. Do you use features of the network, and predict the test "
+                "pictures of `moved(3)` in their order?",
+                lambda: labels()[::-1],
             ),
             Misconception(
-                "one digit",
-                lambda a: number(a) in (0.01, 0.02),
-                "The size is right. Give two digits that are not 0, or do not round at all.",
-                0.01,
+                "scores",
+                lambda a: np.shape(a) == (len(labels()), 10),
+                "These are ten scores for each picture. The largest one says the class: "
+                "`.argmax(axis=1)`.",
+                lambda: np.eye(10)[labels()],
             ),
             Misconception(
-                "the border",
-                lambda a: number(a) == 0.05,
-                "That is the border between told apart and not. Which p-value do these two have?",
-                0.05,
+                "another split",
+                lambda a: len(a) in (359, 360, 719, 1797),
+                "As many pictures have other splits, or all. Predict the 1,078 test pictures: "
+                '`features.of("test", layer)`.',
+                lambda: [0] * 359,
             ),
             Misconception(
-                "whole result",
-                lambda a: hasattr(a, "pvalue") and hasattr(a, "proportion_ci"),
-                "That is the whole result of the test. Its p-value is the attribute `pvalue`.",
-                lambda: whole(40, 60),
-            ),
-            Misconception(
-                "what compare returns",
-                lambda a: len(a) == 3 and (number(a[0]), number(a[1])) == (40, 20),
-                "The counts are right, and the p-value is in it: the last of the three.",
-                lambda: (40, 20, p(40, 60)),
-            ),
-            Misconception(
-                "unpaired",
-                lambda a: close(a, unpaired(), rel=0.04),
-                "That test treats them as two groups of different pictures. Look at the same "
-                "pictures in pairs.",
-                unpaired,
-            ),
-            Misconception(
-                "all pictures",
-                lambda a: 0 <= a < 1e-6,
-                "The pictures that both get right, or both wrong, say nothing. Count out of those "
-                "that only one gets right.",
-                lambda: p(40, 300),
-            ),
-            Misconception(
-                "difference",
-                lambda a: close(abs(a), 20 / 300, rel=0.02),
-                "That is the difference of the two accuracies. Could chance explain it?",
-                20 / 300,
-            ),
-            Misconception(
-                "count",
-                lambda a: any(close(a, n) for n in (40, 20, 60, 30, 50, 270, 250)),
-                "That is a count of pictures. Put the two counts that matter into `binomtest`.",
-                40,
+                "the accuracy",
+                lambda a: number(a) >= 0,
+                "That is one number. Hand in the predicted classes. They are counted here.",
+                0.89,
             ),
         ),
         hints=(
-            "Count the pictures that only the first one gets right, and only the second one.",
-            "`(first & ~second).sum()` is one of the counts.",
-            "`binomtest(only_first, only_first + only_second).pvalue`",
+            "Choose by the validation pictures. Then open the test pictures once.",
+            "`tl.extract_features(backbone, moved(3), layers)` gives all three splits. "
+            '`features.of("train", layer)` gives x and y of one.',
+            "`probe = tl.fit_probe(x, y, x_val, y_val)`, then `probe.logits(x_test).argmax(axis=1)`.",
         ),
-        otherwise="As in section 3: `binomtest` of the pictures that only one gets right.",
-        expects="a number from 0 to 1",
+        otherwise="Hand in one whole number from 0 to 9 for each of the 1,078 test pictures.",
+        expects="an array of 1,078 predicted classes",
     ),
     Exercise(
         id="06.3",
         question="Which module is VGG-16's last fully connected layer before the output layer?",
         right=lambda a: module(a) == "classifier.3",
-        praise="It gives 4096 numbers, and 1000 classes are told from them.",
+        praise="It gives 4096 features, from which the output layer makes 1000 classes.",
         misconceptions=(
             Misconception(
                 "output",
@@ -186,60 +138,31 @@ EXERCISES = (
                 "classifier.6",
             ),
             Misconception(
-                "first",
-                lambda a: module(a) == "classifier.0",
-                "That is a fully connected layer, but another one follows before the output.",
+                "not the last, or no weights",
+                lambda a: module(a) in {f"classifier.{n}" for n in (0, 1, 2, 5)},
+                "That is the first of the three, or it has no weights. List only modules of type "
+                "`Linear`, and take the last but one.",
                 "classifier.0",
-            ),
-            Misconception(
-                "not a layer with weights",
-                lambda a: module(a) in ("classifier.1", "classifier.2", "classifier.5"),
-                "That is an activation or a dropout: it has no weights. Look for `Linear`.",
-                "classifier.5",
             ),
             Misconception(
                 "AlexNet's",
                 lambda a: module(a) == "classifier.4",
-                "That is the name in AlexNet. VGG-16 counts its modules differently: in it, this "
-                "one has no weights. List those of VGG-16.",
+                "That is the name in AlexNet. VGG-16 counts its modules differently: list those of "
+                "VGG-16.",
                 "classifier.4",
             ),
             Misconception(
-                "all of them",
-                lambda a: module(a) == "classifier",
-                "That is the part with all three fully connected layers. Which one of them?",
-                "classifier",
-            ),
-            Misconception(
                 "this course's network",
-                lambda a: module(a) in ("embedding", "global_pool", "conv_head"),
-                "That is a name in this course's network. VGG-16 has other ones.",
+                lambda a: module(a) in ("embedding", "global_pool", "conv_head", "classifier"),
+                "That is a name in this course's network, or a whole part of VGG-16. Give the dotted "
+                "name of one layer.",
                 "embedding",
-            ),
-            Misconception(
-                "module itself",
-                lambda a: hasattr(a, "named_modules"),
-                "That is a module itself. Answer with its dotted name, a text.",
-                linear,
-            ),
-            Misconception(
-                "several",
-                lambda a: "classifier.3" in list(a) and not isinstance(a, str),
-                "It is among them. Which one of these is the last before the output layer?",
-                lambda: ["classifier.0", "classifier.3", "classifier.6"],
             ),
             Misconception(
                 "size",
                 lambda a: number(a) in (4096, 1000, 25088),
                 "That is how many numbers a layer takes or gives. Answer with its name.",
                 4096,
-            ),
-            Misconception(
-                "convolution",
-                lambda a: module(a).startswith(("features", "avgpool")),
-                "That belongs to the convolutions and their pooling. Fully connected layers are "
-                "called `Linear`.",
-                "features.28",
             ),
         ),
         hints=(
@@ -252,119 +175,82 @@ EXERCISES = (
     ),
     Exercise(
         id="06.4",
-        question="Write a function that chooses a strength without looking at the scored fold.",
-        right=lambda a: looked_at(a) == "right",
-        praise="The scored fold took no part, neither in learning nor in choosing.",
+        question="Fine-tune a network for the digits that is good and has under a million parameters.",
+        right=lambda a: (
+            trained(a) and a.trainable_parameters < SMALL and a.test_accuracy >= TRAINED
+        ),
+        praise="The stages beyond the right layer were not needed, and the training was shorter.",
         misconceptions=(
             Misconception(
-                "scored fold",
-                lambda a: looked_at(a) == "scored fold",
-                "You tried strengths on fold `k`. That fold will be scored, so its accuracy would "
-                "be too good.",
-                lambda: chooses_on_scored,
+                "the whole network",
+                lambda a: trained(a) and a.trainable_parameters >= SMALL,
+                "This network has more than a million parameters. Cut it at the layer that the digits "
+                "have chosen: `layer=`.",
+                lambda: Trained(3_383_818, 0.98),
             ),
             Misconception(
-                "learned from scored fold",
-                lambda a: looked_at(a) == "learned from scored fold",
-                "Fold `k` is in `learn`. It must be left out there, too.",
-                lambda: learns_from_scored,
+                "too low a rate, or too shallow",
+                lambda a: trained(a) and a.test_accuracy < TRAINED,
+                "It is small enough, but not good enough. Which layer did section 3 find, and which "
+                "`body_rate` did section 4 take?",
+                lambda: Trained(701_898, 0.93),
             ),
             Misconception(
-                "tried on what was learned",
-                lambda a: looked_at(a) == "tried on what was learned",
-                "You tried a probe on a fold that it has learned from, or it learned from nothing. "
-                "Leave `try_on` out of `learn`.",
-                lambda: tries_on_learned,
+                "not fine-tuned",
+                lambda a: a.pattern != "fine_tune",
+                "In this one the body did not move. Use `tl.patterns.fine_tune`.",
+                lambda: Trained(1_130, 0.96, pattern="standalone_extractor"),
             ),
             Misconception(
-                "another form",
-                lambda a: looked_at(a) == "another form",
-                "`try_on` is one fold, such as `2`, not a list. `learn` is a list of folds, such as "
-                "`[0, 1, 4]`.",
-                lambda: tries_on_a_list,
+                "another task",
+                lambda a: a.task != "digits",
+                "That network was trained for another task. Take the `digits`.",
+                lambda: Trained(701_898, 0.98, task="fashion"),
             ),
             Misconception(
-                "accuracy",
-                lambda a: looked_at(a) == "accuracy",
-                "Your function returns a number that is no strength. Is it the accuracy?",
-                lambda: gives_accuracy,
-            ),
-            Misconception(
-                "place",
-                lambda a: looked_at(a) == "place",
-                "Your function returns the place of a strength in the list. Return the strength: "
-                "`strengths[place]`.",
-                lambda: gives_place,
-            ),
-            Misconception(
-                "pair",
-                lambda a: looked_at(a) == "pair",
-                "Your function returns several things. Return the strength alone.",
-                lambda: gives_pair,
-            ),
-            Misconception(
-                "worst",
-                lambda a: looked_at(a) == "worst",
-                "The folds are right, but this strength is not the one with the highest accuracy.",
-                lambda: gives_worst,
-            ),
-            Misconception(
-                "nothing",
-                lambda a: looked_at(a) == "nothing",
-                "Your function returns nothing. Does it end with `return`?",
-                lambda: gives_nothing,
+                "the accuracy",
+                lambda a: number(a) >= 0,
+                "That is a number. Hand in the whole result: it knows its accuracy and its parameters.",
+                0.98,
             ),
         ),
         hints=(
-            "Which folds may you use at all? All but `k`.",
-            "Let each of them be `try_on` once, and the other ones without `k` be `learn`.",
-            "For each strength take the mean of the accuracies; return the strength of the "
-            "largest one.",
+            "The layers beyond the right one hold most of the parameters.",
+            "`tl.patterns.fine_tune(backbone, digits, layer=...)` puts the head behind that layer.",
+            "Section 3 chose the layer, section 4 the rate: `body_rate=1e-3`.",
         ),
-        otherwise="Call `score` with folds other than `k` only, and return one of the strengths.",
-        expects="a function of score, k and strengths that returns a strength",
+        otherwise="Hand in what `tl.patterns.fine_tune` returns for the digits.",
+        expects="a result of `tl.patterns.fine_tune`",
     ),
     Exercise(
         id="06.5",
-        question="How deep must you tap to tell faces from other patches?",
+        question="How deep must you tap to separate faces from other patches?",
         right=lambda a: is_named(a, "stage2"),
         praise="Going deeper brings nothing more that these pictures show, and it costs more.",
         misconceptions=(
             Misconception(
                 "too shallow",
                 lambda a: is_named(a, "stem", "stage1"),
-                "Good, but not as good: the paired test can tell it apart from the best layer.",
+                "Good, but not as good: it is significantly worse than the best layer.",
                 "stem",
             ),
             Misconception(
-                "deepest",
-                lambda a: is_named(a, "embedding", "stage7", "stage6"),
-                "Is there really no shallower layer that cannot be told apart from the best?",
+                "too deep",
+                lambda a: is_named(a, *LAYERS[3:]),
+                "Is there really no shallower layer that is not significantly worse than the best?",
                 "embedding",
-            ),
-            Misconception(
-                "middle",
-                lambda a: is_named(a, "stage3", "stage4", "stage5"),
-                "That one cannot be told apart from the best layer. But neither can a shallower one.",
-                "stage4",
             ),
             Misconception(
                 "result itself",
                 lambda a: hasattr(a, "shallowest"),
                 "That is the whole result. It has an attribute `shallowest`.",
-                lambda: Result(),
+                Probes,
             ),
             Misconception(
                 "raw pixels",
                 lambda a: is_named(a, "pixels", "rawpixels"),
                 "Raw pixels are no layer of the network. Probe the `layers` of `backbone`.",
                 "pixels",
-            ),
-            Misconception(
-                "its table",
-                lambda a: "told_apart" in a.columns,
-                "The answer stands in this table: the first row that is not told apart.",
-                lambda: table(),
             ),
             Misconception(
                 "an accuracy",
@@ -387,40 +273,25 @@ EXERCISES = (
 QUESTIONS = (
     Question(
         id="06.A",
-        question="At which layer does a probe tell ants from bees best?",
-        options=LAYERS,
+        question="Each digit is moved by up to two pixels. How many does a probe on raw pixels get "
+        "right?",
+        options=("nine in ten", "six in ten", "three in ten"),
         figure="Figure 1",
-        where="In the first panel the star marks the best layer, the ring the shallowest one that "
-        "cannot be told apart from it.",
+        where="Follow the line of the raw pixels to the right.",
     ),
     Question(
         id="06.B",
-        question="At which layer does a probe tell the kinds of drawings apart best?",
+        question="At which layer does a probe read handwritten digits best?",
         options=LAYERS,
-        figure="Figure 1",
-        where="The middle panel shows it: look for the star and the ring there.",
-    ),
-    Question(
-        id="06.C",
-        question="At which layer does a probe tell handwritten digits apart best?",
-        options=LAYERS,
-        figure="Figure 1",
+        figure="Figure 2",
         where="See the right panel, and what the blue line does after its star.",
     ),
     Question(
-        id="06.D",
+        id="06.C",
         question="On digits, how good are random weights at the embedding, compared with trained "
         "ones?",
-        options=COMPARED,
-        figure="Figure 1",
-        where="Compare blue and orange at the right end of the right panel.",
-    ),
-    Question(
-        id="06.E",
-        question="On digits, how good are raw pixels, compared with the network's best layer?",
-        options=COMPARED,
+        options=("worse", "about as good", "better"),
         figure="Figure 2",
-        where="Look at the green circle of the digits: filled means told apart, to the left of 0 "
-        "means worse.",
+        where="Compare blue and orange at the right end of the right panel.",
     ),
 )
