@@ -57,7 +57,7 @@ EXERCISES = (
             ),
         ),
         hints=(
-            "`backbone.layer_names` lists the layers from the picture to the answer.",
+            "`backbone.layers` lists the layers from the picture to the answer.",
             'In MiB: `account(8, 128, "stem").bytes.total / 2**20`. Now the next layers.',
         ),
         otherwise="Count the bytes for one layer after the other, and stop at the first that fits.",
