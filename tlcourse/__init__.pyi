@@ -8,6 +8,7 @@ from tlcourse.base.device import resolve_device as resolve_device
 from tlcourse.base.device import seed_everything as seed_everything
 from tlcourse.comparison.compare import compare as compare
 from tlcourse.comparison.comparison import Comparison as Comparison
+from tlcourse.comparison.recorded import recorded_runs as recorded_runs
 from tlcourse.course.check import check as check
 from tlcourse.course.check import hint as hint
 from tlcourse.course.guess import guess as guess
@@ -25,8 +26,10 @@ from tlcourse.features.layerwise import raw_pixels as raw_pixels
 from tlcourse.features.neighbours import nearest as nearest
 from tlcourse.features.probe import fit_probe as fit_probe
 from tlcourse.networks.backbone import Backbone as Backbone
+from tlcourse.networks.head import ConvHead as ConvHead
 from tlcourse.networks.load import list_backbones as list_backbones
 from tlcourse.networks.load import load_backbone as load_backbone
+from tlcourse.networks.load import weights_file as weights_file
 from tlcourse.networks.network import Network as Network
 from tlcourse.networks.tap import activations as activations
 from tlcourse.networks.tap import layer_table as layer_table
@@ -34,6 +37,7 @@ from tlcourse.patterns.result import Result as Result
 from tlcourse.patterns.result import load_result as load_result
 from tlcourse.patterns.result import same_or_not as same_or_not
 from tlcourse.tasks.download import download_task as download_task
+from tlcourse.tasks.folder import write_folder as write_folder
 from tlcourse.tasks.load import load_task as load_task
 from tlcourse.tasks.photographs import photographs as photographs
 from tlcourse.tasks.pictures import open_picture as open_picture

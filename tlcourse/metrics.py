@@ -147,31 +147,6 @@ def compare_paired(
     return Paired(a, b, n, accuracies, float(test.pvalue), (a - b) / n, interval, names)
 
 
-@dataclass(frozen=True, eq=False)
-class Reliability:
-    """Pictures in bins of equal width, by the probability of the class that is answered.
-
-    Attributes:
-        edges: Of the bins, from 0 to 1 (bins + 1).
-        n: Pictures in each bin (bins).
-        right: How many of them are answered right (bins).
-        confidence: Mean probability of the answer in each bin; NaN in an empty one (bins).
-        error: The expected calibration error (Guo et al. 2017, arXiv:1706.04599): the distance
-            between confidence and accuracy, averaged over the pictures.
-    """
-
-    edges: np.ndarray
-    n: np.ndarray
-    right: np.ndarray
-    confidence: np.ndarray
-    error: float
-
-    @property
-    def accuracy(self) -> np.ndarray:
-        """Share of right answers in each bin; NaN in an empty one (bins)."""
-        return self.right / np.where(self.n, self.n, np.nan)
-
-
 def probabilities(scores: Any, *, temperature: float = 1.0) -> np.ndarray:
     """Turn logits into probabilities, (N, classes): the softmax of logits / temperature.
 
@@ -195,7 +170,7 @@ def probabilities(scores: Any, *, temperature: float = 1.0) -> np.ndarray:
 
 def reliability(
     scores: Any, labels: Any, *, bins: int = 15, temperature: float = 1.0
-) -> Reliability:
+) -> "pd.DataFrame":
     """Sort pictures into bins by the probability of their answer, and count who is right.
 
     Args:
@@ -204,18 +179,32 @@ def reliability(
         bins: How many bins of equal width.
         temperature: See `probabilities`.
 
+    Returns:
+        A row for each bin: its limits `low` and `high`, `n` pictures, of which `right` ones are
+        answered right, their share `accuracy`, and `confidence`, the mean probability of the
+        answers. Both are NaN in an empty bin.
+
     Raises:
         CourseError: There is no picture, or not one label for each.
     """
+    import pandas as pd
+
     check_whole("bins", bins)
     confidence, right = _confidence(scores, labels, temperature)
     edges = np.linspace(0, 1, bins + 1)
     place = np.digitize(confidence, edges[1:-1], right=True)
     n = np.bincount(place, minlength=bins)
-    sums = np.bincount(place, confidence, bins)
     hits = np.bincount(place, right, bins).astype(int)
-    error = float(np.abs(hits - sums).sum() / len(right))
-    return Reliability(edges, n, hits, sums / np.where(n, n, np.nan), error)
+    filled = np.where(n, n, np.nan)
+    table = {
+        "low": edges[:-1],
+        "high": edges[1:],
+        "n": n,
+        "right": hits,
+        "accuracy": hits / filled,
+        "confidence": np.bincount(place, confidence, bins) / filled,
+    }
+    return pd.DataFrame(table)
 
 
 def calibration_error(
@@ -237,7 +226,9 @@ def calibration_error(
 
     Reference: Guo et al. (2017), arXiv:1706.04599.
     """
-    return reliability(scores, labels, bins=bins, temperature=temperature).error
+    table = reliability(scores, labels, bins=bins, temperature=temperature)
+    distance = (table["accuracy"] - table["confidence"]).abs()
+    return float((distance * table["n"]).sum() / table["n"].sum())
 
 
 def fit_temperature(logits: Any, labels: Any) -> float:

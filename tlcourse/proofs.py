@@ -131,7 +131,7 @@ def preprocessing_matches(
             f"{tuple(expected.shape)}. Compare the steps with {backbone.preprocess}."
         )
     difference = (own.float() - expected).abs().max().item()
-    if not difference <= 0.02:  # NaN is not
+    if not difference <= 0.02 * backbone.preprocess.scale:  # NaN is not
         raise ProofError(
             f"Your values go from {own.min():.2f} to {own.max():.2f}, those of the weights' own "
             f"preprocessing from {expected.min():.2f} to {expected.max():.2f}; they differ by up "

@@ -6,7 +6,9 @@ import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from PIL import Image
 from tiny_notebooks import ROOT, files, tlcourse
@@ -16,6 +18,8 @@ from typer.testing import CliRunner
 import tlcourse as tl
 from tlcourse import CourseError, cli, cost
 from tlcourse.cli import pictures as pictures_module
+from tlcourse.comparison import plan as plan_module
+from tlcourse.patterns.reuse import PATTERNS
 
 
 def slow_to_learn(patch):
@@ -292,6 +296,29 @@ def test_of_many_files_left_out_some_are_printed(here, tiny_network, monkeypatch
     assert "\n  and 5 more; skipped.csv lists all\n" in said
 
 
+def test_four_different_patterns_are_tried_and_the_model_answers(here, monkeypatch):
+    """Five classes that the network does not know; the forecast is made up, so nothing takes long."""
+    for label in range(5):
+        (here / "mine" / f"kind {label}").mkdir(parents=True)
+        for i in range(10):
+            Image.fromarray(picture(label, i)).save(here / "mine" / f"kind {label}" / f"{i}.png")
+    (here / "mine" / "kind 0" / "broken.jpg").write_bytes(b"no picture")
+    tiny = tiny_backbone()
+    monkeypatch.setattr(tl, "load_backbone", lambda: tiny)
+    monkeypatch.setattr(plan_module, "time_features", lambda *_: (0.2, 64))
+    monkeypatch.setattr(cost, "epoch", lambda *_, **__: SimpleNamespace(seconds=20.0))
+    ran = CliRunner().invoke(cli.app, ["compare", "mine", "--out", "out", "--budget", "200s"])
+    assert ran.exit_code == 0, (ran.output, ran.exception)
+    table = pd.read_csv(here / "out" / "results.csv", index_col="pattern")
+    assert list(table.index) == list(PATTERNS[1:])
+    assert table.trained["frozen_extractor"] > 10 * table.trained["standalone_extractor"]
+    # The forecast was far too high, so there was time for what the plan had in reserve.
+    assert "If time is left: " in ran.stdout
+    assert [len(str(seeds).split()) for seeds in table.seeds] == [1, 3, 3, 3]
+    told = CliRunner().invoke(cli.app, ["predict", "out/model", "mine/kind 1/2.png"])
+    assert told.stdout.split("\t")[1].startswith("kind ")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif("TLCOURSE_DATA" not in os.environ, reason="TLCOURSE_DATA names no photographs")
 def test_ants_and_bees_are_compared_within_five_minutes(tmp_path):
@@ -304,9 +331,8 @@ def test_ants_and_bees_are_compared_within_five_minutes(tmp_path):
     assert seconds < 1.2 * 300
     out = tmp_path / "tlcourse-comparison"
     rows = (out / "results.csv").read_text("utf-8").splitlines()[1:]
-    assert [row.split(",")[0] for row in rows] == [
-        *("classifier", "standalone_extractor", "frozen_extractor", "fine_tune", "from_scratch"),
-    ]
+    # Whether training from scratch fits, too, depends on the machine.
+    assert [row.split(",")[0] for row in rows][:4] == list(PATTERNS[:4])
     assert "imageNotFound.gif" in (out / "skipped.csv").read_text("utf-8")
     ant = folder / "val" / "ants" / "10308379_1b6c72e180.jpg"
     said = tlcourse("predict", out / "model", ant, package=ROOT, cwd=tmp_path)

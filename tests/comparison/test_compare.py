@@ -22,11 +22,12 @@ from tlcourse.patterns.reuse import PATTERNS
 from tlcourse.training import fit as fit_module
 
 HOW = {"layer": "embedding", "batch_size": 6, "augment": False}
+VIEWS = {"layer": "stage4", "head": "conv", "batch_size": 6, "augment": True, "epochs": 2}
 TUNE = HOW | {"epochs": 1, "freeze_until": "stage2"}
 RUNS = (
     PlannedRun("classifier", None, {}, 0.1),
     PlannedRun("standalone_extractor", None, {"layer": "embedding"}, 0.1),
-    *(PlannedRun("frozen_extractor", seed, HOW | {"epochs": 2}, 0.1) for seed in (0, 1, 2)),
+    *(PlannedRun("frozen_extractor", seed, VIEWS, 0.1) for seed in (0, 1, 2)),
     PlannedRun("fine_tune", 0, TUNE, 0.1),
     *(PlannedRun("from_scratch", seed, HOW | {"epochs": 1}, 0.1) for seed in (0, 1)),
 )
@@ -132,7 +133,9 @@ def test_seeds_differ(real):
 
 def test_the_plan_is_printed_before_anything_is_trained(backbone, task, fast, monkeypatch, capsys):
     def train(*_, **__):
-        assert capsys.readouterr().out == repr(made["plan"]) + "\n"
+        matched = "ants -> ant; bees -> bee; goldfishes -> goldfish"
+        said = f"{made['plan']!r}\n  classes matched by name: {matched}\n"
+        assert capsys.readouterr().out == said
         raise KeyboardInterrupt
 
     made = {}
@@ -177,6 +180,34 @@ def test_a_plan_with_a_pattern_that_is_none_is_refused(backbone, task):
         compare(backbone, task, plan=plan)
 
 
+@pytest.mark.parametrize(
+    ("chosen", "runs"),
+    [
+        (["standalone_extractor", "frozen_extractor"], ["standalone_extractor"]),
+        (["frozen_extractor"], ["frozen_extractor"]),
+    ],
+)
+def test_without_fresh_views_nothing_is_computed_twice_under_two_names(
+    backbone, task, fast, chosen, runs
+):
+    """A linear head on stored features is what pattern 2 fits."""
+    made = compare(backbone, task, patterns=chosen, augment=False, budget="20s")
+    assert list(made.results) == runs
+    said = "frozen_extractor is not run: without fresh views it would be the same computation as"
+    assert [note for note in made.notes if note.startswith(said)] == (
+        [f"{said} standalone_extractor."] if len(chosen) > 1 else []
+    )
+    if runs == ["frozen_extractor"]:
+        assert made.results["frozen_extractor"].layer == "embedding"
+
+
+def test_the_frozen_extractor_is_not_the_standalone_one(real):
+    """It has a head on maps, and its trained numbers are others than the probe's."""
+    standalone, frozen = (real.results[p] for p in ("standalone_extractor", "frozen_extractor"))
+    assert frozen.layer != standalone.layer
+    assert frozen.trainable_parameters > 10 * standalone.trainable_parameters
+
+
 # --- where the network's own classes answer ---
 
 
@@ -195,7 +226,7 @@ def test_of_many_missing_classes_a_few_are_named(backbone, fast):
     names = tuple(f"gnome {i}" for i in range(10))
     counts = {"train": (2,) * 10, "val": (1,) * 10, "test": (0,) * 10}
     task = replace(labelled_task(classes=names, train=counts["train"]), name="gnomes")
-    _, notes = compare_module._applicable(backbone, task, list(PATTERNS), None)
+    _, notes, _ = compare_module._applicable(backbone, task, list(PATTERNS), None)
     assert notes[0].endswith("'gnome 3', 'gnome 4' and so on.")
 
 
@@ -216,6 +247,18 @@ def test_a_mapping_says_what_the_networks_classes_mean(backbone, task, fast):
     assert made.notes == ()
     with pytest.raises(UnknownNameError, match="aunt"):
         compare(backbone, renamed, mapping=mapping | {"ants": ["aunt"]})
+
+
+def test_what_is_matched_by_name_is_said_once_below_the_plan(backbone, task, fast, capsys):
+    renamed = replace(task, classes=("Dogs", "cats", "bees"))
+    made = compare(backbone, renamed, patterns=["classifier"])
+    lines = capsys.readouterr().out.splitlines()
+    cats = "5 classes from tabby to Egyptian cat"
+    matched = f"Dogs -> 118 classes from Chihuahua to Mexican hairless; cats -> {cats}; bees -> bee"
+    assert [line for line in lines if "->" in line] == [f"  classes matched by name: {matched}"]
+    alone = patterns.classifier(backbone, renamed, progress=False)
+    assert capsys.readouterr().out == f"Classes matched by name: {matched}\n"
+    assert np.array_equal(made.results["classifier"].predicted["test"], alone.predicted["test"])
 
 
 # --- time ---
@@ -354,6 +397,65 @@ def test_a_real_training_is_stopped_in_the_middle(backbone, task, monkeypatch):
     assert not moved(before, backbone.model)
 
 
+RESERVE = replace(
+    plan_of(("standalone_extractor", None, 10), ("frozen_extractor", 0, 60)),
+    spare=plan_of(("frozen_extractor", 1, 60), ("frozen_extractor", 2, 60)).runs,
+)
+
+
+def test_where_time_is_left_the_seeds_in_reserve_are_run(backbone, faked):
+    """The forecast was too high: what counts is how long the pattern really took."""
+    faked("standalone_extractor", 10)
+    faked("frozen_extractor", 40)
+    made = fake_compare(backbone, RESERVE, budget=100)
+    assert faked.called[1:] == [("frozen_extractor", 0), ("frozen_extractor", 1)]
+    assert [run for run, _ in made.runs] == [*RESERVE.runs, RESERVE.spare[0]]
+    assert made.notes == ()  # what was in reserve was never promised
+    assert made.seconds == pytest.approx(90)
+    # The plan that comes out is what was run, so it gives the same again without a limit.
+    assert made.plan.runs == (*RESERVE.runs, RESERVE.spare[0])
+    faked.called.clear()
+    again = fake_compare(backbone, made.plan)
+    assert [run for run, _ in again.runs] == [run for run, _ in made.runs]
+    assert again.plan is made.plan
+
+
+def test_where_no_time_is_left_the_reserve_is_not_touched(backbone, faked):
+    faked("standalone_extractor", 10)
+    faked("frozen_extractor", 60)
+    made = fake_compare(backbone, RESERVE, budget=100)
+    assert [run for run, _ in made.runs] == list(RESERVE.runs)
+    assert (made.notes, made.plan) == ((), RESERVE)
+
+
+def test_a_pattern_that_the_plan_leaves_out_is_run_if_time_is_left(backbone, faked):
+    """It takes the place of its sentence; how slow the others were says whether it fits."""
+    left_out = ("from_scratch is left out: it would take about 80 s.",)
+    plan = replace(
+        plan_of(("standalone_extractor", None, 20), ("fine_tune", 0, 60)),
+        left_out=left_out,
+        spare=plan_of(("from_scratch", 0, 80)).runs,
+    )
+    for name, seconds in (("standalone_extractor", 10), ("fine_tune", 30), ("from_scratch", 45)):
+        faked(name, seconds)
+    made = fake_compare(backbone, plan, budget=100)
+    assert list(made.results) == ["standalone_extractor", "fine_tune", "from_scratch"]
+    assert not set(made.notes) & set(left_out)
+    faked("fine_tune", 60)
+    made = fake_compare(backbone, plan, budget=100)
+    assert list(made.results) == ["standalone_extractor", "fine_tune"]
+    assert made.notes == left_out
+
+
+def test_a_pattern_that_was_not_done_gets_no_other_seed(backbone, faked):
+    faked("standalone_extractor", 50)
+    faked("frozen_extractor", 1)
+    made = fake_compare(backbone, RESERVE, budget=100)
+    assert list(made.results) == ["standalone_extractor"]
+    (note,) = made.notes
+    assert note.startswith("frozen_extractor with seed 0 was dropped: it needs about 60 s")
+
+
 def test_ctrl_c_ends_it_with_what_is_there(backbone, faked):
     faked("fine_tune", KeyboardInterrupt())
     made = fake_compare(backbone, THREE)
@@ -468,7 +570,8 @@ def test_the_table_is_what_one_counts(real):
         assert (row.low, row.high) == pytest.approx(interval)
         by_class = [right[labels == i].mean() for i in range(3)]
         assert row.balanced == pytest.approx(np.mean(by_class))
-        assert row.validation == result.val_accuracy
+        validations = [r.val_accuracy for run, r in real.runs if run.pattern == pattern]
+        assert row.validation == pytest.approx(np.mean(validations))
         mine, theirs = int((right & ~best_right).sum()), int((best_right & ~right).sum())
         assert (row["only this one"], row["only the best"]) == (mine, theirs)
         p = binomtest(mine, mine + theirs).pvalue if mine + theirs else 1
@@ -476,7 +579,9 @@ def test_the_table_is_what_one_counts(real):
         assert (row.seconds, row.trained) == (result.seconds, result.trainable_parameters)
         assert row.MiB == pytest.approx(result.peak_bytes / 2**20)
         seeds = [r.test_accuracy for run, r in real.runs if run.pattern == pattern]
-        assert (row.runs, row.lowest, row.highest) == (len(seeds), min(seeds), max(seeds))
+        assert list(real.accuracies(pattern)) == seeds
+        assert row["mean"] == pytest.approx(np.mean(seeds))
+        assert row.seeds == " ".join(f"{accuracy:.3f}" for accuracy in seeds)
     assert table.balanced.tolist() != table.accuracy.tolist()
 
 
@@ -487,8 +592,9 @@ def test_without_test_pictures_the_table_is_of_the_validation_pictures():
     assert (made.split, len(made.labels)) == ("val", 40)
     table = made.table
     assert table.accuracy.tolist() == [0.5, 0.95]
-    assert table.validation.tolist() == table.accuracy.tolist()
-    assert (table.lowest["frozen_extractor"], table.highest["frozen_extractor"]) == (0.85, 0.95)
+    assert table.validation.tolist() == table["mean"].tolist() == [0.5, 0.9]
+    assert made.accuracies("frozen_extractor") == (0.95, 0.85)
+    assert table.seeds["frozen_extractor"] == "0.950 0.850"
     assert table["only the best"].tolist() == [18, 0]
     assert repr(made).startswith("40 val pictures of 'tiny'\n")
     assert "nan" not in repr(made)
@@ -508,7 +614,18 @@ def test_it_is_printed_with_interval_p_and_costs():
     assert max(map(len, rest)) <= 100
 
 
-@pytest.mark.parametrize("call", ["right", "paired"])
+def test_the_mean_of_the_seeds_chooses_the_pattern_and_the_best_seed_is_kept():
+    """One lucky seed makes no pattern the best one."""
+    lucky = {"fine_tune": both((0, 9)), "frozen_extractor": both((0, 4))}
+    made = compared(
+        labelled_task(), {"frozen_extractor": both((0, 3)), "fine_tune": {}}, seeds=lucky
+    )
+    assert made.accuracies("fine_tune", "val") == (1.0, 0.85)
+    assert made.best == "frozen_extractor"
+    assert made.results["fine_tune"].val_accuracy == 1.0
+
+
+@pytest.mark.parametrize("call", ["right", "paired", "accuracies"])
 def test_a_pattern_without_a_result_is_named(call):
     made = compared(labelled_task(), {"classifier": {}, "fine_tune": {}})
     with pytest.raises(UnknownNameError, match=r"'from_scratch'.*Known: classifier, fine_tune"):
@@ -709,5 +826,4 @@ def test_balanced_accuracy_stands_beside_accuracy():
     row = made.table.loc["classifier"]
     assert (row.accuracy, row.balanced) == pytest.approx((0.9, 0.5))
     assert "0.900 (" in repr(made)
-    assert " 0.500 " in repr(made)
     assert CLASSES[0] == "ants"

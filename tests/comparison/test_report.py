@@ -93,6 +93,8 @@ def test_the_table_reads_back_as_it_was(saved, made):
     table = made.table
     assert list(read.columns) == list(table.columns)
     assert list(read.index) == list(table.index)
+    assert list(read.seeds.astype(str)) == ["0.583", "0.95", "0.967"]
+    read, table = read.drop(columns="seeds"), table.drop(columns="seeds")
     np.testing.assert_allclose(read.to_numpy(float), table.to_numpy(float), rtol=1e-12)
 
 
@@ -185,12 +187,19 @@ def test_it_has_a_row_for_each_pattern_with_its_numbers(page, made):
     for pattern in WRONG:
         cells, row = rows[pattern], table.loc[pattern]
         assert cells[0] == f"{row.accuracy:.3f} ({row.low:.3f} to {row.high:.3f})"
-        assert cells[1:3] == [f"{row.balanced:.3f}", f"{row.validation:.3f}"]
-        assert cells[6] == f"{row.trained:,.0f}"
-    assert rows["fine_tune"][3] == "the best"
-    assert rows["frozen_extractor"][3] == "0 : 1, p 1"
-    assert rows["classifier"][3] == "0 : 23, p < 0.001"
-    assert (rows["fine_tune"][4], rows["fine_tune"][5]) == ("90 s", "800 MiB")
+        assert cells[1:4] == [row.seeds, f"{row.balanced:.3f}", f"{row.validation:.3f}"]
+        assert cells[7] == f"{row.trained:,.0f}"
+    assert rows["fine_tune"][4] == "the best"
+    assert rows["frozen_extractor"][4] == "0 : 1, p 1"
+    assert rows["classifier"][4] == "0 : 23, p < 0.001"
+    assert (rows["fine_tune"][5], rows["fine_tune"][6]) == ("90 s", "800 MiB")
+
+
+def test_it_shows_the_accuracy_of_each_seed_and_their_mean(task):
+    other = {"fine_tune": {"val": range(9), "test": range(9)}}
+    page = Page(to_html(compared(task, WRONG, seeds=other)))
+    (row,) = (row for row in page.rows if row[0].strip() == "fine_tune")
+    assert row[2].strip() == "0.967 0.850, mean 0.908"
 
 
 def test_it_shows_the_costs_the_mistakes_and_the_trainings_with_their_texts(page):

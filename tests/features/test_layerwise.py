@@ -142,7 +142,7 @@ def test_with_fewer_features_than_pictures_it_fits_what_fit_probe_fits():
     fold = draw_folds(y, 3, 0)
     found = cross_validate(x, y, fold, (1e-2,))[0]
     for k in range(3):
-        probe = tl.fit_probe(x[fold != k], y[fold != k])  # its strength is 0.01
+        probe = tl.fit_probe(x[fold != k], y[fold != k], kind="logistic", strengths=(0.01,))
         assert np.array_equal(found[fold == k], probe.logits(x[fold == k]).argmax(axis=1))
 
 

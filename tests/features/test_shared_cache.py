@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from tiny_features import N, TinyNet, as_backbone, noise, noise_split
-from torchvision.models import SqueezeNet1_1_Weights
+from torchvision.models import SqueezeNet1_0_Weights
 from typer.testing import CliRunner
 
 import tlcourse as tl
@@ -282,11 +282,11 @@ def test_downloaded_pictures_are_found_in_the_shared_cache(share, caches, monkey
 @pytest.fixture
 def squeezenet(monkeypatch, tmp_path):
     """Random weights of a small network of torchvision as a file named by its digest."""
-    model = tl.load_backbone("squeezenet1_1", pretrained=False).model
+    model = tl.load_backbone("squeezenet1_0", pretrained=False).model
     torch.save(model.state_dict(), tmp_path / "net.pth")
     content = (tmp_path / "net.pth").read_bytes()
     name = f"net-{hashlib.sha256(content).hexdigest()[:8]}.pth"
-    about = SqueezeNet1_1_Weights.DEFAULT.value
+    about = SqueezeNet1_0_Weights.DEFAULT.value
     monkeypatch.setattr(about, "url", f"http://127.0.0.1:9/{name}", raising=True)
     return name, content, model.state_dict()
 
@@ -300,7 +300,7 @@ def test_torchvision_weights_are_read_from_the_shared_cache(share, caches, squee
 
     shared = share(put)
     before = state(shared)
-    found = tl.load_backbone("squeezenet1_1").model.state_dict()
+    found = tl.load_backbone("squeezenet1_0").model.state_dict()
     assert all(torch.equal(found[key], expected[key]) for key in expected)
     assert state(shared) == before
     assert list(caches[1].rglob("*")) == []
@@ -315,8 +315,8 @@ def test_torchvision_weights_that_were_cut_are_downloaded_instead(share, squeeze
 
     shared = share(put)
     before = state(shared)
-    with pytest.raises(tl.errors.DownloadError, match="squeezenet1_1"):  # there is no network
-        tl.load_backbone("squeezenet1_1")
+    with pytest.raises(tl.errors.DownloadError, match="squeezenet1_0"):  # there is no network
+        tl.load_backbone("squeezenet1_0")
     assert "Some weights in the shared cache" in capsys.readouterr().out
     assert state(shared) == before
 

@@ -18,6 +18,11 @@ def default():
     return tl.load_backbone()
 
 
+@pytest.fixture(scope="module")
+def small():
+    return tl.load_backbone("squeezenet1_1")
+
+
 @pytest.mark.parametrize(
     ("photo", "expected"),
     [
@@ -136,9 +141,38 @@ def test_an_array_is_the_picture_that_the_network_sees(default):
     assert (array[10, 20] == seen[:, 10, 20].detach().numpy()).all()
 
 
-def test_list_backbones_offers_the_default_first_and_all_kinds():
+@pytest.mark.parametrize(
+    ("photo", "expected", "least"),
+    [("chelsea", "Egyptian cat", 0.4), ("coffee", "espresso", 0.9), ("camera", "tripod", 0.9)],
+)
+def test_the_second_network_needs_no_download_and_sees_what_is_there(small, photo, expected, least):
+    best = tl.top_k(small, tl.photographs(photo)[photo], 1)
+    assert best["class"][0] == expected
+    assert best["probability"][0] > least
+
+
+def test_the_second_network_describes_itself(small):
+    assert small.layers == ("stem", *(f"stage{i}" for i in range(1, 9)), "embedding", "logits")
+    assert small.n_parameters == 1_235_496
+    assert len(small.classes) == 1000
+    assert small.licence == "MIT"
+    assert {p.dtype for p in small.model.parameters()} == {torch.float32}
+    assert not any(module.training for module in small.model.modules())
+    untrained = tl.load_backbone("squeezenet1_1", pretrained=False)
+    assert untrained.source == "random weights"
+    assert untrained.preprocess == small.preprocess
+
+
+def test_altered_weights_of_the_second_network_are_not_read(monkeypatch):
+    monkeypatch.setattr(load, "_SMALL_SHA256", "0" * 64)
+    with pytest.raises(WeightsError, match=r"squeezenet1_1.safetensors was altered.*pip install"):
+        tl.load_backbone("squeezenet1_1")
+
+
+def test_list_backbones_offers_first_those_that_need_no_network_and_each_name_once():
     names = load.list_backbones()
-    assert names[0] == "efficientnet_lite0"
+    assert names[:2] == ["efficientnet_lite0", "squeezenet1_1"]
+    assert len(set(names)) == len(names)
     assert {"resnet18", "vit_b_16", "timm/resnet10t"} <= set(names)
 
 
@@ -200,6 +234,7 @@ def test_no_network_is_one_sentence_that_names_what_works_without(name, tmp_path
     said = run.stdout.strip().splitlines()[-1]  # before it, torchvision announces the download
     assert said.startswith(DownloadError.__name__)
     assert "efficientnet_lite0" in said
+    assert "squeezenet1_1" in said
     assert not [p for p in tmp_path.rglob("*") if p.is_file() and p.suffix in (".pth", ".partial")]
 
 
@@ -220,3 +255,18 @@ def test_importing_the_package_is_quick():
     assert seconds < 0.3
     heavy = {"torchvision", "timm", "matplotlib", "pandas", "sklearn", "captum", "skimage"}
     assert not heavy & {name.partition(".")[0] for name in modules}
+
+
+def test_timm_alone_makes_the_default_network_of_its_weights_file(default, monkeypatch, tmp_path):
+    import timm
+
+    monkeypatch.setenv("TLCOURSE_CACHE", str(tmp_path))
+    overlay = {"file": tl.weights_file()}
+    made = timm.create_model(
+        "tf_efficientnet_lite0", pretrained=True, pretrained_cfg_overlay=overlay
+    )
+    expected = default.model.state_dict()
+    assert made.state_dict().keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in made.state_dict().items())
+    written = tl.weights_file().stat().st_mtime_ns
+    assert tl.weights_file().stat().st_mtime_ns == written

@@ -219,7 +219,10 @@ def test_random_weights_are_not_said_to_be_trained_ones():
         ({"layer": "logits"}, CourseError, r'cut before them: layer="embedding"'),
         ({"layer": "stage_3"}, UnknownNameError, "Nearest: stage3"),
         ({"n_classes": 1}, CourseError, "n_classes is 1, but must be a whole number, 2"),
-        ({"pool": "none"}, UnknownNameError, "no pooling 'none'"),
+        ({"pool": "median"}, UnknownNameError, "no pooling 'median'"),
+        ({"head": "linaer"}, UnknownNameError, "no head 'linaer'. Nearest: linear"),
+        ({"pool": "none", "layer": "stage3"}, CourseError, r"A linear head needs vectors, but"),
+        ({"head": "conv"}, CourseError, r"needs maps .* layer 'embedding' gives \(256,\)"),
     ],
 )
 def test_cuts_that_make_no_sense_are_refused(options, error, said):

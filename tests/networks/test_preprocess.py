@@ -11,7 +11,7 @@ from torchvision.models import ResNet18_Weights
 
 import tlcourse as tl
 from tlcourse.errors import CourseError
-from tlcourse.networks.preprocess import Preprocess
+from tlcourse.networks.preprocess import Preprocess, make_augment
 
 
 @pytest.fixture
@@ -49,6 +49,37 @@ def test_preprocessing_at_another_size_is_that_of_the_weights_made_smaller(
         torch.testing.assert_close(other(picture), expected, rtol=0, atol=1e-5)
     assert preprocess.crop_size == 224  # the one that was there is as it was
     assert preprocess(noise(3, (300, 260))).shape == (3, 224, 224)
+
+
+@pytest.mark.parametrize("size", [227, 96])
+def test_preprocessing_of_caffe_is_blue_green_red_from_0_to_255_less_the_mean(size):
+    preprocess = Preprocess.from_caffe(227).at_size(size)
+    picture = noise(3, (300, 260))
+    mean = torch.tensor([103.939, 116.779, 123.68]).view(3, 1, 1)
+    rgb = 255 * by_hand(picture, size, size, Image.Resampling.BILINEAR, 0.0, 1.0)
+    tensor = preprocess(picture)
+    torch.testing.assert_close(tensor, rgb[[2, 1, 0]] - mean, rtol=0, atol=1e-3)
+    # What is shown is the picture again, in a batch and with gradients too.
+    torch.testing.assert_close(preprocess.undo(tensor), rgb / 255, rtol=0, atol=1e-5)
+    batch = tensor[None].clone().requires_grad_(True)
+    array = preprocess.to_array(batch[0])
+    np.testing.assert_allclose(array, (rgb / 255).permute(1, 2, 0), rtol=0, atol=1e-5)
+    assert preprocess.undo(batch).shape == (1, 3, size, size)
+
+
+def test_training_pictures_of_caffe_are_prepared_like_all_others():
+    preprocess = Preprocess.from_caffe(227).at_size(64)
+    orange = Image.new("RGB", (80, 90), (250, 120, 10))  # each crop of it is the same
+    torch.testing.assert_close(make_augment(preprocess)(orange), preprocess(orange))
+
+
+def test_a_preprocessing_says_how_it_differs_from_the_usual_one():
+    usual = Preprocess.from_torchvision(ResNet18_Weights.DEFAULT.transforms())
+    assert (usual.channels, usual.scale) == ("RGB", 1.0)
+    assert "channels" not in repr(usual)  # stored features keep their keys
+    assert "channels='BGR', scale=255.0" in repr(Preprocess.from_caffe(227))
+    assert repr(replace(usual, channels="BGR")) != repr(usual)
+    assert replace(usual, channels="BGR") != usual
 
 
 def test_a_network_at_another_size_is_the_same_network():

@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tiny_tasks import CLASSES, make_task, moved, state, tiny_backbone
+from torch import nn
 
 import tlcourse as tl
 from tlcourse import metrics, patterns
@@ -25,7 +26,7 @@ from tlcourse.errors import CourseError, UnknownNameError
 MADE = {
     "classifier": {},
     "standalone_extractor": {"layer": "stage4", "pool": "max"},
-    "frozen_extractor": {"layer": "stage3", "augment": False, "epochs": 1},
+    "frozen_extractor": {"layer": "stage3", "head": "linear", "augment": False, "epochs": 1},
     "fine_tune": {"epochs": 1, "freeze_until": "stage1"},
     "from_scratch": {"epochs": 1},
 }
@@ -164,7 +165,7 @@ def test_the_classifier_adds_probabilities_and_shares_them_among_the_groups(task
 
 def test_a_calibrated_prediction_uses_the_temperature_and_changes_no_answer(results, task):
     picture, _ = task.test[0]
-    result = dataclasses.replace(results["fine_tune"], temperature=2.0)
+    result = dataclasses.replace(results["fine_tune"], saved_temperature=2.0)
     plain, calibrated = result.predict(picture), result.predict(picture, calibrated=True)
     assert list(plain["class"]) == list(calibrated["class"])
     expected = metrics.probabilities(np.log([plain["probability"]]) / 2)[0]
@@ -174,7 +175,7 @@ def test_a_calibrated_prediction_uses_the_temperature_and_changes_no_answer(resu
 
 
 def test_the_temperature_is_saved_and_1_where_none_was(results, tmp_path):
-    result = dataclasses.replace(results["fine_tune"], temperature=2.5)
+    result = dataclasses.replace(results["fine_tune"], saved_temperature=2.5)
     folder = result.save(tmp_path / "x")
     assert tl.load_result(folder, device="cpu").temperature == 2.5
     path = folder / "model.json"
@@ -243,6 +244,31 @@ def test_results_without_answers_are_refused(results, saved):
     none = dataclasses.replace(results["classifier"], applicable=False, logits={}, pictures={})
     with pytest.raises(CourseError, match=r"'classifier' is not applicable, so it holds no"):
         tl.same_or_not(none, results["fine_tune"])
+
+
+@pytest.mark.parametrize("kind", ["conv", "narrow", "own"])
+def test_a_head_on_maps_is_made_again_or_asked_for(task, tmp_path, kind):
+    def own():
+        if kind == "narrow":
+            return tl.ConvHead(48, 3, width=4)
+        return nn.Sequential(nn.Flatten(), nn.Linear(48 * 16, 3))
+
+    head, pool = ("conv", "mean") if kind == "conv" else (own(), "none")
+    result = patterns.frozen_extractor(
+        tiny_backbone(), task, head=head, pool=pool, augment=False, epochs=1, progress=False
+    )
+    folder, picture = result.save(tmp_path / "mine"), task.test[0][0]
+    if kind != "conv":
+        with pytest.raises(CourseError, match=r"a module of your own.*load_result\(folder, head="):
+            tl.load_result(folder)
+        with pytest.raises(CourseError, match="The head does not take the values"):
+            tl.load_result(folder, head=nn.Linear(7, 3))
+    loaded = tl.load_result(folder, device="cpu", head=None if kind == "conv" else own())
+    expected = probabilities(result, picture)
+    assert probabilities(loaded, picture) == pytest.approx(expected, abs=1e-6)
+    assert loaded.backbone.layers == result.backbone.layers
+    again = loaded.save(tmp_path / "again") / "model.safetensors"
+    assert sha256_of(again) == sha256_of(folder / "model.safetensors")
 
 
 # --- where it is saved ---

@@ -25,7 +25,7 @@ from tlcourse.tasks import load
 
 SPLITS = ("train", "val", "test")
 FILES = Path(load.__file__).parents[1] / "data"
-OFFLINE = {"emoji": (461, 7), "digits": (1797, 10), "faces": (200, 2), "things": (94, 3)}
+OFFLINE = {"emoji": (510, 7), "digits": (1797, 10), "faces": (200, 2), "things": (94, 3)}
 
 
 def noise(seed, size=(24, 16)):
@@ -598,3 +598,29 @@ def test_the_ants_and_bees_photographs_lose_only_the_gif():
     }
     assert len(task.train) + len(task.test) == 123 + 121
     assert np.bincount(task.val.labels).tolist() == [70, 83]
+
+
+def test_a_task_that_was_written_as_a_folder_is_read_back(pets, tmp_path):
+    from torchvision.datasets import ImageFolder
+
+    task = tl.load_task(pets)
+    folder = tl.write_folder(task, tmp_path / "written")
+    again = tl.load_task(folder)
+    for name in SPLITS:
+        before, after = getattr(task, name), getattr(again, name)
+        assert after.labels.tolist() == before.labels.tolist()
+        assert all(np.array_equal(a, b) for (a, _), (b, _) in zip(before, after, strict=True))
+    assert ImageFolder(folder / "train").classes == ["cats", "dogs"]
+    with pytest.raises(CourseError, match="is there already"):
+        tl.write_folder(task, folder)
+
+
+def test_a_folder_that_cannot_be_written_leaves_nothing(pets, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    task = tl.load_task(pets)
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(CourseError, match="No space left"):
+        tl.write_folder(task, tmp_path / "written")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pets"]

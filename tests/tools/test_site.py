@@ -170,6 +170,14 @@ def test_solutions_are_folded(pages):
             assert folded.pre is not None, heading.text
 
 
+def test_code_that_is_hidden_in_a_notebook_is_folded(pages):
+    for path in NOTEBOOKS:
+        code = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+        hidden = [c for c in code if c.metadata.get("jupyter", {}).get("source_hidden")]
+        folded = pages[f"notebooks/{path.stem}.html"].select("article details.above-input")
+        assert len(folded) == len(hidden), path.name
+
+
 def test_a_notebook_is_downloaded_as_it_is(pages, site):
     for path in NOTEBOOKS:
         name = f"notebooks/{path.stem}.html"

@@ -399,6 +399,15 @@ def test_a_caption_gives_its_name_its_first_sentence_where_to_look_and_the_licen
     assert found.credit == "Drawings: [OpenMoji](https://openmoji.org/), CC BY-SA 4.0."
 
 
+def test_a_caption_that_does_not_say_where_to_look_gives_what_the_saved_run_showed():
+    run = "*In the saved run:* 4 of 5\nare right."
+    text = (
+        f"**Figure 2.** Right answers of five pictures in each of six tries.\n\n{run}\n\nSo what."
+    )
+    assert texts.caption(text).look == "*In the saved run:* 4 of 5 are right."
+    assert texts.caption(text.replace("tries.", "tries. *Look up.*")).look.endswith("*Look up.*")
+
+
 def test_of_a_text_one_sentence_is_shown_and_lists_are_short():
     text = "## A\n\nFirst. This is **new**. Last.\n\nTwo things:\n\n- **One.** Short. Long.\n- Two. More."
     assert texts.essence(text) == ("This is **new**.\n\nTwo things:\n\n- **One.** Short.\n- Two.")

@@ -1,5 +1,6 @@
 """A training follows its plan, keeps its best, and ends well whatever comes in between."""
 
+import copy
 import inspect
 import math
 import random
@@ -12,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny_tasks import (
     make_task,
     moved,
@@ -597,6 +599,67 @@ def test_new_crops_run_through_the_frozen_part_every_time(network, task):
     assert looked_at(counts, network.backbone, task.val) == {1}  # these have no crops
     assert sum(counts.values()) >= 3 * N_TRAIN + N_VAL
     assert len(counts) >= 3 * N_TRAIN + N_VAL
+
+
+class Flip:
+    """Turns a picture upside down, or not, by PyTorch's generator, and notes what it did."""
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, picture):
+        turned = bool(torch.rand(()) < 0.5)
+        self.seen.append((picture.tobytes(), turned))
+        return picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM) if turned else picture
+
+
+@pytest.mark.parametrize("until", [None, "stage4"])
+@pytest.mark.parametrize("own", [True, False])
+def test_fresh_views_are_those_that_the_task_or_the_learner_names(task, until, own):
+    def train(seed):
+        flip = Flip()
+        network = tl.Network(tiny_backbone(), 3, layer="stage4", head="conv")
+        freeze(network, until)
+        changing = task if own else replace(task, change=flip)
+        history = tl.fit(network, changing, augment=flip if own else True, seed=seed, **QUICK)
+        return flip.seen, [(e.train_loss, e.val_loss) for e in history.epochs]
+
+    (seen, losses), again, (other, _) = train(0), train(0), train(1)
+    assert (seen, losses) == again
+    assert [turned for _, turned in seen] != [turned for _, turned in other]
+    pictures = Counter(picture for picture, _ in seen)
+    assert set(pictures) == {picture.tobytes() for picture, _ in task.train}
+    assert set(pictures.values()) == {2}  # each once in an epoch; those of val are as they are
+    assert {turned for _, turned in seen} == {True, False}
+
+
+def test_the_task_says_how_its_pictures_vary_and_else_crops_do(network, task):
+    def losses(task, augment):
+        twin = copy.deepcopy(network)
+        history = tl.fit(twin, task, augment=augment, **QUICK)
+        return [e.train_loss for e in history.epochs]
+
+    still = replace(task, change=lambda picture: picture)
+    plain = losses(task, False)
+    assert losses(still, True) == plain  # a change that changes nothing
+    assert losses(still, False) == plain
+    assert losses(task, True) != plain
+
+
+def test_a_frozen_body_sees_the_views_on_a_copy_that_gives_the_same(task):
+    found = {}
+    for cache_frozen in (True, False):  # the copy, and the network itself
+        network = tl.Network(tiny_backbone(), 3, layer="stage4", head="conv")
+        network.freeze_body()
+        history = tl.fit(network, task, augment=True, cache_frozen=cache_frozen, **QUICK)
+        found[cache_frozen] = [e.train_loss for e in history.epochs]
+    assert found[True] == pytest.approx(found[False], rel=1e-3)
+
+
+@pytest.mark.parametrize("augment", ["yes", 1, None])
+def test_an_augmentation_that_changes_no_picture_is_told(augment):
+    with pytest.raises(CourseError, match=r"augment is .*True, False, or a function"):
+        Settings(augment=augment)
 
 
 def test_a_shallow_frozen_part_is_not_worth_keeping(network, task):

@@ -156,10 +156,11 @@ def _imports() -> str:
 
 
 def _weights() -> str:
-    from tlcourse.networks.load import DEFAULT, check_default_weights
+    from tlcourse.networks.load import DEFAULT, SMALL, check_default_weights, check_small_weights
 
-    path = check_default_weights()
-    return f"{DEFAULT}, {path.stat().st_size / 1e6:.0f} MB, SHA-256 as expected"
+    paths = {DEFAULT: check_default_weights(), SMALL: check_small_weights()}
+    found = [f"{name}, {path.stat().st_size / 1e6:.0f} MB" for name, path in paths.items()]
+    return f"{'; '.join(found)}; SHA-256 as expected"
 
 
 def _photographs() -> str:

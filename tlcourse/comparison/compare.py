@@ -15,7 +15,7 @@ from tlcourse.comparison.comparison import Comparison
 from tlcourse.comparison.plan import Plan, PlannedRun, make_plan
 from tlcourse.errors import CourseError, check_choice, check_whole
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.grouped import matching_classes
+from tlcourse.networks.grouped import Matching, matching_classes
 from tlcourse.patterns.result import Result
 from tlcourse.patterns.reuse import PATTERNS
 from tlcourse.tasks.task import Task, check_task, subset
@@ -29,18 +29,19 @@ def compare(
     patterns: Sequence[str] = PATTERNS,
     layer: str = "embedding",
     mapping: Mapping[str, Sequence[str]] | None = None,
-    augment: bool = False,
+    augment: bool | None = None,
     batch_size: int | None = None,
     plan: Plan | None = None,
     progress: bool = True,
 ) -> Comparison:
     """Run all patterns, and training from scratch, on the same pictures, and compare them.
 
-    First a few pictures and a training step are timed. From that follows a plan: which patterns,
-    how many seeds and epochs, which layers may move, and how many of the pictures are used. It is
-    printed, with a sentence for whatever is shortened or left out, and then it does not change. If
-    the time runs out, whole runs are dropped, and you are told; so the same plan always gives the
-    same results. Ctrl-C ends the comparison with the runs that are finished.
+    First a few pictures and a training step are timed. From that follows a plan that fills the
+    time: which patterns, how many seeds and epochs, which layers may move, and how many of the
+    pictures are used. It is printed, with a sentence for whatever is shortened or left out, and
+    then it does not change. If the time runs out, whole runs are dropped, and you are told. If time
+    is left, the seeds that the plan has in reserve are run. So the same plan always gives the same
+    results for the runs it has. Ctrl-C ends the comparison with the runs that are finished.
 
     Args:
         backbone: The network. Smaller pictures are faster: `backbone.at_size(128)`.
@@ -48,11 +49,14 @@ def compare(
         budget: Time for everything: seconds, or a text such as "90s". By default "5m"; with `plan`,
             no limit.
         patterns: Which ones, by name.
-        layer: Where the backbone is cut before the new head.
+        layer: Where the backbone is cut before the new head. Where this layer gives no maps,
+            `frozen_extractor` is cut at its own default layer, since its head reads maps.
         mapping: Which of the network's own classes mean a class of the task, as in
             `tlcourse.patterns.classifier`; by default those with the same name.
-        augment: Show random crops and mirror images in training; then the frozen body runs in every
-            epoch.
+        augment: Whether trainings see fresh views of the pictures in each epoch. By default each
+            pattern does as it does alone: `frozen_extractor` sees them. False is for none of them;
+            then `frozen_extractor` trains a linear head on stored features, the same computation as
+            `standalone_extractor`, and is not run beside it.
         batch_size: Pictures per training step; by default what this machine's memory allows.
         plan: An earlier comparison's `plan`, to run the same again.
         progress: Show progress bars.
@@ -75,7 +79,10 @@ def compare(
     if batch_size is not None:
         check_whole("batch_size", batch_size)
     limit = math.inf if budget is None and plan else to_seconds("5m" if budget is None else budget)
-    applicable, notes = _applicable(backbone, task, patterns, mapping)
+    applicable, notes, matching = _applicable(backbone, task, patterns, mapping)
+    if augment is False and {"standalone_extractor", "frozen_extractor"} <= set(applicable):
+        applicable.remove("frozen_extractor")
+        notes.append(_THE_SAME)
     if plan is None:
         if not applicable:
             raise CourseError(f"There is nothing to compare: {notes[0]}")
@@ -87,6 +94,9 @@ def compare(
             f"The plan was made for pictures of {plan.size} px; take backbone.at_size({plan.size})."
         )
     say(repr(plan))
+    if matching and mapping is None and any(run.pattern == "classifier" for run in plan.runs):
+        mapping = matching.names
+        say(f"  classes matched by name: {matching}")
     task = subset(task, plan.share)
 
     def one(run: PlannedRun, on_step: Callable[[], None]) -> Result:
@@ -101,6 +111,8 @@ def compare(
     done, not_run = _run_all(plan, one, deadline=started + limit, progress=progress)
     if not done:
         raise CourseError(" ".join(["No pattern was finished.", *not_run]))
+    if extra := [run for run, _ in done if run in plan.spare]:
+        plan = plan.with_spare(extra)
     return Comparison(
         task=task,
         plan=plan,
@@ -116,15 +128,21 @@ def _applicable(
     task: Task,
     patterns: Sequence[str],
     mapping: Mapping[str, Sequence[str]] | None,
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[str], list[str], Matching | None]:
     """Leave out the classifier where the network has not the classes; say so in a sentence."""
-    if "classifier" in patterns:
-        _, missing = matching_classes(backbone, task, mapping)
-        if missing:
-            shown = ", ".join(missing[:5]) + (" and so on" if len(missing) > 5 else "")
-            note = f"classifier is not applicable: the network has no class called {shown}."
-            return [p for p in patterns if p != "classifier"], [note]
-    return list(patterns), []
+    if "classifier" not in patterns:
+        return list(patterns), [], None
+    matching = matching_classes(backbone, task, mapping)
+    if why := matching.missing:
+        note = f"classifier is not applicable: {why[0].lower()}{why[1:]}"
+        return [p for p in patterns if p != "classifier"], [note], None
+    return list(patterns), [], matching
+
+
+_THE_SAME = (
+    "frozen_extractor is not run: without fresh views it would be the same computation as "
+    "standalone_extractor."
+)
 
 
 class _OutOfTimeError(Exception):
@@ -140,6 +158,7 @@ def _run_all(
 ) -> tuple[list[tuple[PlannedRun, Result]], list[str]]:
     """Do all runs that fit into the time; say what was not run, or not to the end.
 
+    Those in reserve follow where a limit leaves time, if this machine is as fast as it was so far.
     Of each pattern only the best run keeps its network.
     """
 
@@ -149,12 +168,25 @@ def _run_all(
 
     done: list[tuple[PlannedRun, Result]] = []
     notes: list[str] = []
-    with tqdm(plan.runs, "comparing", unit="run", leave=False, disable=not progress) as bar:
+    took: list[tuple[PlannedRun, float]] = []  # finished runs and their seconds
+
+    def needs(run: PlannedRun) -> float:
+        """Seconds of a run in reserve: as planned, times how wrong the plan was so far."""
+        same = [(r, seconds) for r, seconds in took if r.pattern == run.pattern]
+        if run.seed and not same:
+            return math.inf  # the pattern itself was not done
+        known = same or took
+        return run.seconds * sum(s for _, s in known) / sum(r.seconds for r, _ in known)
+
+    runs = (*plan.runs, *(plan.spare if math.isfinite(deadline) else ()))
+    with tqdm(runs, "comparing", unit="run", leave=False, disable=not progress) as bar:
         for i, run in enumerate(bar):
             bar.set_postfix_str(run.name)
             began = time.perf_counter()
             left = deadline - began
-            if run.seconds > left:
+            if i >= len(plan.runs) and (not took or needs(run) > left):
+                continue
+            if i < len(plan.runs) and run.seconds > left:
                 there = f"{in_words(left)} are left" if left > 0.5 else "the time is used up"
                 need = f"it needs about {in_words(run.seconds)}, and {there}"
                 notes.append(f"{run.name} was dropped: {need}.")
@@ -168,7 +200,7 @@ def _run_all(
             except KeyboardInterrupt:
                 result = None
             if result is None or result.note.startswith("interrupted"):
-                notes.append(f"Interrupted: {len(plan.runs) - i} runs are missing.")
+                notes.append(f"Interrupted: {len(runs) - i} runs are missing.")
                 break
             if not result.applicable:
                 notes.append(f"{run.pattern} is not applicable. {result.note}")
@@ -176,6 +208,7 @@ def _run_all(
             if result.note:
                 notes.append(f"{run.name}: {result.note}.")
             done.append((run, result))
+            took.append((run, time.perf_counter() - began))
             best = _best(done)
             done = [(r, x if x is best[r.pattern] else replace(x, made=None)) for r, x in done]
             give_memory_back()

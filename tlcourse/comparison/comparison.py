@@ -34,7 +34,8 @@ class Comparison:
         plan: What was to run; `compare(plan=...)` runs it again.
         runs: Each finished run with its result. Of each pattern, only the run in `results` keeps
             its network.
-        results: Pattern -> the result of its run with the highest validation accuracy.
+        results: Pattern -> the result of its run with the highest validation accuracy. A pattern with
+            several seeds has several runs.
         notes: What was shortened, not run, or not run to the end, and why.
         seconds: For everything.
     """
@@ -59,8 +60,8 @@ class Comparison:
 
     @cached_property
     def best(self) -> str:
-        """Pattern with the highest validation accuracy; of equal ones the simplest."""
-        return max(self._in_order, key=lambda pattern: self.results[pattern].val_accuracy)
+        """Pattern with the highest validation accuracy, the mean of its seeds; else the simplest."""
+        return max(self._in_order, key=lambda pattern: self._mean(pattern, "val"))
 
     @cached_property
     def recommended(self) -> str:
@@ -75,6 +76,22 @@ class Comparison:
     def recommendation(self) -> str:
         """Which pattern to take and why, in sentences."""
         return " ".join([self._advice(), *self._warnings()])
+
+    def accuracies(self, pattern: str, split: str | None = None) -> tuple[float, ...]:
+        """Accuracy of each seed of a pattern, in the order in which they were run.
+
+        Args:
+            pattern: Its name.
+            split: "val" or "test"; by default those pictures that the table is of.
+
+        Raises:
+            UnknownNameError: There is no result of such a pattern.
+        """
+        check_choice("pattern with a result", pattern, self.results)
+        results = [result for run, result in self.runs if run.pattern == pattern]
+        if (split or self.split) == "val":
+            return tuple(result.val_accuracy for result in results)
+        return tuple(result.test_accuracy for result in results)
 
     def right(self, pattern: str, split: str | None = None) -> np.ndarray:
         """Whether a pattern is right, for each picture of a split, bool (N,).
@@ -102,32 +119,32 @@ class Comparison:
     def table(self) -> "pd.DataFrame":
         """One row for each pattern.
 
-        `accuracy` and its 95 % interval (`low`, `high`; Wilson) are of the test pictures, or of the
-        validation pictures where there is no test picture, as is `balanced`, the mean over the
-        classes. `p` is that of the exact McNemar test against the best pattern, on the same
-        pictures. `lowest` and `highest` are the accuracies of all seeds.
+        All but `validation` is about the test pictures, or the validation pictures where there is
+        no test picture. `accuracy`, its 95 % interval (`low`, `high`; Wilson), `balanced` (the mean
+        over the classes) and the costs are those of the result that is kept. `mean` is the mean of
+        all seeds, and `seeds` has the accuracy of each one. `validation` is a mean of the seeds,
+        too; it decides which pattern is the best. `p` is that of the exact McNemar test against the
+        best pattern, on the same pictures.
         """
         import pandas as pd
 
         rows = {}
         for pattern, result in self.results.items():
-            seeds = [self._accuracy(r) for run, r in self.runs if run.pattern == pattern]
             pair = self.paired(pattern, self.best)
             rows[pattern] = {
                 "accuracy": self._accuracy(result),
+                "mean": self._mean(pattern, self.split),
+                "seeds": " ".join(f"{value:.3f}" for value in self.accuracies(pattern)),
                 "low": result.interval[0],
                 "high": result.interval[1],
                 "balanced": result.balanced_accuracy,
-                "validation": result.val_accuracy,
+                "validation": self._mean(pattern, "val"),
                 "only this one": pair.only_first,
                 "only the best": pair.only_second,
                 "p": pair.p_value,
                 "seconds": result.seconds,
                 "MiB": result.peak_bytes / 2**20,
                 "trained": result.trainable_parameters,
-                "runs": len(seeds),
-                "lowest": min(seeds),
-                "highest": max(seeds),
             }
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("pattern")
 
@@ -148,13 +165,13 @@ class Comparison:
         head = "accuracy (95 % interval)"
         lines = [
             f"{len(self.labels)} {self.split} pictures of {self.task.name!r}",
-            f"{'pattern':21} {head:24} {'balanced':>8} {'p':>7} {'time':>12} {'memory':>9} learned",
+            f"{'pattern':21} {head:24} {'each seed':17} {'p':>7} {'time':>12} {'memory':>9} learned",
         ]
         for pattern, row in self.table.iterrows():
             interval = f"{row.accuracy:.3f} ({row.low:.3f} to {row.high:.3f})"
             p = "best" if pattern == self.best else p_in_words(row.p)
             lines.append(
-                f"{pattern:21} {interval:24} {row.balanced:8.3f} {p:>7} "
+                f"{pattern:21} {interval:24} {row.seeds:17} {p:>7} "
                 f"{in_words(row.seconds):>12} {row.MiB:5.0f} MiB {row.trained:,.0f}"
             )
         sentences = [textwrap.fill(text, 100) for text in (*self.notes, self.recommendation)]
@@ -171,6 +188,10 @@ class Comparison:
 
     def _accuracy(self, result: Result) -> float:
         return result.test_accuracy if self.split == "test" else result.val_accuracy
+
+    def _mean(self, pattern: str, split: str) -> float:
+        """Mean accuracy of the seeds, rounded, so that equal ones stay equal."""
+        return round(float(np.mean(self.accuracies(pattern, split))), 9)
 
     def _is_worse(self, pattern: str) -> bool:
         """Whether a pattern is significantly worse than the best one, on either split."""

@@ -1,8 +1,10 @@
 """What to run in a given time, fixed before anything is trained, from how fast this machine is."""
 
+import inspect
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,20 +16,27 @@ from tlcourse.features.features import extract_features
 from tlcourse.features.probe import STRENGTHS
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.fast import fast_batch_size
+from tlcourse.networks.head import map_layer
+from tlcourse.networks.layers import are_maps
 from tlcourse.networks.network import Network
 from tlcourse.networks.trace import up_to
+from tlcourse.patterns import reuse
 from tlcourse.patterns.reuse import CHEAP, PATTERNS
 from tlcourse.tasks.split import Split
 from tlcourse.tasks.task import Task, used_counts
 from tlcourse.training.data import default_batch_size
 
 SEEDS = (0, 1, 2)
-EPOCHS = {"frozen_extractor": 10, "fine_tune": 6, "from_scratch": 10}  # with plenty of time
-_FEWEST = 3  # epochs
-_FILL = 0.8  # of the budget; the rest is for what cannot be foreseen
-_FEATURES = 0.4  # of that at most for computing features; more pictures are not used
+TRAINED = ("frozen_extractor", "fine_tune", "from_scratch")
+MOST_EPOCHS = 40  # with plenty of time; twice what is enough, so that a second seed leaves no gap
+_FEWEST = 2  # epochs
+_FILL = 0.9  # of the budget; the rest is for what cannot be foreseen
+_FEATURES = 0.15  # of that at most for computing features; more pictures are not used
+_FEATURES_ALONE = 0.6  # the same where nothing is trained
+_NEARLY = 0.9  # of the pictures; to leave out fewer than the rest saves nothing
 _PASSES = 30  # of logistic regression over its rows, for each strength
 _ENOUGH = 0.7  # of the operations in the frozen part, where not all layers can be trained
+_STEP = 3  # passes forward that a training step costs at least
 
 
 @dataclass(frozen=True)
@@ -55,11 +64,22 @@ class Plan:
     size: int  # side of the pictures that go in, in pixels
     budget: float  # seconds that it was made for
     left_out: tuple[str, ...] = ()  # what did not fit, or only in part, in sentences
+    spare: tuple[PlannedRun, ...] = ()  # patterns left out, then further seeds, if time is left
 
     @property
     def seconds(self) -> float:
         """How long all runs should take."""
         return sum(run.seconds for run in self.runs)
+
+    def with_spare(self, done: Sequence[PlannedRun]) -> "Plan":
+        """The plan of all that was run, where there was time for some of `spare`."""
+        runs = (*self.runs, *done)
+        about = tuple(f"{run.pattern} is " for run in runs)
+        left_out = [sentence for sentence in self.left_out if not sentence.startswith(about)]
+        if len(left_out) < len(self.left_out):
+            left_out += _shortened(runs)
+        spare = tuple(run for run in self.spare if run not in done)
+        return replace(self, runs=runs, left_out=tuple(left_out), spare=spare)
 
     def __repr__(self) -> str:
         used = ", ".join(f"{split} {n}" for split, n in self.counts.items())
@@ -68,18 +88,28 @@ class Plan:
             f"at {self.size} px, about {in_words(self.seconds)} of work"
         ]
         for pattern, runs in _by_pattern(self.runs).items():
-            seeds = [str(run.seed) for run in runs if run.seed is not None]
-            parts = [f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}"] * bool(seeds)
-            parts += [_in_words(*option) for option in runs[0].options.items()]
+            parts = [_seeds(runs), *(_in_words(*option) for option in runs[0].options.items())]
             seconds = in_words(sum(run.seconds for run in runs))
             line = f"  {pattern:21} {'about ' + seconds:18} {'; '.join(filter(None, parts))}"
             lines.append(line.rstrip())
-        return "\n".join([*lines, *(f"  {sentence}" for sentence in self.left_out)])
+        lines += [f"  {sentence}" for sentence in self.left_out]
+        if self.spare:
+            more = [
+                f"{pattern} with {seeds}" if (seeds := _seeds(runs)) else pattern
+                for pattern, runs in _by_pattern(self.spare).items()
+            ]
+            lines.append(f"  If time is left: {'; '.join(more)}.")
+        return "\n".join(lines)
 
 
 def _by_pattern(runs: Sequence[PlannedRun]) -> dict[str, list[PlannedRun]]:
     patterns = dict.fromkeys(run.pattern for run in runs)
     return {pattern: [run for run in runs if run.pattern == pattern] for pattern in patterns}
+
+
+def _seeds(runs: Sequence[PlannedRun]) -> str:
+    seeds = [str(run.seed) for run in runs if run.seed is not None]
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}" if seeds else ""
 
 
 def _in_words(option: str, value: Any) -> str:
@@ -89,7 +119,8 @@ def _in_words(option: str, value: Any) -> str:
         "batch_size": f"batch {value}",
         "freeze_until": f"frozen up to {value}" if value else "all layers",
         "layer": f"cut at {value}" if value != "embedding" else "",
-        "augment": "random crops" if value else "",
+        "head": "a head on maps" if value == "conv" else "",
+        "augment": "fresh views" if value else "",
     }
     return words.get(option, "")
 
@@ -101,12 +132,14 @@ def make_plan(
     patterns: Sequence[str],
     *,
     layer: str,
-    augment: bool,
+    augment: bool | None,
     batch_size: int | None = None,
 ) -> Plan:
-    """Measure how fast this machine is, and plan what fits into `budget` seconds.
+    """Measure how fast this machine is, and plan what fills `budget` seconds.
 
-    The dearest pattern is left out while not even the fewest epochs of all patterns fit.
+    First each pattern gets a few epochs, then enough of them (its own default), then three seeds,
+    then more epochs, up to `MOST_EPOCHS`. The dearest pattern is left out while not even the fewest
+    epochs of all patterns fit. If time is left after all, it gets these.
     """
     started = time.perf_counter()
 
@@ -115,34 +148,152 @@ def make_plan(
 
     network = Network(backbone, len(task.classes), layer=layer)
     batch_size = default_batch_size(network) if batch_size is None else batch_size
-    training = {"layer": layer, "batch_size": batch_size, "augment": augment}
     seconds, width = time_features(backbone, task.train, layer)
-    share, notes = _share(task, seconds, room())
-    counts = {name: n for name, n in used_counts(task, share).items() if n}
-    forecast = Forecast(backbone, counts, len(task.classes), training, seconds, width)
-    fewer = range(max(EPOCHS.values()), _FEWEST - 1, -1)
-    efforts: list[tuple[int, tuple[int, ...], str | None]] = [  # from rich to poor
-        (fewer[0], SEEDS, None),
-        *((n, SEEDS[:1], until) for until in (None, _until(backbone, layer)) for n in fewer),
-    ]
     chosen = [pattern for pattern in PATTERNS if pattern in patterns]
+    features = _FEATURES if set(chosen) & set(TRAINED) else _FEATURES_ALONE
+    share, notes = _share(task, seconds, features * room())
+    counts = {name: n for name, n in used_counts(task, share).items() if n}
+    options = {p: _options(backbone, p, layer, augment, batch_size) for p in chosen}
+    forecast = Forecast(backbone, counts, len(task.classes), options, seconds, width)
+    until, whole = _until(backbone, layer), forecast.least_whole_seconds
+    others = forecast.seconds(Effort.least([p for p in chosen if p in CHEAP], None))
+    too_dear = others + whole > room()  # to measure what cannot fit would take long
+    cuts = [None] * (not too_dear) + [until] * (until is not None)
+    dropped: dict[str, float] = {}  # pattern -> seconds that it would take
+    amount = "more than"
+    if too_dear:
+        dear = ["from_scratch"] if cuts else ["from_scratch", "fine_tune"]
+        for pattern in (pattern for pattern in dear if pattern in chosen):
+            chosen.remove(pattern)
+            dropped[pattern] = whole
+            notes.append(f"{pattern} is left out: it would take more than {in_words(whole)}.")
     while chosen:
-        for epochs, seeds, until in efforts:
-            runs = forecast.runs(chosen, epochs=epochs, seeds=seeds, freeze_until=until)
-            if sum(run.seconds for run in runs) <= room():
-                left_out = (*notes, *_shortened(runs))
-                size = backbone.preprocess.crop_size
-                return Plan(tuple(runs), share, counts, size, budget, left_out)
+        for cut in cuts or [None]:
+            effort = Effort.least(chosen, cut)
+            if forecast.seconds(effort) <= room():
+                effort = _richest(effort, lambda e: forecast.seconds(e) <= room())
+                runs, seeds = forecast.runs(effort)
+                spare = [
+                    PlannedRun(
+                        p, _seeds_of(p)[0], forecast.options_of(Effort.least([p], until), p), s
+                    )
+                    for p, s in reversed(dropped.items())  # the dearest was dropped first
+                ]
+                left_out, size = (*notes, *_shortened(runs)), backbone.preprocess.crop_size
+                return Plan(tuple(runs), share, counts, size, budget, left_out, (*spare, *seeds))
+        runs, _ = forecast.runs(effort)
         takes = {p: sum(run.seconds for run in each) for p, each in _by_pattern(runs).items()}
-        dearest = max(chosen, key=takes.__getitem__)
+        dearest, amount = max(chosen, key=takes.__getitem__), "about"
         chosen.remove(dearest)
+        dropped[dearest] = takes[dearest]
         notes.append(f"{dearest} is left out: it would take about {in_words(takes[dearest])}.")
-    need = (takes[dearest] + _FILL * budget - room()) / _FILL
+    dearest = list(dropped)[-1]
+    need = (dropped[dearest] + _FILL * budget - room()) / _FILL
     raise CourseError(
-        f"A budget of {in_words(budget)} is too small for any pattern: {dearest} needs about "
+        f"A budget of {in_words(budget)} is too small for any pattern: {dearest} needs {amount} "
         f"{in_words(need)}, with the time to get ready. Give more time, or take smaller pictures: "
         "backbone.at_size(128)."
     )
+
+
+def enough_epochs(pattern: str) -> int:
+    """How many epochs a pattern is trained for by default, 0 where it is not trained."""
+    return int(_default(pattern, "epochs") or 0)
+
+
+def _seeds_of(pattern: str) -> tuple[int | None, ...]:
+    return SEEDS if pattern in TRAINED else (None,)
+
+
+def _default(pattern: str, option: str) -> Any:
+    """Default of an option of a pattern; None where it has no such option."""
+    known = inspect.signature(getattr(reuse, pattern)).parameters
+    return known[option].default if option in known else None
+
+
+def _options(
+    backbone: Backbone, pattern: str, layer: str, augment: bool | None, batch_size: int
+) -> dict[str, Any]:
+    """Options of a pattern but its epochs, which depend on the time."""
+    if pattern == "classifier":
+        return {}
+    if pattern == "standalone_extractor":
+        return {"layer": layer}
+    views = _default(pattern, "augment") if augment is None else augment
+    options = {"layer": layer, "batch_size": batch_size, "augment": views}
+    if pattern == "frozen_extractor":
+        where = _layer_of_maps(backbone, layer) if views else None
+        options |= {"layer": where or layer, "head": "conv" if where else "linear"}
+    return options
+
+
+def _layer_of_maps(backbone: Backbone, layer: str) -> str | None:
+    """The layer itself if it gives maps, or else the default one; None for a network without."""
+    where = backbone.layer(layer)
+    record = backbone.trace.get(where.path)
+    if record and where.side == "output" and are_maps(record.output_shape):
+        return layer
+    with suppress(CourseError):
+        return map_layer(backbone)
+    return None
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is done for each pattern, in the order of the course."""
+
+    epochs: dict[str, int]  # 0 where nothing is trained
+    seeds: dict[str, int]  # how many
+    freeze_until: str | None  # in fine_tune
+
+    @classmethod
+    def least(cls, patterns: Sequence[str], freeze_until: str | None) -> "Effort":
+        """The fewest epochs, with one seed.
+
+        All layers of fine_tune may move only where it gets half of what is enough.
+        """
+        epochs = {pattern: _FEWEST * (pattern in TRAINED) for pattern in patterns}
+        if "fine_tune" in epochs and freeze_until is None:
+            epochs["fine_tune"] = max(_FEWEST, enough_epochs("fine_tune") // 2)
+        return cls(epochs, dict.fromkeys(patterns, 1), freeze_until)
+
+    @property
+    def trained(self) -> list[str]:
+        """Patterns that are trained."""
+        return [pattern for pattern, epochs in self.epochs.items() if epochs]
+
+    def longer(self, pattern: str) -> "Effort":
+        """The same with one more epoch for a pattern."""
+        return replace(self, epochs=self.epochs | {pattern: self.epochs[pattern] + 1})
+
+    def again(self, pattern: str) -> "Effort":
+        """The same with one more seed for a pattern."""
+        return replace(self, seeds=self.seeds | {pattern: self.seeds[pattern] + 1})
+
+
+def _richest(effort: Effort, fits: Callable[[Effort], bool]) -> Effort:
+    """Add what fits: enough epochs, then seeds, then epochs again."""
+    enough = {pattern: enough_epochs(pattern) for pattern in effort.trained}
+    effort = _lengthened(effort, enough, fits)
+    if all(effort.epochs[pattern] >= n for pattern, n in enough.items()):
+        for pattern in (p for p in effort.trained for _ in SEEDS[1:]):
+            if not fits(more := effort.again(pattern)):
+                break
+            effort = more
+    return _lengthened(effort, dict.fromkeys(effort.trained, MOST_EPOCHS), fits)
+
+
+def _lengthened(effort: Effort, most: dict[str, int], fits: Callable[[Effort], bool]) -> Effort:
+    """Add epochs up to `most` while they fit, always for the pattern that has least of its own."""
+    growing = list(effort.trained)
+    while growing:
+        pattern = min(growing, key=lambda p: effort.epochs[p] / most[p])
+        more = effort.longer(pattern)
+        if effort.epochs[pattern] < most[pattern] and fits(more):
+            effort = more
+        else:
+            growing.remove(pattern)
+    return effort
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,72 +303,96 @@ class Forecast:
     backbone: Backbone
     counts: dict[str, int]  # split -> pictures
     n_classes: int
-    training: dict[str, Any]  # options of all trainings: "layer", "batch_size" and "augment"
+    options: dict[str, dict[str, Any]]  # of each pattern, but its epochs
     picture_seconds: float  # to open a picture and to compute its features
     width: int  # number of features
-    _epochs: dict[str | None, float] = field(default_factory=dict)
+    _epochs: dict[tuple[Any, ...], float] = field(default_factory=dict)
 
-    def runs(
-        self,
-        patterns: Sequence[str],
-        *,
-        epochs: int,
-        seeds: tuple[int, ...],
-        freeze_until: str | None,
-    ) -> list[PlannedRun]:
-        """All runs, in order; what is dear repeats with other seeds only after all patterns."""
+    @property
+    def least_whole_seconds(self) -> float:
+        """What the fewest epochs in which all layers move take at least."""
+        passes = _FEWEST * _STEP * self.counts["train"]
+        return self.picture_seconds * passes + self._opening_seconds
+
+    def seconds(self, effort: Effort) -> float:
+        """Of all runs."""
+        return sum(run.seconds for run in self.runs(effort)[0])
+
+    def runs(self, effort: Effort) -> tuple[list[PlannedRun], list[PlannedRun]]:
+        """All runs, in order, and those with the seeds that are not among them.
+
+        Other seeds come after all patterns: what is dropped when time runs out is at the end.
+        """
         runs: list[PlannedRun] = []
-        known = False  # whether the features are stored by then
-        tuning = {"epochs": min(epochs, EPOCHS["fine_tune"]), "freeze_until": freeze_until}
-        options = {
-            "classifier": {},
-            "standalone_extractor": {"layer": self.training["layer"]},
-            "frozen_extractor": self.training | {"epochs": EPOCHS["frozen_extractor"]},
-            "fine_tune": self.training | tuning,
-            "from_scratch": self.training | {"epochs": epochs},
-        }
-        for pattern in patterns:
-            each = seeds if pattern not in CHEAP else SEEDS
-            for seed in each if pattern in EPOCHS else (None,):
-                seconds = self._seconds(pattern, options[pattern], known)
-                runs.append(PlannedRun(pattern, seed, options[pattern], seconds))
-                known = known or pattern != "classifier"
-        return sorted(runs, key=lambda run: bool(run.seed) and run.pattern not in CHEAP)
+        spare: list[PlannedRun] = []
+        known: set[str | None] = {None}  # layers whose features are stored by then
+        for pattern, n_seeds in effort.seeds.items():
+            options = self.options_of(effort, pattern)
+            for place, seed in enumerate(_seeds_of(pattern)):
+                needs = self._features_of(pattern, options)
+                seconds = self._seconds(pattern, options, known=needs in known)
+                known.add(needs)
+                run = PlannedRun(pattern, seed, options, seconds)
+                (runs if place < n_seeds else spare).append(run)
+        return sorted(runs, key=lambda run: bool(run.seed)), spare
+
+    def options_of(self, effort: Effort, pattern: str) -> dict[str, Any]:
+        """All options of a pattern."""
+        options = dict(self.options[pattern])
+        if pattern in TRAINED:
+            options["epochs"] = effort.epochs[pattern]
+        if pattern == "fine_tune":
+            options["freeze_until"] = effort.freeze_until
+        return options
+
+    @property
+    def _opening_seconds(self) -> float:
+        """Of a training from pictures: each is opened and seen at the end, those of val twice."""
+        return self.picture_seconds * (sum(self.counts.values()) + self.counts.get("val", 0))
+
+    @staticmethod
+    def _features_of(pattern: str, options: dict[str, Any]) -> str | None:
+        """Layer of the stored features that a pattern needs."""
+        return None if pattern in ("classifier", "from_scratch") else options["layer"]
 
     def _seconds(self, pattern: str, options: dict[str, Any], known: bool) -> float:
         """Of one run; the first one that needs the features computes them for the others."""
         n, n_train = sum(self.counts.values()), self.counts["train"]
         if pattern == "classifier":
             return self.picture_seconds * (n - n_train)
-        seconds = 0.0 if known or pattern == "from_scratch" else self.picture_seconds * n
+        seconds = 0.0 if known else self.picture_seconds * n
         if pattern in ("standalone_extractor", "fine_tune"):
             # A probe: its operations, at the speed at which the network makes its own.
             each = 4 * n_train * min(n_train, self.width) * self.n_classes
             operations = len(STRENGTHS) * _PASSES * each
             seconds += operations / max(self.backbone.operations, 1) * self.picture_seconds
-        if pattern not in CHEAP:  # each picture is opened, those of val twice
-            seconds += self.picture_seconds * (n + self.counts.get("val", 0))
-        if pattern in EPOCHS:
+        if pattern not in CHEAP:
+            seconds += self._opening_seconds
+        if pattern == "frozen_extractor" and options["augment"]:
+            # Each view goes through the body, as for features; beside that its head is small.
+            seconds += options["epochs"] * n_train * self.picture_seconds
+        elif pattern in TRAINED:
             until = options["layer"] if pattern in CHEAP else options.get("freeze_until")
-            seconds += options["epochs"] * self._epoch_seconds(until)
+            seconds += options["epochs"] * self._epoch_seconds(pattern, until)
         return seconds
 
-    def _epoch_seconds(self, freeze_until: str | None) -> float:
-        n = self.counts["train"]
-        if freeze_until not in self._epochs:
-            self._epochs[freeze_until] = cost.epoch(
+    def _epoch_seconds(self, pattern: str, freeze_until: str | None) -> float:
+        n, options = self.counts["train"], self.options[pattern]
+        cached = freeze_until is not None and not options["augment"]
+        if (freeze_until, cached) not in self._epochs:
+            self._epochs[freeze_until, cached] = cost.epoch(
                 self.backbone,
                 n_pictures=n,
                 repeats=1,
-                batch=self.training["batch_size"],
+                batch=options["batch_size"],
                 size=None,
-                layer=self.training["layer"],
+                layer=options["layer"],
                 n_classes=self.n_classes,
                 freeze_until=freeze_until,
-                cached=freeze_until is not None and not self.training["augment"],
+                cached=cached,
             ).seconds
         # A validation picture only goes forward: about a third of a training step.
-        return self._epochs[freeze_until] * (1 + self.counts.get("val", 0) / (3 * n))
+        return self._epochs[freeze_until, cached] * (1 + self.counts.get("val", 0) / (3 * n))
 
 
 def time_features(backbone: Backbone, split: Split, layer: str) -> tuple[float, int]:
@@ -237,16 +412,17 @@ def time_features(backbone: Backbone, split: Split, layer: str) -> tuple[float, 
     )
     width = features.x[layer][0].size
     if len(stamps) > 2:  # in the first batch, which is not counted, the network gets ready
-        return (stamps[-1] - stamps[1]) / (len(places) - batch_size), width
+        # The median, as another program may have been busy for a moment.
+        return float(np.median(np.diff(stamps[1:]))) / batch_size, width
     return (stamps[1] - stamps[0]) / len(places), width
 
 
 def _share(task: Task, picture_seconds: float, room: float) -> tuple[float, list[str]]:
-    """Share of the pictures to use, so that there is time left for more than their features."""
+    """Share of the pictures to use, so that their features take no longer than `room`."""
     n = sum(used_counts(task, 1.0).values())
-    share = max(_FEATURES * room / picture_seconds, 10 * len(task.classes)) / n
+    share = max(room / picture_seconds, 10 * len(task.classes)) / n
     used = sum(used_counts(task, share).values())
-    if room <= 0 or used >= n:
+    if room <= 0 or used > _NEARLY * n:
         return 1.0, []
     return share, [
         f"Only {used} of the {n} pictures are used, from each class its share: to compute the "
@@ -255,14 +431,14 @@ def _share(task: Task, picture_seconds: float, room: float) -> tuple[float, list
 
 
 def _shortened(runs: Sequence[PlannedRun]) -> list[str]:
-    """Say in a sentence for each pattern what it is given less of than with plenty of time."""
+    """Say in a sentence for each pattern what it is given less of than is enough."""
     sentences = []
     for pattern, each in _by_pattern(runs).items():
-        options = each[0].options
-        epochs, full = options.get("epochs"), EPOCHS.get(pattern)
-        less = [f"{epochs} of {full} epochs"] * (epochs != full)
+        options, full = each[0].options, enough_epochs(pattern)
+        epochs = options.get("epochs", 0)
+        less = [f"{epochs} of {full} epochs"] * (epochs < full)
         less += [f"{len(each)} of {len(SEEDS)} seeds"] * (
-            full is not None and len(each) < len(SEEDS)
+            pattern in TRAINED and len(each) < len(SEEDS)
         )
         if options.get("freeze_until"):
             less.append(f"frozen up to {options['freeze_until']}")

@@ -92,15 +92,15 @@ def _rows(comparison: Comparison) -> dict[str, dict[str, str]]:
     rows = {}
     for pattern, row in comparison.table.iterrows():
         against = f"{row['only this one']:.0f} : {row['only the best']:.0f}, p {p_in_words(row.p)}"
-        seeds = f" ({row.lowest:.3f} to {row.highest:.3f})" if row.runs > 1 else ""
+        several = len(comparison.accuracies(pattern)) > 1
         rows[pattern] = {
             "Accuracy": f"{row.accuracy:.3f} ({row.low:.3f} to {row.high:.3f})",
+            "Each seed": f"{row.seeds}, mean {row['mean']:.3f}" if several else row.seeds,
             "Balanced accuracy": f"{row.balanced:.3f}",
             "Validation": f"{row.validation:.3f}",
             "Against the best": "the best" if pattern == comparison.best else against,
             "Time": in_words(row.seconds),
             "Memory": f"{row.MiB:.0f} MiB",
             "Parameters trained": f"{row.trained:,.0f}",
-            "Seeds": f"{row.runs:.0f}{seeds}",
         }
     return rows

@@ -216,8 +216,7 @@ def raw_pixels(task: Task | Split, *, side: int = 32) -> Features:
 
     Args:
         task: N labelled pictures. Where a task has its values as stored (digits 8 x 8, faces
-            25 x 25, clothes 28 x 28), those are taken; other pictures are made smaller, or larger,
-            to a square.
+            25 x 25), those are taken; other pictures are made smaller, or larger, to a square.
         side: Pixels per side of that square.
 
     Returns:

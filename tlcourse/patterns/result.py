@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from tlcourse.base.files import sha256_of, whole_folder
 from tlcourse.errors import CourseError
 from tlcourse.explain.predictions import top_k
-from tlcourse.metrics import Paired, compare_paired, probabilities
+from tlcourse.metrics import Paired, compare_paired, fit_temperature, probabilities
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.load import load_backbone
 from tlcourse.networks.network import Network
@@ -55,8 +56,7 @@ class Result:
         logits: "val" and "test" -> the network's scores of each picture, float32 (N, classes). A
             loaded result has none.
         pictures: "val" and "test" -> the pictures that were scored.
-        temperature: Fitted to the validation logits; it makes the probabilities honest
-            (`tlcourse.metrics.fit_temperature`). 1 where there are no validation pictures.
+        saved_temperature: The `temperature` of a loaded result.
         seconds: From the pictures, without those of the test split, to the finished network; stored
             features count as if they had been computed. For "classifier": to predict the validation
             pictures.
@@ -77,7 +77,7 @@ class Result:
     confusion: np.ndarray | None = None
     logits: Mapping[str, np.ndarray] = field(default_factory=dict)
     pictures: Mapping[str, Split] = field(default_factory=dict)
-    temperature: float = 1.0
+    saved_temperature: float | None = None
     seconds: float = 0.0
     memory: Callable[[], int] | None = None  # counts `peak_bytes`
     trainable_parameters: int = 0
@@ -99,6 +99,17 @@ class Result:
     def predicted(self) -> dict[str, np.ndarray]:
         """For "val" and "test", the label that it gives to each picture, (N,)."""
         return {part: logits.argmax(axis=1) for part, logits in self.logits.items()}
+
+    @cached_property
+    def temperature(self) -> float:
+        """Fitted to the validation logits; it makes the probabilities honest.
+
+        See `tlcourse.metrics.fit_temperature`. 1 where there are no validation pictures.
+        """
+        if self.saved_temperature is not None:
+            return self.saved_temperature
+        logits = self.logits.get("val", ())
+        return fit_temperature(logits, self.pictures["val"].labels) if len(logits) else 1.0
 
     @property
     def right(self) -> np.ndarray:
@@ -176,6 +187,7 @@ class Result:
             "tlcourse": version("tlcourse"),
             "backbone": self.backbone.name,
             "pool": getattr(model, "pool", "mean"),
+            "head": _kind_of(getattr(model, "head", None)),
             "groups": getattr(model, "groups", []),
             "preprocess": _preprocessing(self.backbone),
             "temperature": self.temperature,
@@ -258,16 +270,20 @@ def _right_or_not(answers: Any) -> np.ndarray:
     return values.astype(bool)
 
 
-def load_result(folder: str | Path, device: str | torch.device | None = None) -> Result:
+def load_result(
+    folder: str | Path, device: str | torch.device | None = None, *, head: nn.Module | None = None
+) -> Result:
     """Load what `Result.save` wrote; it predicts as before.
 
     Args:
         folder: The folder.
         device: See `resolve_device`.
+        head: Where the head was a module of your own, one that is built in the same way. It gets
+            the saved weights.
 
     Raises:
-        CourseError: There is no saved result, it is damaged, or its weights are those of another
-            network than it says.
+        CourseError: There is no saved result, it is damaged, its weights are those of another
+            network than it says, or a head of your own is missing.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -279,8 +295,8 @@ def load_result(folder: str | Path, device: str | torch.device | None = None) ->
         figures = {name: about[name] for name in _FIGURES}
         figures |= {name: math.nan for name, value in figures.items() if value is None}
         figures |= {name: tuple(figures[name]) for name in ("classes", "interval")}
-        figures["temperature"] = _temperature(about)
-        made = _build(about, device)
+        figures["saved_temperature"] = _temperature(about)
+        made = _build(about, device, head)
         made.model.load_state_dict(load_file(place / _WEIGHTS))
     except FileNotFoundError as error:
         raise CourseError(
@@ -325,8 +341,20 @@ def _check_saved(place: Path, about: Mapping[str, Any]) -> None:
         )
 
 
-def _build(about: Mapping[str, Any], device: str | torch.device | None) -> Backbone:
-    said, classes = about["preprocess"], tuple(about["classes"])
+def _kind_of(head: nn.Module | None) -> str:
+    """What `Network` can make this head again from: "linear", "conv" or "own"."""
+    from tlcourse.networks.head import WIDTH, ConvHead
+
+    if isinstance(head, ConvHead):
+        return "conv" if head[0].out_channels == WIDTH else "own"
+    return "linear" if head is None or isinstance(head, nn.Linear) else "own"
+
+
+def _build(
+    about: Mapping[str, Any], device: str | torch.device | None, head: nn.Module | None
+) -> Backbone:
+    said = {"channels": "RGB", "scale": 1.0} | about["preprocess"]  # not said by version 1
+    classes = tuple(about["classes"])
     backbone = load_backbone(about["backbone"], pretrained=False, device=device)
     backbone = backbone.at_size(said["crop_size"])
     if (here := _preprocessing(backbone)) != said:
@@ -338,11 +366,19 @@ def _build(about: Mapping[str, Any], device: str | torch.device | None) -> Backb
         from tlcourse.networks.grouped import grouped
 
         return grouped(backbone, classes, about["groups"])
-    network = Network(backbone, len(classes), layer=about["layer"], pool=about["pool"])
+    kind = about.get("head", "linear")  # version 1.0 knew no other
+    if kind == "own":
+        if head is None:
+            raise CourseError(
+                "The head of this result is a module of your own, which a file cannot hold. Pass "
+                "one that is built in the same way: tl.load_result(folder, head=...)."
+            )
+        kind = head
+    network = Network(backbone, len(classes), layer=about["layer"], pool=about["pool"], head=kind)
     return network.as_backbone(classes)
 
 
 def _preprocessing(backbone: Backbone) -> dict[str, Any]:
-    names = ("resize_size", "crop_size", "mean", "std", "interpolation")
+    names = ("resize_size", "crop_size", "mean", "std", "interpolation", "channels", "scale")
     # As they are read back: JSON knows no tuples.
     return json.loads(json.dumps({name: getattr(backbone.preprocess, name) for name in names}))

@@ -19,6 +19,7 @@ from tlcourse.plots.figure import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
     from tlcourse.patterns.result import Result
@@ -71,7 +72,8 @@ def reliability(
     for column, (name, each) in enumerate(shown.items()):
         found = metrics.reliability(values, truth, bins=bins, temperature=each)
         _draw_bins(grid[0, column], grid[1, column], found)
-        error = f"calibration error {found.error:.3f}"
+        ece = metrics.calibration_error(values, truth, bins=bins, temperature=each)
+        error = f"calibration error {ece:.3f}"
         grid[0, column].set_title(f"{name}: {error}")
         texts.append(f"{name}, {error}: {_bins_in_words(found)}")
     grid[0, 0].legend(loc="upper left", frameon=False, fontsize=9.5)
@@ -153,31 +155,32 @@ def _scored(scores: "Result | Any", labels: Any) -> tuple[Any, Any, float]:
     return scores.logits[last], scores.pictures[last].labels, scores.temperature
 
 
-def _draw_bins(above: "Axes", below: "Axes", found: metrics.Reliability) -> None:
+def _draw_bins(above: "Axes", below: "Axes", found: "pd.DataFrame") -> None:
     """Draw the accuracy of each bin and, below it, how many pictures it has."""
-    there = found.n > 0
-    width, centres = found.edges[1], (found.edges[:-1] + found.edges[1:])[there] / 2
-    accuracy, confidence = found.accuracy[there], found.confidence[there]
-    above.bar(centres, accuracy, 0.92 * width, color=SKY)
+    there = found[found["n"] > 0]
+    width, centres = 0.92 * found["high"][0], (there["low"] + there["high"]) / 2
+    above.bar(centres, there["accuracy"], width, color=SKY)
     honest: dict[str, Any] = {
         "color": BLACK,
         "linestyle": "--",
         "label": "right as often as it says",
     }
     above.plot([0, 1], [0, 1], linewidth=1.2, **honest)
-    pairs = zip(found.right[there].tolist(), found.n[there].tolist(), strict=True)
+    pairs = zip(there["right"].tolist(), there["n"].tolist(), strict=True)
     low, high = np.array([metrics.wilson_interval(*pair) for pair in pairs]).T
+    confidence = there["confidence"]
     above.vlines(confidence, low, high, color=BLACK, linewidth=1.4, label="95 % interval")
-    above.plot(confidence, accuracy, "o", color=VERMILION, markersize=5, label="measured")
+    above.plot(confidence, there["accuracy"], "o", color=VERMILION, markersize=5, label="measured")
     above.set(xlim=(0, 1.02), ylim=(0, 1.03))
-    bars = below.bar(centres, found.n[there], 0.92 * width, color="0.6")
+    bars = below.bar(centres, there["n"], width, color="0.6")
     below.bar_label(bars, size=9)
     below.margins(y=0.3)
 
 
-def _bins_in_words(found: metrics.Reliability) -> str:
+def _bins_in_words(found: "pd.DataFrame") -> str:
     """Say of each bin with pictures how sure its answers are, and how many are right."""
-    rows = zip(found.confidence, found.right, found.n, strict=True)
+    there = found[found["n"] > 0]
+    rows = zip(there["confidence"], there["right"], there["n"], strict=True)
     return "; ".join(
-        f"at {confidence:.0%} {right} of {n} are right" for confidence, right, n in rows if n
+        f"at {confidence:.0%} {right} of {n} are right" for confidence, right, n in rows
     )

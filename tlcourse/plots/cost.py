@@ -198,8 +198,7 @@ def tradeoffs(
 ) -> Figure:
     """Show accuracy against time and against memory, one point for each pattern.
 
-    Lines are 95 % intervals of the accuracy, small points the lowest and the highest seed. A ring
-    marks the recommended pattern.
+    Lines are 95 % intervals of the accuracy, and small points are the seeds. A ring marks the recommended pattern.
 
     Args:
         comparison: What `tlcourse.compare` returned.
@@ -213,7 +212,8 @@ def tradeoffs(
         for i, (name, row) in enumerate(table.iterrows()):
             cost, point = row[column], style(i)
             axes.plot([cost] * 2, [row.low, row.high], color=point["color"], linewidth=1.6)
-            axes.plot([cost] * 2, [row.lowest, row.highest], ".", color=point["color"])
+            seeds = comparison.accuracies(name)
+            axes.plot([cost] * len(seeds), seeds, ".", color=point["color"])
             axes.plot(cost, row.accuracy, markersize=9, linestyle="none", label=name, **point)
             if name == chosen:
                 ring = {"markersize": 19, "markerfacecolor": "none", "markeredgecolor": "black"}

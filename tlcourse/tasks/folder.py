@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tlcourse.base.files import whole_folder
 from tlcourse.base.messages import printable
 from tlcourse.errors import CourseError, PictureError
 from tlcourse.tasks.pictures import open_file, open_picture
@@ -265,3 +266,32 @@ def _without_copies(readable: dict[_Entry, str], skipped: list[Skipped]) -> list
             del used[entry]
             skipped.append(Skipped(entry.name, reason))
     return list(used)
+
+
+def write_folder(task: Task, folder: str | os.PathLike[str]) -> Path:
+    """Write the pictures of a task as PNG files: `folder/{train,val,test}/class/picture.png`.
+
+    That is what `torchvision.datasets.ImageFolder`, other programs and `load_task` read.
+
+    Args:
+        task: Any task.
+        folder: A new folder, or an empty one.
+
+    Raises:
+        CourseError: The folder holds something already, or cannot be written to.
+    """
+    target = Path(folder).expanduser()
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise CourseError(f"{printable(target)} is there already. Name a new folder.")
+    try:
+        with whole_folder(target) as part:
+            for name in SPLITS:
+                split: Split = getattr(task, name)
+                for place, (picture, label) in enumerate(split):
+                    path = part / name / task.classes[label] / f"{place:05d}.png"
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    picture.save(path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise CourseError(f"{printable(target)} cannot be written ({reason}).") from error
+    return target

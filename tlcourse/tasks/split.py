@@ -5,14 +5,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from tlcourse.base.messages import printable
 from tlcourse.errors import CourseError, check_share, check_whole
-from tlcourse.tasks.change import Change
+
+if TYPE_CHECKING:
+    from tlcourse.tasks.change import Change
 
 SPLITS = ("train", "val", "test")
 
@@ -75,7 +77,7 @@ class Split(Sequence[tuple[Image.Image, int]]):
         names = list(map(self.names.__getitem__, places))
         return Split(items, self.labels[places], names, self._open, self._content)
 
-    def changed(self, change: Change, draws: Sequence[Sequence[float] | None]) -> "Split":
+    def changed(self, change: "Change", draws: Sequence[Sequence[float] | None]) -> "Split":
         """Return these pictures, each changed by its own four numbers; None leaves it as it is.
 
         See `Change.drawn`. A picture that stands here several times is named by its views.
@@ -111,14 +113,14 @@ _Changed = tuple[Any, Sequence[float] | None]  # an item, and the numbers that c
 
 
 def _open_changed(
-    open_item: Callable[[Any], Image.Image], change: Change, item: _Changed
+    open_item: Callable[[Any], Image.Image], change: "Change", item: _Changed
 ) -> Image.Image:
     picture = open_item(item[0])
     return picture if item[1] is None else change.drawn(picture, item[1])
 
 
 def _changed_content(
-    content: Callable[[Any], bytes | str], change: Change, item: _Changed
+    content: Callable[[Any], bytes | str], change: "Change", item: _Changed
 ) -> bytes | str:
     before, draws = content(item[0]), item[1]
     if draws is None:

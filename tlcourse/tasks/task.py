@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tlcourse.base.messages import printable
 from tlcourse.errors import CourseError, check_whole
-from tlcourse.tasks.change import N_DRAWS, Change
 from tlcourse.tasks.split import SPLITS, Skipped, Split
+
+if TYPE_CHECKING:
+    from tlcourse.tasks.change import Change
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +42,7 @@ class Task:
     source: str
     licence: str
     credits: Mapping[str, str] = field(default_factory=dict)
-    change: Change | None = None
+    change: "Change | None" = None
 
     def changed(
         self,
@@ -74,6 +77,8 @@ class Task:
             raise CourseError(
                 f"Task {self.name!r} is changed already. Load it again and change that."
             )
+        from tlcourse.tasks.change import N_DRAWS, Change
+
         change = Change(turn, shift, scale)
         check_whole("views", views, least=0)
         check_whole("seed", seed, least=0)

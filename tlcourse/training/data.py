@@ -12,12 +12,14 @@ from torch import nn
 from tlcourse.base.machine import memory
 from tlcourse.features.features import Features, extract_features
 from tlcourse.networks.backbone import Backbone
+from tlcourse.networks.fast import fast_copy
 from tlcourse.networks.network import Network
 from tlcourse.networks.tail import tail_behind
+from tlcourse.networks.tap import activations
 from tlcourse.networks.trace import up_to
 from tlcourse.tasks.split import Split
 from tlcourse.tasks.task import Task
-from tlcourse.training.settings import Settings
+from tlcourse.training.settings import Augmentation, Settings
 
 WORTH_KEEPING = 0.25  # of the operations: a shallower part is computed faster than read
 _LARGEST_KEPT = 2**31  # bytes on the disk
@@ -52,9 +54,10 @@ def training_data(
     `frozen` are the layers that will be the last frozen one in some epoch; None freezes nothing.
     """
     network.to(memory_format=torch.channels_last)
-    train = _pictures(network, task.train, augment=settings.augment)
-    data = TrainingData(train, _pictures(network, task.val, augment=False))
     backbone, layers = network.backbone, [layer for layer in frozen if layer is not None]
+    fresh = fresh_views(settings.augment, task, backbone)
+    train = _pictures(network, task.train, fresh)
+    data = TrainingData(train, _pictures(network, task.val))
     if not settings.cache_frozen or len(layers) < len(frozen):
         return data
     layer = min(layers, key=backbone.depth)  # all up to here is frozen in every epoch
@@ -63,6 +66,13 @@ def training_data(
     if behind is None:
         return data
     tail, _ = behind
+    if fresh and not tail.steps:  # a frozen body sees each view, on a copy that is faster
+        body = fast_copy(backbone, [network.layer])
+
+        def maps(places: np.ndarray) -> torch.Tensor:
+            return activations(body, train.inputs(places), network.layer)[network.layer]
+
+        data.train = Source(tail, maps, train.labels)
     extract = partial(
         extract_features, backbone, progress=settings.progress, on_batch=settings.on_step
     )
@@ -148,11 +158,29 @@ class KeptPictures:
         return picture
 
 
-def _pictures(network: Network, split: Split, *, augment: bool) -> Source:
-    """Read a split from its pictures."""
+def fresh_views(
+    augment: bool | Augmentation, task: Task, backbone: Backbone
+) -> Callable[[Image], torch.Tensor] | None:
+    """Return what makes a new preprocessed view of a picture; None where `augment` wants none.
+
+    Views are changed by your own function, or as the task's pictures vary, or by random crops and
+    mirror images.
+    """
+    if augment is False:
+        return None
+    change = task.change if augment is True else augment
+    if change is None:
+        return backbone.augment
+    return lambda picture: backbone.preprocess(change(picture))
+
+
+def _pictures(
+    network: Network, split: Split, fresh: Callable[[Image], torch.Tensor] | None = None
+) -> Source:
+    """Read a split from its pictures, as they are or each time in a fresh view."""
     backbone, preprocess = network.backbone, network.backbone.preprocess
-    transform = backbone.augment if augment else preprocess
-    side = 2 * preprocess.crop_size if augment else preprocess.resize_size
+    transform = fresh or preprocess
+    side = 2 * preprocess.crop_size if fresh else preprocess.resize_size
     kept = KeptPictures(split, side, preprocess.interpolation)
 
     def inputs(places: np.ndarray) -> torch.Tensor:

@@ -15,7 +15,7 @@ from tlcourse.networks.network import Network
 from tlcourse.tasks.task import Task, check_task
 from tlcourse.training.data import default_batch_size, shuffled, training_data
 from tlcourse.training.finetune import parameter_groups
-from tlcourse.training.settings import Settings, check_rates
+from tlcourse.training.settings import Augmentation, Settings, check_rates
 from tlcourse.training.step import Stepper
 
 
@@ -38,7 +38,7 @@ def find_learning_rate(
     steps: int = 40,
     batch_size: int | None = None,
     layer_decay: float = 1.0,
-    augment: bool = False,
+    augment: bool | Augmentation = False,
     seed: int = 0,
     progress: bool = True,
 ) -> RateSearch:

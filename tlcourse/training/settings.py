@@ -4,7 +4,9 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from PIL.Image import Image
 
 from tlcourse.errors import CourseError, UnknownNameError, check_share, check_whole
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from tlcourse.training.history import Epoch
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+Augmentation: TypeAlias = Callable[[Image], Image]  # makes a new view of a picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +30,9 @@ class Settings:
         warmup: Share of all steps in which the rates rise.
         label_smoothing: Share of the label that is spread over all classes; 0 for none.
         patience: Stop after so many epochs without a better one; by default it never does.
-        augment: Show the pictures with random crops and mirror images (`backbone.augment`).
+        augment: Show each picture in a fresh view in every epoch: as the task's pictures vary
+            (`task.change`), or else random crops and mirror images (`backbone.augment`). Or a
+            function of your own, from PIL image to PIL image, that draws from PyTorch's generator.
         unfreeze: Epoch -> last frozen layer from then on; see `gradual_unfreezing`.
         cache_frozen: Compute the output of the frozen part once per picture, where that is possible.
         start_counts: Validate before the first epoch too, and keep its weights if none is better.
@@ -48,7 +53,7 @@ class Settings:
     warmup: float = 0.1
     label_smoothing: float = 0.1
     patience: int | None = None
-    augment: bool = False
+    augment: bool | Augmentation = False
     unfreeze: Mapping[int, str | None] | None = None
     cache_frozen: bool = True
     start_counts: bool = False
@@ -64,6 +69,11 @@ class Settings:
         check_whole("seed", self.seed, least=0)
         check_share("warmup", self.warmup)
         check_share("label_smoothing", self.label_smoothing)
+        if not isinstance(self.augment, bool) and not callable(self.augment):
+            raise CourseError(
+                f"augment is {self.augment!r}, but must be True, False, or a function that changes "
+                "a picture."
+            )
         for name in ("batch_size", "patience"):
             if getattr(self, name) is not None:
                 check_whole(name, getattr(self, name))

@@ -239,7 +239,8 @@ def _has_maps(backbone: Backbone) -> bool:
 
 def grey(preprocess: Preprocess) -> tuple[int, ...]:
     """Return the colour that becomes 0 in preprocessing: the mean of the network's training."""
-    return tuple(round(255 * value) for value in preprocess.mean)
+    colour = preprocess.undo(torch.zeros(3, 1, 1)).flatten()
+    return tuple(round(255 * value) for value in colour.tolist())
 
 
 def alter(picture: Image.Image, preprocess: Preprocess, change: Change) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Notebooks as pages: solutions folded, a note on how to run them, outputs fixed."""
+"""Notebooks as pages: solutions and hidden code folded, a note on how to run them, outputs fixed."""
 
 import posixpath
 import re
@@ -107,6 +107,8 @@ def stage_lesson(
             cell.source = links.retarget(fold(cell.source), path, path)
         elif cell.cell_type == "code":
             fix_outputs(cell, path, site)
+            if cell.metadata.get("jupyter", {}).get("source_hidden"):
+                cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
     title = notebook.cells[0]
     title.source = _CLEAR_FIRST.sub("", title.source)
     notebook.cells.insert(1, new_markdown_cell(run_note(path, repository), id="run-note"))

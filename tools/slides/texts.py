@@ -12,6 +12,7 @@ _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!https?:)[^)]*\)")
 _IMAGE = re.compile(r"^!\[[^\]]*\]\([^)]*\)$", re.MULTILINE)
 _LEAD = re.compile(r"\*\*([^*]{3,60}?)(?::\*\*|\*\*:)\s*")
 _ITEM = re.compile(r"(?:-|\d+\.) ")
+_SAVED_RUN = "*In the saved run:*"
 _THINGS = re.compile(r"\b(two|three) things\W*$")
 _GUESS = re.compile(r"\*\*(?:Predict|Guess)|\bguess", re.IGNORECASE)
 SHORT = 46  # characters; a sentence that is shorter says too little alone
@@ -27,7 +28,8 @@ class Caption:
     Attributes:
         name: Such as "Figure 3".
         says: What is shown: the first sentence, and the next one if that is short.
-        look: The sentences that tell where to look, with the questions that follow them.
+        look: The sentences that tell where to look, with the questions that follow them; without
+            such a sentence, what the saved run showed.
         credit: Whose pictures they are, and under which licence.
     """
 
@@ -56,7 +58,7 @@ def sentences(text: str) -> list[str]:
 
 def caption(text: str) -> Caption | None:
     """Read the caption that a text begins with; None if it begins with something else."""
-    first = paragraphs(text)[0] if text.strip() else ""
+    first, *others = paragraphs(text) or [""]
     if not (name := _NAME.match(first)):
         return None
     credit = " ".join(part for part in _brackets(first) if _LICENCE.search(part))
@@ -67,7 +69,9 @@ def caption(text: str) -> Caption | None:
     says = told[0]
     if len(says) < SHORT and len(told) > 1 and not told[1].startswith("*"):
         says += f" {told[1]}"
-    return Caption(name[1], _shorter(says), _look(told, says), credit.strip("()"))
+    saved_run = next((" ".join(p.split()) for p in others if p.startswith(_SAVED_RUN)), "")
+    look = _look(told, says) or saved_run
+    return Caption(name[1], _shorter(says), look, credit.strip("()"))
 
 
 def heading(text: str) -> str:

@@ -1,26 +1,24 @@
-"""Questions of notebook 00: shapes, days, megabytes, and a first function."""
+"""Questions of notebook 00: the least sure answer, days, a better box, and a first function."""
 
 from tlcourse.course.exercise import (
     Exercise,
     Misconception,
     close,
     number,
-    same_sequence,
     same_text,
     wrong_number,
 )
 from tlcourse.course.lessons.tries00 import (
+    CAT,
     DAYS,
-    MEGABYTES,
     always_says,
-    column,
-    entries,
+    fits,
     names_both,
     scores,
-    several,
-    table,
+    surest,
     takes_one,
     try_on,
+    whole,
     without_return,
 )
 from tlcourse.course.question import Question
@@ -28,60 +26,48 @@ from tlcourse.course.question import Question
 EXERCISES = (
     Exercise(
         id="00.1",
-        question="What is the shape of the network's output for a batch of 8 pictures?",
-        right=lambda a: same_sequence(a, (8, 1000)),
-        praise="One row for each picture, one score for each of the 1000 classes.",
+        question="About which of five photographs is the network least sure?",
+        right=lambda a: same_text(a, "astronaut"),
+        praise='16 %, for a football helmet. There is no class for people, and none for "I do not '
+        'know".',
         misconceptions=(
             Misconception(
-                "one picture",
-                lambda a: same_sequence(a, (1, 1000)),
-                "That is the shape for one picture. What changes when eight go in together?",
-                (1, 1000),
+                "the surest",
+                lambda a: same_text(a, "coffee"),
+                "That is where it is surest: espresso, 95 %. The least sure one is asked.",
+                "coffee",
             ),
             Misconception(
-                "the input",
-                lambda a: same_sequence(a, (8, 3, 224, 224)),
-                "That is what goes in. Look at the line that begins with `comes out`.",
-                (8, 3, 224, 224),
+                "a wrong answer",
+                lambda a: same_text(a, "clock"),
+                "A clock is no bubble, so the answer is wrong. But the network is rather sure of it.",
+                "clock",
             ),
             Misconception(
-                "only the best five",
-                lambda a: same_sequence(a, (8, 5)),
-                "Five is how many we chose to print. How many scores does the network give?",
-                (8, 5),
+                "the next one",
+                lambda a: same_text(a, "rocket", "flower"),
+                "Nearly: there is one of which it is still less sure. Did you try all five?",
+                "rocket",
             ),
             Misconception(
-                "swapped",
-                lambda a: same_sequence(a, (1000, 8)),
-                "Both numbers are there. Which comes first in PyTorch: pictures or classes?",
-                (1000, 8),
+                "the class",
+                lambda a: same_text(a, "football helmet"),
+                "That is what the network says about it. What is the photograph called?",
+                "football helmet",
             ),
             Misconception(
-                "one number only",
-                lambda a: a in (1000, 8, (1000,), (8,), [1000], [8]),
-                "That is one of the two numbers. A shape is a tuple, such as `(2, 3)`.",
-                (1000,),
-            ),
-            Misconception(
-                "all numbers together",
-                lambda a: a in (8000, (8000,), [8000]),
-                "So many numbers come out, yes. But in which shape: how many rows, how many columns?",
-                8000,
-            ),
-            Misconception(
-                "the output itself",
-                lambda a: tuple(a.shape) in ((8, 1000), (1, 1000)),
-                "You gave the output itself. Its shape is asked: add `.shape`.",
-                lambda: scores(None),
+                "the probability",
+                lambda a: number(a) >= 0,
+                "That is a number. Answer with the name of the photograph.",
+                0.16,
             ),
         ),
         hints=(
-            "The cell *by hand* prints both shapes for one picture.",
-            "In PyTorch the first number of a shape counts the pictures of the batch.",
-            "The second number is the number of classes, `len(backbone.classes)`.",
+            "`tl.top_k(backbone, picture)` is a table. Its first row is the most probable class.",
+            "Call it for each of the five, for example in a loop, and compare the first probabilities.",
         ),
-        otherwise="Run the cell *by hand* again and read what each number of the shape means.",
-        expects="a tuple of two whole numbers, such as `(2, 3)`",
+        otherwise="Compare the highest probability of each of the five photographs.",
+        expects="the name of a photograph",
     ),
     Exercise(
         id="00.2",
@@ -95,14 +81,11 @@ EXERCISES = (
                 "That is one look at the pictures. How many times are they all looked at?",
                 rel=0.02,
             ),
-            wrong_number(
-                "seconds", DAYS * 86_400, "Those are seconds. The question asks for days.", rel=0.02
-            ),
-            wrong_number(
-                "hours", DAYS * 24, "Those are hours. The question asks for days.", rel=0.02
-            ),
-            wrong_number(
-                "minutes", DAYS * 1440, "Those are minutes. The question asks for days.", rel=0.02
+            Misconception(
+                "another unit",
+                lambda a: any(close(a, DAYS * n, rel=0.02) for n in (86_400, 1440, 24)),
+                "Those are seconds, minutes or hours. The question asks for days.",
+                DAYS * 86_400,
             ),
             wrong_number(
                 "without the speed",
@@ -122,30 +105,6 @@ EXERCISES = (
                 "Nearly. Give at least one decimal.",
                 2,
             ),
-            Misconception(
-                "one epoch, another unit",
-                lambda a: any(close(a, 640 / unit, rel=0.02) for unit in (1, 60, 3600)),
-                "That is one epoch, and not in days. Two steps are missing.",
-                640,
-            ),
-            wrong_number(
-                "millions left out",
-                DAYS / 1e6,
-                "1.28 *million* pictures: write `1_280_000`.",
-                rel=0.02,
-            ),
-            Misconception(
-                "too short a day",
-                lambda a: any(close(a, DAYS * 86_400 / n, rel=0.02) for n in (43_200, 14_400)),
-                "Nearly. How many seconds has a day? Count hours, minutes and seconds again.",
-                DAYS * 2,
-            ),
-            Misconception(
-                "multiplied by the speed",
-                lambda a: number(a) > 1e9 or close(a, 1_280_000 * 300 * 2000 / 86_400),
-                "That is very long. Is a faster machine a reason to multiply or to divide?",
-                1_280_000 * 300 * 2000 / 86_400,
-            ),
         ),
         hints=(
             "First: how many pictures does the network see in all 300 epochs together?",
@@ -158,73 +117,49 @@ EXERCISES = (
     ),
     Exercise(
         id="00.3",
-        question="How many MB do weights, gradients and Adam's numbers take?",
-        right=lambda a: close(a, 4 * MEGABYTES, rel=0.01),
-        praise="Four times the weights, and no picture has come in yet.",
+        question="For which part of the photograph does one kind of cat get at least 60 %?",
+        right=lambda a: fits(a) and surest(a)[0] in CAT and surest(a)[1] >= 0.6,
+        praise="The same cat, and a surer answer: the network sees only what you give it.",
         misconceptions=(
-            wrong_number(
-                "weights only",
-                MEGABYTES,
-                "That is the size of the weights alone, as in the file. What else is kept? (Or you "
-                "counted all numbers, and forgot that each takes 4 bytes.)",
-                rel=0.01,
-            ),
-            wrong_number(
-                "one optimiser number",
-                3 * MEGABYTES,
-                "That would be right for one remembered number per weight. How many has Adam?",
-                rel=0.01,
-            ),
-            wrong_number(
-                "no gradients or no weights",
-                2 * MEGABYTES,
-                "Something is missing. Count again how many numbers belong to each weight.",
-                rel=0.01,
-            ),
-            wrong_number(
-                "mebibytes",
-                4 * MEGABYTES * 1e6 / 2**20,
-                "You divided by 1024 twice. Here 1 MB is 1,000,000 bytes.",
-                rel=0.01,
-            ),
-            wrong_number(
-                "bytes", 4 * MEGABYTES * 1e6, "Those are bytes. Divide to get megabytes.", rel=0.01
+            Misconception(
+                "the picture",
+                lambda a: hasattr(a, "crop"),
+                "You gave a picture. Answer with the four numbers of its box.",
+                whole,
             ),
             Misconception(
-                "numbers, not bytes",
-                lambda a: any(close(a, n, rel=0.01) for n in (4.652008, 4_652_008, 18_608_032)),
-                "That counts numbers, or a part of them. Each number takes 4 bytes, and a megabyte is "
-                "1,000,000 of these.",
-                4.652008,
+                "width and height",
+                lambda a: len(a) == 4 and (a[2] <= a[0] or a[3] <= a[1]),
+                "Right must be larger than left, and lower larger than upper: a box holds two "
+                "corners, not a width and a height.",
+                (225, 125, 150, 150),
             ),
             Misconception(
-                "another unit",
-                lambda a: any(close(a, 4 * MEGABYTES * f, rel=0.01) for f in (1e3, 1e-3)),
-                "The digits are right, the unit is not. Megabytes: divide the bytes by 1,000,000.",
-                4 * MEGABYTES / 1e3,
+                "outside",
+                lambda a: len(a) == 4 and a[2] > a[0] and a[3] > a[1] and not fits(a),
+                "A part of this box lies outside the photograph, where there is only black.",
+                (300, 100, 600, 300),
             ),
-            wrong_number(
-                "one number too many",
-                5 * MEGABYTES,
-                "You counted five numbers for each weight. Adam's two replace the momentum, they do "
-                "not come on top of it.",
-                rel=0.01,
+            Misconception(
+                "no cat",
+                lambda a: fits(a) and surest(a)[0] not in CAT,
+                "Now the network sees no cat at all: its surest answer is something else.",
+                (75, 0, 200, 125),
             ),
-            wrong_number(
-                "eight bytes",
-                8 * MEGABYTES,
-                "That would be right for numbers of 8 bytes. Here each takes 4.",
-                rel=0.01,
+            Misconception(
+                "not sure enough",
+                lambda a: fits(a) and surest(a)[0] in CAT and surest(a)[1] < 0.6,
+                "It is a cat, but no kind of it gets 60 %. Move the box, or make it smaller.",
+                (0, 0, 451, 300),
             ),
         ),
         hints=(
-            "For each weight, list what is stored: the weight itself, its gradient, ...",
-            "Adam stores two numbers for each weight. So how many numbers are there in all?",
-            "Number of weights * numbers for each * 4 bytes / 1,000,000.",
+            "`tl.plots.predictions(backbone, cat.crop(box))` shows what a box does.",
+            "Begin with the face of the cat, and cut away what lies around it.",
+            "A square of about 150 pixels is enough. Try the right half of the photograph.",
         ),
-        otherwise="Count the numbers that are kept for each weight, then the bytes. Activations do not "
-        "count here.",
-        expects="a number of megabytes",
+        otherwise="Give four whole numbers: left, upper, right, lower.",
+        expects="a box of four numbers, such as `(0, 0, 451, 300)`",
     ),
     Exercise(
         id="00.4",
@@ -251,56 +186,17 @@ EXERCISES = (
                 lambda: without_return,
             ),
             Misconception(
-                "one in a list",
-                lambda a: (
-                    same_text(try_on(a, "chelsea")[0], "tiger cat")
-                    and len(try_on(a, "chelsea")) == 1
-                ),
-                "Your function returns a list with the name in it. Return the name itself.",
-                lambda: lambda picture: ["tiger cat"],
-            ),
-            Misconception(
                 "the index",
                 lambda a: number(try_on(a, "chelsea")) == 282,
                 "Your function returns the number of the class. Whose list turns it into a name?",
                 lambda: lambda picture: 282 if picture.size == (451, 300) else 967,
             ),
             Misconception(
-                "the probability",
-                lambda a: 0 < number(try_on(a, "chelsea")) < 1,
-                "Your function returns how probable the class is. The question asks which one.",
-                lambda: lambda picture: 0.39,
-            ),
-            Misconception(
-                "the largest score",
-                lambda a: (score := number(try_on(a, "chelsea"))) > 1 and score != round(score),
-                "That is the largest score. Which class has it?",
-                lambda: lambda picture: 8.25,
-            ),
-            Misconception(
-                "a column or a row",
-                lambda a: any(isinstance(v, str) for v in entries(try_on(a, "chelsea"))),
-                "Your function returns several entries of the table. Take the first name: "
-                "`table['class'][0]`.",
-                lambda: column,
-            ),
-            Misconception(
-                "a table",
-                lambda a: hasattr(try_on(a, "chelsea"), "columns"),
-                "Your function returns a table. Take the first entry of its column `class`.",
-                lambda: table,
-            ),
-            Misconception(
-                "the scores",
-                lambda a: 1000 in try_on(a, "chelsea").shape,
-                "Your function returns all 1000 scores. Which is the largest, and what is its name?",
+                "scores or a table",
+                lambda a: hasattr(try_on(a, "chelsea"), "shape") and try_on(a, "chelsea").shape,
+                "Your function returns scores or a table. Which entry is the best one, and what is "
+                "its name?",
                 lambda: scores,
-            ),
-            Misconception(
-                "several",
-                lambda a: several(try_on(a, "chelsea")),
-                "Your function returns several values. Return only the first name.",
-                lambda: lambda picture: ["tiger cat", "Egyptian cat"],
             ),
             Misconception(
                 "always the same",
@@ -316,7 +212,7 @@ EXERCISES = (
             "End with `answer = most_probable`, without brackets, so that the check can call it.",
         ),
         otherwise="Try your function on `cat` yourself: it should return the top name of Figure 1. Does "
-        "it use `backbone.model`? The `network` of section 4 has random weights.",
+        "it use `backbone.model`? The `network` of section 3 has random weights.",
         expects="a function that takes a picture and returns a text",
     ),
 )

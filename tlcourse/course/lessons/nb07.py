@@ -1,17 +1,24 @@
-"""Questions of notebook 07: bytes of learning, scaling, the largest batch, time, what may move."""
+"""Questions of notebook 07: where to freeze, the largest batch, time, a fault, bytes of learning."""
 
-from tlcourse.course.exercise import Exercise, Misconception, close, number, wrong_number
+from tlcourse.course.exercise import (
+    Exercise,
+    Misconception,
+    close,
+    number,
+    same_text,
+    wrong_number,
+)
 from tlcourse.course.lessons.tries07 import (
     all_move,
     all_stored,
-    and_parameters,
-    buffers_too,
+    freezes_all,
+    freezes_head,
+    freezes_nothing,
     gradients_only,
-    in_mib,
-    in_millions,
+    head_only,
     learning_bytes,
+    moves,
     numbers,
-    one_average,
     same_as,
     says_nothing,
 )
@@ -20,215 +27,91 @@ from tlcourse.course.question import Question
 EXERCISES = (
     Exercise(
         id="07.1",
-        question="How many million bytes do parameters, gradients and AdamW's state take?",
-        right=lambda a: close(a, 48, rel=0.02),
-        praise="Four numbers for each parameter, four bytes for each number. That holds whatever the batch is.",
+        question="Which is the shallowest layer to freeze up to, so that a step fits 160 MiB?",
+        right=lambda a: same_text(a, "stage3"),
+        praise="150 MiB, from 277. The first stages are small in parameters and large in maps.",
         misconceptions=(
-            wrong_number(
-                "parameters only",
-                12,
-                "12 million bytes are the parameters alone: what else is there for each of them when "
-                "it learns? (Or did you count 12 million *numbers*? Each has 4 bytes.)",
-                rel=0.02,
-            ),
-            wrong_number(
-                "no state",
-                24,
-                "That is two numbers for each parameter. There are four: itself, its gradient, and "
-                "AdamW's two.",
-                rel=0.02,
-            ),
-            wrong_number(
-                "three of four",
-                36,
-                "Three numbers for each parameter. One of these is missing: the parameter, its "
-                "gradient, AdamW's first average, its second one.",
-                rel=0.02,
+            Misconception(
+                "deeper than needed",
+                lambda a: same_text(a, "stage4", "stage5", "stage6", "stage7", "embedding"),
+                "It fits, but you freeze more than you must. Try the layer before it.",
+                "stage5",
             ),
             Misconception(
-                "in bytes",
-                lambda a: close(a, 48e6, rel=0.02),
-                "Right in bytes. The question asks for million bytes.",
-                48_000_000,
+                "the last that does not fit",
+                lambda a: same_text(a, "stage2"),
+                "182 MiB: that is the last one that does not fit.",
+                "stage2",
             ),
             Misconception(
-                "in MiB",
-                lambda a: close(a, 48e6 / 2**20, rel=0.01),
-                "Right in MiB, which are a little larger. The question asks for million bytes: "
-                "1 000 000 each.",
-                45.8,
+                "too shallow",
+                lambda a: same_text(a, "stem", "stage1"),
+                "That step takes well over 200 MiB. Go deeper.",
+                "stem",
             ),
-            wrong_number(
-                "in GB",
-                0.048,
-                "Right in thousand million bytes. The question asks for million bytes.",
-                rel=0.05,
-            ),
-            wrong_number(
-                "in bits", 384, "You multiplied by 32: these are bits. 8 bits are a byte.", rel=0.02
-            ),
-            wrong_number(
-                "one parameter",
-                16,
-                "That is the number of bytes for one parameter. The network has 3 million of them.",
-                rel=0.02,
-            ),
-            wrong_number(
-                "eight bytes",
-                96,
-                "That is twice too much. Are there 8 bytes in a 32-bit number?",
-                rel=0.02,
-            ),
-            wrong_number(
-                "one too many",
-                60,
-                "Five numbers for each parameter. AdamW keeps two, the gradient is one, the "
-                "parameter itself is one.",
-                rel=0.02,
+            Misconception(
+                "the number of bytes",
+                lambda a: number(a) > 0,
+                "That is a number. Answer with the name of the last frozen layer.",
+                150.4,
             ),
         ),
         hints=(
-            "Count how many numbers there are for one parameter: itself, and three more.",
-            "Each number has 4 bytes: 3 x 4 x <how many numbers> million bytes.",
+            "`backbone.layer_names` lists the layers from the picture to the answer.",
+            'In MiB: `account(8, 128, "stem").bytes.total / 2**20`. Now the next layers.',
         ),
-        otherwise="Count the numbers that belong to one parameter, then multiply by their bytes.",
-        expects="a number of million bytes",
+        otherwise="Count the bytes for one layer after the other, and stop at the first that fits.",
+        expects="the name of a layer",
     ),
     Exercise(
         id="07.2",
-        question="How many times as large are the activations at 3 times the side, half the batch?",
-        right=lambda a: close(a, 4.5, rel=0.02),
-        praise="Nine times for the area, a half for the batch. A smaller batch did not make up "
-        "for it.",
-        misconceptions=(
-            wrong_number(
-                "batch forgotten",
-                9,
-                "Each picture takes nine times as much. But there are fewer pictures at once.",
-                rel=0.02,
-            ),
-            wrong_number(
-                "side counted once",
-                1.5,
-                "The batch is right. But a picture has two sides, and both grew.",
-                rel=0.02,
-            ),
-            wrong_number(
-                "side only",
-                3,
-                "That is how many times as long one side is. Count all pixels, and all pictures.",
-                rel=0.02,
-            ),
-            wrong_number(
-                "batch multiplied",
-                18,
-                "The pictures are right. Does a smaller batch need more, or less?",
-                rel=0.02,
-            ),
-            wrong_number(
-                "batch only",
-                1 / 2,
-                "That is what the batch does. What does the size of the pictures do?",
-                rel=0.02,
-            ),
-            Misconception(
-                "colours counted",
-                lambda a: close(a, 13.5, rel=0.02) or close(a, 27, rel=0.02),
-                "Three colours there were before, too. What is different are the two sides and the "
-                "number of pictures.",
-                13.5,
-            ),
-            wrong_number(
-                "upside down",
-                1 / 4.5,
-                "That is before divided by after. The question asks for after divided by before.",
-                rel=0.02,
-            ),
-            Misconception(
-                "percent",
-                lambda a: close(a, 450, rel=0.02) or close(a, 350, rel=0.02),
-                "That is a percentage. Answer how many *times* as large: 2 means twice.",
-                450,
-            ),
-        ),
-        hints=(
-            "How many times as many pixels has one picture? How many times as many pictures are "
-            "there?",
-            "A picture has 3 times the width and 3 times the height.",
-            "Multiply the two factors: 3 x 3 for the pixels, <factor> for the batch.",
-        ),
-        otherwise="Activations grow with the number of pixels of a picture, and with the batch.",
-        expects="a number",
-    ),
-    Exercise(
-        id="07.3",
-        question="What is the largest batch that fits the card?",
-        right=lambda a: close(a, 297, absolute=0.1),
-        praise="And if that is too few, freeze more, take smaller pictures, or learn from parts of "
-        "a batch one after the other, as `tl.fit` does when memory runs out.",
+        question="What is the largest batch of 224 x 224 pixels that fits the card?",
+        right=lambda a: close(a, 165, absolute=0.1),
+        praise="Too few? Freeze more, take smaller pictures, or learn from parts of a batch one "
+        "after the other, as `tl.fit` does when memory runs out.",
         misconceptions=(
             Misconception(
                 "rounded up",
-                lambda a: 297.1 < a < 298.1,
+                lambda a: 165.1 < number(a) < 166.1,
                 "The division is right. But half a picture is none, and one more does not fit.",
-                298,
-            ),
-            wrong_number(
-                "fixed part forgotten",
-                300,
-                "Parameters, gradients and the optimiser's state are there before the first "
-                "picture.",
-                absolute=0.1,
+                166,
             ),
             Misconception(
                 "reserve forgotten",
-                lambda a: 330 <= a <= 331,
-                "You used the whole card. A part was to be kept free.",
-                330,
+                lambda a: 177 <= number(a) <= 178,
+                "You used the whole card. 1 GiB was to be kept free.",
+                177,
             ),
             Misconception(
-                "nothing subtracted",
-                lambda a: 333 <= a <= 334,
-                "Two things take room before the first picture does.",
-                333,
+                "small pictures",
+                lambda a: 500 <= number(a) <= 545,
+                "That is for 128 x 128 pixels. These are 224 x 224.",
+                504,
             ),
             Misconception(
-                "not divided",
-                lambda a: number(a) in (7140, 7200, 7940),
-                "That is what is left, in MiB. How many pictures is it enough for?",
-                7140,
-            ),
-            Misconception(
-                "fixed part for each picture",
-                lambda a: 85 <= number(a) <= 86 or 94 <= number(a) <= 96,
-                "You counted the parameters and what belongs to them again for each picture. They "
-                "are there once.",
-                85,
+                "frozen",
+                lambda a: 600 <= number(a) <= 1300,
+                "That is with a frozen body. Here everything moves: `until` is `None`.",
+                1069,
             ),
             Misconception(
                 "power of two",
-                lambda a: number(a) == 256,
+                lambda a: number(a) == 128,
                 "It fits, and many people take powers of two. But it is not the largest one.",
-                256,
-            ),
-            Misconception(
-                "one less",
-                lambda a: number(a) == 296,
-                "It fits, but one more fits, too.",
-                296,
+                128,
             ),
         ),
         hints=(
-            "Which memory is left for pictures, once everything else has its place?",
-            "Two things are subtracted, once each: what you keep free, and the 60 MiB.",
-            "(8000 - 800 - <fixed part>) / 24, rounded down to a whole number.",
+            "`account(64, 224, None).bytes.total` counts a batch of 64. Try larger ones.",
+            "Each picture adds the same. How much do 64 more pictures add?",
+            "(<bytes that are free> - <bytes of 64>) / <bytes of one picture>, rounded down, plus 64.",
         ),
-        otherwise="Subtract what does not depend on the batch; divide the rest by one picture's "
-        "share; round down.",
+        otherwise="Find the bytes of one more picture, and how many of these fit. What does not depend "
+        "on the batch is there once.",
         expects="a whole number of pictures",
     ),
     Exercise(
-        id="07.4",
+        id="07.3",
         question="How many times as long does fine-tuning take as training on stored features?",
         right=lambda a: close(a, 36, rel=0.02),
         praise="Six minutes against ten seconds. Storing took 4 of the ten, but it is done once, "
@@ -247,38 +130,11 @@ EXERCISES = (
                 "done once for all 30 epochs.",
                 rel=0.03,
             ),
-            wrong_number(
-                "not stored",
-                3,
-                "You compared with a frozen body that runs in each step. With stored features it "
-                "does not run any more.",
-                rel=0.02,
-            ),
-            wrong_number(
-                "frozen against stored",
-                12,
-                "That compares the frozen body with the stored features. The question begins with "
-                "everything moving.",
-                rel=0.02,
-            ),
             Misconception(
                 "one side of it",
-                lambda a: any(close(a, n, rel=0.005) for n in (360, 10, 120, 6)),
-                "These are the seconds of one way, or a part of them. Divide those of the one by "
-                "those of the other.",
+                lambda a: any(close(a, n, rel=0.005) for n in (360, 10, 350)),
+                "These are seconds. Divide those of the one way by those of the other.",
                 360,
-            ),
-            Misconception(
-                "difference",
-                lambda a: close(a, 350, rel=0.005) or close(a, 354, rel=0.005),
-                "That is how many seconds are saved. The question asks how many *times* as long.",
-                350,
-            ),
-            wrong_number(
-                "epochs without steps",
-                18 / 4.3,
-                "You counted one step for each epoch. How many steps are 320 pictures, 16 at once?",
-                rel=0.02,
             ),
             Misconception(
                 "a step for each picture",
@@ -300,6 +156,46 @@ EXERCISES = (
         ),
         otherwise="Add up the seconds of each of the two ways, then divide.",
         expects="a number",
+    ),
+    Exercise(
+        id="07.4",
+        question="Fix the function that trains only a head and saves no memory.",
+        right=lambda a: moves(a) == (False, True),
+        praise="Now the backward pass ends at the head: 0.04 MiB of activations instead of 199.",
+        misconceptions=(
+            Misconception(
+                "nothing frozen",
+                lambda a: moves(a) == (True, True),
+                "The body may still move, so its activations are kept. `net.eval()`, or what the "
+                "optimiser gets, does not change that: ask `p.requires_grad`.",
+                lambda: freezes_nothing,
+            ),
+            Misconception(
+                "the head frozen, too",
+                lambda a: moves(a) == (False, False),
+                "Now nothing can learn: the head is frozen, too.",
+                lambda: freezes_all,
+            ),
+            Misconception(
+                "the head instead",
+                lambda a: moves(a) == (True, False),
+                "You froze the head. It is the body that has to stand still.",
+                lambda: freezes_head,
+            ),
+            Misconception(
+                "called already",
+                lambda a: hasattr(a, "param_groups"),
+                "You gave an optimiser. Give the function itself, without brackets.",
+                head_only,
+            ),
+        ),
+        hints=(
+            "Which tensors does the backward pass need if the body may move? Who forbids it?",
+            "`net.requires_grad_(False)` freezes every parameter. Which ones must move again?",
+        ),
+        otherwise="The check calls your function with a small network that has a `classifier`, and "
+        "asks which parameters may move.",
+        expects="a function of net",
     ),
     Exercise(
         id="07.5",
@@ -328,42 +224,11 @@ EXERCISES = (
                 lambda: gradients_only,
             ),
             Misconception(
-                "one average",
-                same_as(one_average),
-                "Nearly. AdamW keeps two averages, one of the gradients and one of their squares.",
-                lambda: one_average,
-            ),
-            Misconception(
-                "parameters too",
-                same_as(and_parameters),
-                "The parameters themselves are in it too. They are there without any learning.",
-                lambda: and_parameters,
-            ),
-            Misconception(
-                "in larger units",
-                lambda a: same_as(in_mib)(a) or same_as(in_millions)(a),
-                "Right, but not in bytes. Return the bytes, without a division.",
-                lambda: in_mib,
-            ),
-            Misconception(
-                "buffers too",
-                same_as(buffers_too),
-                "Buffers are in it, too. They are kept, but not learned: no gradient.",
-                lambda: buffers_too,
-            ),
-            Misconception(
                 "everything that is stored",
                 same_as(all_stored),
                 "`net.state_dict()` holds buffers and frozen parameters, too. Take "
                 "`net.parameters()`.",
                 lambda: all_stored,
-            ),
-            Misconception(
-                "a number",
-                lambda a: number(a) >= 0,
-                "That is a number of one network. Give the function itself: write its name without "
-                "brackets after it.",
-                10_140_000,
             ),
             Misconception(
                 "nothing returned",
@@ -394,11 +259,11 @@ QUESTIONS = (
     ),
     Question(
         id="07.B",
-        question="How many times as many bytes does it take at its peak?",
+        question="How many times as many bytes of activations does it keep?",
         unit="times",
-        within=1.5,
+        within=3,
         figure="Figure 1",
-        where="Compare the whole length of the first bar with that of the third one.",
+        where="In the bar of the frozen body the light blue part is too thin to be seen.",
     ),
     Question(
         id="07.C",
@@ -411,8 +276,7 @@ QUESTIONS = (
         id="07.D",
         question="Which of the two makes more operations: twice the layers, or twice the channels?",
         options=("twice the layers", "both the same", "twice the channels"),
-        figure="Figures 4 and 5",
-        where="In each of them, look at the line of the operations: how far does its first step to the "
-        "right go up?",
+        figure="Table 3",
+        where="Compare the two rows in the column of the operations.",
     ),
 )

@@ -16,6 +16,43 @@ def small_net() -> Any:
     return net
 
 
+def net_with_head() -> Any:
+    from torch import nn
+
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten())
+    net.add_module("classifier", nn.Linear(4, 2))
+    return net
+
+
+def moves(answer: Callable[[Any], Any]) -> tuple[bool, bool]:
+    """Whether some parameter of the body, and each one of the head, may move after a call."""
+    if not callable(answer):
+        raise TypeError("not a function")
+    net = net_with_head()
+    answer(net)
+    body = [p for name, p in net.named_parameters() if not name.startswith("classifier.")]
+    head = [*net.classifier.parameters()]
+    return any(p.requires_grad for p in body), all(p.requires_grad for p in head)
+
+
+def freezes_nothing(net: Any) -> None:
+    net.eval()
+
+
+def freezes_all(net: Any) -> None:
+    net.requires_grad_(False)
+
+
+def freezes_head(net: Any) -> None:
+    net.classifier.requires_grad_(False)
+
+
+def head_only() -> Any:
+    import torch
+
+    return torch.optim.AdamW(net_with_head().classifier.parameters())
+
+
 def learning_bytes(net: Any) -> int:
     return 3 * sum(p.nbytes for p in net.parameters() if p.requires_grad)
 
@@ -30,26 +67,6 @@ def numbers(net: Any) -> int:
 
 def gradients_only(net: Any) -> int:
     return sum(p.nbytes for p in net.parameters() if p.requires_grad)
-
-
-def one_average(net: Any) -> int:
-    return 2 * sum(p.nbytes for p in net.parameters() if p.requires_grad)
-
-
-def and_parameters(net: Any) -> int:
-    return 4 * sum(p.nbytes for p in net.parameters() if p.requires_grad)
-
-
-def in_mib(net: Any) -> float:
-    return learning_bytes(net) / 2**20
-
-
-def in_millions(net: Any) -> float:
-    return learning_bytes(net) / 1e6
-
-
-def buffers_too(net: Any) -> int:
-    return learning_bytes(net) + 3 * sum(b.nbytes for b in net.buffers())
 
 
 def all_stored(net: Any) -> int:
