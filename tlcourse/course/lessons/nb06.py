@@ -191,8 +191,8 @@ EXERCISES = (
             Misconception(
                 "too low a rate, or too shallow",
                 lambda a: trained(a) and a.test_accuracy < TRAINED,
-                "It is small enough, but not good enough. Which layer did section 3 find, and which "
-                "`body_rate` did section 4 take?",
+                "It is small enough, but not good enough. Which layer did section 3 find? Leave the "
+                "rates as they are, and train no shorter than section 4.",
                 lambda: Trained(701_898, 0.93),
             ),
             Misconception(
@@ -217,7 +217,7 @@ EXERCISES = (
         hints=(
             "The layers beyond the right one hold most of the parameters.",
             "`tl.patterns.fine_tune(backbone, digits, layer=...)` puts the head behind that layer.",
-            "Section 3 chose the layer, section 4 the rate: `body_rate=1e-3`.",
+            "Section 3 chose the layer: `stage5`. Six epochs are the default.",
         ),
         otherwise="Hand in what `tl.patterns.fine_tune` returns for the digits.",
         expects="a result of `tl.patterns.fine_tune`",
