@@ -26,6 +26,7 @@ import tlcourse as tl
 from tlcourse.base.files import whole_file
 from tlcourse.base.machine import describe
 from tlcourse.comparison.recorded import SHIPPED
+from tlcourse.features.probe import Kind
 from tlcourse.tasks.task import few_of_each
 
 SEEDS = (0, 1, 2)
@@ -123,19 +124,21 @@ def few_labels() -> Iterator[Row]:
         inputs[f"random weights {seed}"] = tl.extract_features(random, task, progress=False)
     for name, features in inputs.items():
         x, y = next(iter(features.x.values())), features.y
-        for n in (1, 2, 5, 10):
-            scores = [few_labels_once(x, y, n, draw) for draw in range(DRAWS)]
-            mean, spread = float(np.mean(scores)), float(np.std(scores))
-            yield {"input": name, "per_class": n, "test_accuracy": mean, "deviation": spread}
+        for kind in ("nearest_mean", "logistic"):  # each input may take what suits it better
+            for n in (1, 2, 5, 10):
+                scores = [few_labels_once(x, y, n, draw, kind) for draw in range(DRAWS)]
+                mean, spread = float(np.mean(scores)), float(np.std(scores))
+                row = {"input": name, "probe": kind, "per_class": n}
+                yield row | {"test_accuracy": mean, "deviation": spread}
 
 
-def few_labels_once(x: np.ndarray, y: np.ndarray, per_class: int, draw: int) -> float:
+def few_labels_once(x: np.ndarray, y: np.ndarray, per_class: int, draw: int, kind: Kind) -> float:
     """Accuracy of a probe on all pictures but the `per_class` ones of each class that it learned."""
     random = np.random.default_rng([per_class, draw])
     chosen = [random.permutation(np.flatnonzero(y == c))[:per_class] for c in np.unique(y)]
     train = np.concatenate(chosen)
     test = np.setdiff1d(np.arange(len(y)), train)
-    probe = tl.fit_probe(x[train], y[train])
+    probe = tl.fit_probe(x[train], y[train], kind=kind)
     return float((probe.logits(x[test]).argmax(axis=1) == y[test]).mean())
 
 
@@ -177,7 +180,8 @@ def stored(backbone: tl.Backbone, upright: tl.Task, what: str, views: int) -> Ro
     features = _features(backbone, turned, what)
     probe = tl.fit_probe(*features.of("train"), *features.of("val"))
     seconds = time.perf_counter() - began
-    x, y = _features(backbone, upright.test, what).of("all")
+    others = _features(backbone, upright.test, what)
+    x, y = next(iter(others.x.values())), others.y
     return {
         "pattern": f"stored {what}" + f", {views} views" * bool(views),
         "turned": _right(probe.logits(features.of("test")[0]), turned),
