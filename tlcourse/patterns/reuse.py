@@ -300,8 +300,10 @@ def _fitted(
 
 def score(result: Result, task: Task, logits: Mapping[str, np.ndarray]) -> Result:
     """Complete a result by what is right in its logits: "val" and "test" -> (N, classes)."""
-    logits = {part: np.asarray(values, dtype=np.float32) for part, values in logits.items()}
-    predicted = {part: values.argmax(axis=1) for part, values in logits.items()}
+    kept, predicted = {}, {}
+    for part, values in logits.items():
+        kept[part] = np.asarray(values, dtype=np.float32)
+        predicted[part] = kept[part].argmax(axis=1)
     last = "test" if len(task.test) else "val"
     labels = getattr(task, last).labels
     val = task.val.labels
@@ -313,7 +315,7 @@ def score(result: Result, task: Task, logits: Mapping[str, np.ndarray]) -> Resul
         interval=metrics.wilson_interval(int((predicted[last] == labels).sum()), len(labels)),
         balanced_accuracy=metrics.balanced_accuracy(confusion),
         confusion=confusion,
-        logits=logits,
+        logits=kept,
         pictures={"val": task.val, "test": task.test},
     )
 
