@@ -84,11 +84,6 @@ class Paired:
         return self.p_value < 0.05
 
     @property
-    def told_apart(self) -> bool:
-        """The same as `significant`."""
-        return self.significant
-
-    @property
     def verdict(self) -> str:
         """What there is to say of the difference: "is significant (p = 0.01)"."""
         said = "is significant" if self.significant else "could be chance"

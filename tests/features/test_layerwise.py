@@ -417,7 +417,7 @@ def test_open_symbols_are_the_layers_that_cannot_be_told_apart(three):
         for pair, interval, symbol in zip(pairs, intervals, symbols, strict=True):
             assert tuple(interval.get_xdata()) == pair.interval
             assert list(symbol.get_xdata()) == [pair.difference]
-            assert (symbol.get_markerfacecolor() == "white") == (not pair.told_apart)
+            assert (symbol.get_markerfacecolor() == "white") == (not pair.significant)
     near = "one: best is stage2; could be chance: raw pixels, stage1, stage2; "
     assert f"{near}significant: stem -0.31, embedding -0.21." in figure.alt
     nothing_is_cut_off(figure)
