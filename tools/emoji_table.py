@@ -2,7 +2,8 @@
 
 The kinds are groups of subgroups in Unicode's `emoji-test.txt` (Debian's package `unicode-data`).
 Only single characters are taken: no joined, skin-toned or flag sequences. Each one must be drawn by
-OpenMoji's font, not be blank, and look like no other one.
+OpenMoji's font, not be blank, and look like no other one. What Unicode groups by its use or its
+place beside other things, a gem with the clothing, is left out.
 
     python -m tools.emoji_table /usr/share/unicode/emoji/emoji-test.txt
 """
@@ -25,6 +26,26 @@ KINDS = {  # kind: subgroups, each name matched from its beginning
     "sport and games": ("sport", "game"),
     "vehicles": ("transport-ground", "transport-water", "transport-air"),
 }
+# Drawings that do not show what their kind says, by the reason.
+LEFT_OUT = {
+    "a part or a trace of an animal, or too small to be seen": (
+        "pig nose, paw prints, feather, wing, spider web, microbe"
+    ),
+    "jewellery or an object, not clothing": (
+        "folding hand fan, shopping bags, hair pick, prayer beads, lipstick, ring, gem stone"
+    ),
+    "food to Unicode, and drawn as a living animal": "crab, lobster, shrimp, squid, oyster",
+    "a material or an object, not a place": "compass, brick, rock, wood, barber pole",
+    "no plant": "rosette, empty nest, nest with eggs, mushroom",
+    "a toy or a decoration, neither sport nor a game": (
+        "water pistol, crystal ball, magic wand, teddy bear, piñata, mirror ball, nesting dolls"
+    ),
+    "a part of vehicles, or beside their way": (
+        "station, bus stop, motorway, railway track, oil drum, fuel pump, wheel, police car light, "
+        "horizontal traffic light, vertical traffic light, stop sign, construction, anchor, "
+        "ring buoy, seat"
+    ),
+}
 LINE = re.compile(r"(?P<code>[0-9A-F]+)( FE0F)?\s*; fully-qualified\s*# \S+ E[\d.]+ (?P<name>.+)")
 TABLE = Path(__file__).parent.parent / "tlcourse" / "data" / "emoji_kinds.json"
 
@@ -43,10 +64,17 @@ def main(source: Path) -> None:
                 if subgroup.startswith(starts):
                     kinds[kind][found["code"]] = found["name"]
 
+    odd = {name: reason for reason, names in LEFT_OUT.items() for name in names.split(", ")}
+    if unknown := odd.keys() - {name for members in kinds.values() for name in members.values()}:
+        raise SystemExit(f"LEFT_OUT names what Unicode does not have: {', '.join(unknown)}.")
     drawn_by_font = TTFont(font_path()).getBestCmap()
     seen: dict[bytes, str] = {}
     for members in kinds.values():
         for code, name in list(members.items()):
+            if name in odd:
+                print(f"left out: {code} {name} ({odd[name]})")
+                del members[code]
+                continue
             pixels = draw_emoji(code).tobytes() if int(code, 16) in drawn_by_font else b""
             if len(set(pixels)) < 2 or pixels in seen:
                 print(f"left out: {code} {name} {seen.get(pixels, '(not drawn)')}")

@@ -25,7 +25,7 @@ from tlcourse.tasks import load
 
 SPLITS = ("train", "val", "test")
 FILES = Path(load.__file__).parents[1] / "data"
-OFFLINE = {"emoji": (510, 7), "digits": (1797, 10), "faces": (200, 2), "things": (94, 3)}
+OFFLINE = {"emoji": (461, 7), "digits": (1797, 10), "faces": (200, 2), "things": (94, 3)}
 
 
 def noise(seed, size=(24, 16)):

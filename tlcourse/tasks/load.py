@@ -42,7 +42,7 @@ def load_task(
 
     These names need no download:
 
-    - "emoji": 510 OpenMoji drawings of 7 kinds.
+    - "emoji": 461 OpenMoji drawings of 7 kinds.
     - "digits": 1797 handwritten digits, 8 x 8. `test_fraction=0.6` gives 1,000 test pictures and
       more.
     - "fashion": 3,000 grey photographs of 10 kinds of clothes, 28 x 28. The 1,000 test pictures
