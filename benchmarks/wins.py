@@ -178,16 +178,16 @@ def stored(backbone: tl.Backbone, upright: tl.Task, what: str, views: int) -> Ro
     turned = upright.changed(**TURNED, views=views)
     began = time.perf_counter()
     features = _features(backbone, turned, what)
-    probe = tl.fit_probe(*features.of("train"), *features.of("val"))
+    probe = tl.fit_probe(*features.of("train", what), *features.of("val", what))
     seconds = time.perf_counter() - began
     others = _features(backbone, upright.test, what)
     x, y = next(iter(others.x.values())), others.y
     return {
         "pattern": f"stored {what}" + f", {views} views" * bool(views),
-        "turned": _right(probe.logits(features.of("test")[0]), turned),
+        "turned": _right(probe.logits(features.of("test", what)[0]), turned),
         "upright": float((probe.logits(x).argmax(axis=1) == y).mean()),
         "seconds": seconds,
-        "stored_bytes": features.of("train")[0].nbytes,
+        "stored_bytes": features.of("train", what)[0].nbytes,
     }
 
 
