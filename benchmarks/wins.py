@@ -180,7 +180,7 @@ def stored(backbone: tl.Backbone, upright: tl.Task, what: str, views: int) -> Ro
     features = _features(backbone, turned, what)
     probe = tl.fit_probe(*features.of("train", what), *features.of("val", what))
     seconds = time.perf_counter() - began
-    others = _features(backbone, upright.test, what)
+    others = _features(backbone, upright.changed().test, what)  # of the same size
     x, y = next(iter(others.x.values())), others.y
     return {
         "pattern": f"stored {what}" + f", {views} views" * bool(views),
