@@ -212,13 +212,13 @@ EXERCISES = (
             ),
             Misconception(
                 "too high",
-                lambda a: lowest_threshold() < number(a) <= 1,
+                lambda a: 0.72 < number(a) < 0.84,
                 "It holds the promise, but a lower threshold does, too.",
                 0.75,
             ),
             Misconception(
                 "too low",
-                lambda a: 0 <= number(a) < lowest_threshold(),
+                lambda a: 0 <= number(a) < 0.43,
                 "With it more than 5 in 100 answers are wrong.",
                 0.4,
             ),
