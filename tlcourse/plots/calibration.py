@@ -134,7 +134,7 @@ def coverage(
     axes.set(xlabel="coverage: share of the pictures that is answered", xlim=(0, 1.02))
     axes.set(ylabel="risk: share of the answers that is wrong", ylim=(0, None))
     axes.xaxis.set_major_formatter("{x:.0%}")
-    axes.yaxis.set_major_formatter("{x:.0%}")
+    axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g}%")
     axes.grid(alpha=0.3)
     threshold = f"threshold {_THRESHOLD:.0%}"
     axes.plot([], [], "o", color=BLACK, markerfacecolor="none", label=threshold)

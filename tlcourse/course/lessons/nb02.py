@@ -1,4 +1,4 @@
-"""Questions of notebook 02: cats, a baseline, a mended loader, sure and wrong."""
+"""Questions of notebook 02: cats, a temperature, a loader with a fault, a threshold."""
 
 import numpy as np
 
@@ -19,11 +19,10 @@ from tlcourse.course.lessons.tries02 import (
     classes,
     gives,
     linear,
-    n_right,
+    log_loss,
+    lowest_threshold,
     names,
     on_black,
-    own_statistics,
-    sure_of_something_else,
     without_return,
 )
 from tlcourse.course.question import Question
@@ -56,12 +55,6 @@ EXERCISES = (
                 ["cat", "tabby cat"],
             ),
             Misconception(
-                "places",
-                lambda a: all(int(n) in range(1000) for n in a) and len(list(a)) > 0,
-                "Those are places in the list. Give the names: `backbone.classes[...]`.",
-                [281, 282, 283, 284, 285],
-            ),
-            Misconception(
                 "some are missing",
                 lambda a: bool(names(a)) and names(a) < {n.lower() for n in CATS},
                 "All of these are right, but there are five.",
@@ -77,12 +70,6 @@ EXERCISES = (
                 "All five are there. So is something that is no cat at all.",
                 ["grey fox", *CATS],
             ),
-            Misconception(
-                "one name",
-                lambda a: a.strip().lower() in {n.lower() for n in CATS},
-                "One of them. Give all five, in a list: `[..., ...]`.",
-                "tabby",
-            ),
         ),
         hints=(
             "`backbone.classes.index('tiger cat')` is the place of one of them.",
@@ -94,59 +81,42 @@ EXERCISES = (
     ),
     Exercise(
         id="02.2",
-        question="How many training photographs do the two scores get right?",
-        right=lambda a: close(a, n_right("train"), absolute=0.5),
-        praise="You fitted nothing yourself, so for you both splits serve equally well. The network may "
-        "have seen some of them.",
+        question="Which temperature makes the probabilities of the two scores honest?",
+        right=lambda a: number(a) > 0 and log_loss(number(a)) < 0.0445,
+        praise="The log loss of the held-out photographs falls from .052 to .044, and no answer "
+        "changes.",
         misconceptions=(
-            Misconception(
-                "a share",
-                lambda a: close(a, n_right("train") / 195, absolute=0.006),
-                "The share is right. The question asks how many photographs.",
-                lambda: n_right("train") / 195,
-            ),
-            Misconception(
-                "per cent",
-                lambda a: close(a, 100 * n_right("train") / 195, absolute=0.6),
-                "That is the share, in per cent. The question asks how many photographs.",
-                lambda: 100 * n_right("train") / 195,
-            ),
-            Misconception(
-                "validation",
-                lambda a: close(a, n_right("val"), absolute=0.5),
-                "So many are right among the validation photographs.",
-                lambda: n_right("val"),
-            ),
-            Misconception(
-                "all photographs",
-                lambda a: close(a, n_right("all"), absolute=0.5),
-                "That counts all 397 photographs. Take only those of the training split.",
-                lambda: n_right("all"),
-            ),
-            Misconception(
-                "all 1000 classes",
-                lambda a: close(a, n_right("train", all_classes=True), absolute=0.5),
-                "So many are right when all 1000 classes compete. Compare only two scores.",
-                lambda: n_right("train", all_classes=True),
-            ),
-            Misconception(
-                "swapped, or wrong ones",
-                lambda a: close(a, 195 - n_right("train"), absolute=0.5),
-                "So few? Did you count the wrong ones, or take ants for bees? Which label is the "
-                "bee, and which score?",
-                lambda: 195 - n_right("train"),
-            ),
             wrong_number(
-                "how many there are", 195, "So many there are. How many of them are right?", rel=0
+                "that of all 1000 classes",
+                0.754,
+                "That is the temperature of all 1000 scores. Fit it on the two columns.",
+            ),
+            wrong_number("nothing changed", 1, "A temperature of 1 changes nothing.", rel=0),
+            Misconception(
+                "upside down",
+                lambda a: 1 < number(a) < 2.5,
+                "Above 1 it gets less sure. Is this network too sure, or not sure enough?",
+                1.41,
+            ),
+            Misconception(
+                "far too sure",
+                lambda a: 0 < number(a) < 0.4,
+                "Now it is too sure. Find the lowest log loss of the training photographs.",
+                0.1,
+            ),
+            Misconception(
+                "scores instead of a temperature",
+                lambda a: np.ndim(a) > 0,
+                "Those are many numbers. Answer with the temperature, one number.",
+                lambda: np.zeros((195, 2)),
             ),
         ),
         hints=(
-            "Copy the lines that make `val` and `says_bee`, and change one word.",
-            "`shipped.split == 'train'` chooses the photographs.",
-            "`(says_bee == (shipped.y[train] == 1)).sum()` counts those that are right.",
+            "`tl.metrics.fit_temperature(logits, labels)` needs two columns and labels 0 and 1.",
+            "`two = shipped.logits[:, [ant, bee]]`. Which rows may choose? Those of `train`.",
         ),
-        otherwise="Do as in section 4, with `shipped.split == 'train'`, and count.",
-        expects="a whole number",
+        otherwise="Fit it on the training rows of the two columns.",
+        expects="a number above 0",
     ),
     Exercise(
         id="02.3",
@@ -159,12 +129,6 @@ EXERCISES = (
                 lambda a: on_black(a) is None,
                 "Your function returns nothing. Does it end with `return`?",
                 lambda: without_return,
-            ),
-            Misconception(
-                "divided by 256",
-                lambda a: gives(a, -1.0, 1.0) and not gives(a, -1.0, 1.0, EXACT),
-                "Near: with yours 0 or 255 lands a little beside -1 or 1. Divide by 255.",
-                lambda: linear(256, 0.5, 0.5),
             ),
             Misconception(
                 "only divided by 255",
@@ -192,20 +156,6 @@ EXERCISES = (
                 lambda: linear(1, 0.5, 0.5),
             ),
             Misconception(
-                "two scales",
-                lambda a: gives(a, -255.0, 255.0),
-                "Your mean is made for values from 0 to 255, your standard deviation for values from 0 "
-                "to 1. Both have to be on one scale.",
-                lambda: linear(1, 127.5, 0.5),
-            ),
-            Misconception(
-                "the picture's own mean",
-                own_statistics,
-                "Your function uses the mean or standard deviation of the picture that comes in. The "
-                "network's own are the same for all pictures.",
-                lambda: lambda x: (x - x.mean()) / x.std(),
-            ),
-            Misconception(
                 "made for pictures",
                 by_preprocess,
                 "`backbone.preprocess` is made for pictures (PIL images). It would also resize and "
@@ -213,34 +163,9 @@ EXERCISES = (
                 lambda: calls_preprocess,
             ),
             Misconception(
-                "colours last",
-                lambda a: tuple(on_black(a).shape) == (224, 224, 3),
-                "Your function moves the colours to the end. PyTorch wants them first: (3, 224, 224).",
-                lambda: lambda x: ((x / 255 - 0.5) / 0.5).permute(1, 2, 0),
-            ),
-            Misconception(
-                "divided last",
-                lambda a: gives(a, -1 / 255, 2.0),
-                "The right steps in the wrong order. Mean and standard deviation are meant for values "
-                "from 0 to 1.",
-                lambda: lambda x: (x - 0.5) / 0.5 / 255,
-            ),
-            Misconception(
-                "the other way",
-                lambda a: gives(a, 0.5, 1.0),
-                "That goes the other way: it is how one undoes it. Subtract and divide.",
-                lambda: lambda x: x / 255 * 0.5 + 0.5,
-            ),
-            Misconception(
-                "a batch",
-                lambda a: on_black(a).ndim == 4,
-                "Your function returns a batch. Give back one picture, of shape (3, 224, 224).",
-                lambda: lambda x: ((x / 255 - 0.5) / 0.5).unsqueeze(0),
-            ),
-            Misconception(
                 "called already",
                 lambda a: hasattr(a, "ndim"),
-                "That is a tensor. Give the function itself, without brackets: `answer = mend`.",
+                "That is a tensor. Give the function itself, without brackets: `answer = fix`.",
                 lambda: np.zeros((3, 224, 224)),
             ),
         ),
@@ -254,81 +179,80 @@ EXERCISES = (
     ),
     Exercise(
         id="02.4",
-        question="On how many validation photographs does a class that is neither get over half?",
-        right=lambda a: close(a, sure_of_something_else(), absolute=0.5),
-        praise="Few. But for these, a threshold would not have warned you.",
+        question="Which is the lowest threshold with at most 5 % wrong answers?",
+        right=lambda a: close(a, lowest_threshold(), absolute=0.002),
+        praise="It answers seven in ten. On held-out photographs look again: a promise about "
+        "pictures that chose the threshold is a little too good.",
         misconceptions=(
             Misconception(
-                "ants and bees counted too",
-                lambda a: close(a, sure_of_something_else(any_class=True), absolute=0.5),
-                "That counts all sure answers. Leave out those that say ant or bee.",
-                lambda: sure_of_something_else(any_class=True),
+                "with a temperature",
+                lambda a: close(a, 0.849, absolute=0.005),
+                "That is with the temperature of section 3. Here take the scores as they are.",
+                0.849,
             ),
             Misconception(
-                "all photographs",
-                lambda a: close(a, sure_of_something_else("all"), absolute=0.5),
-                "That counts all photographs. Take only those of the validation split.",
-                lambda: sure_of_something_else("all"),
+                "held-out photographs",
+                lambda a: any(
+                    close(a, lowest_threshold(s), absolute=0.002) for s in ("val", "rest")
+                ),
+                "That threshold was chosen on photographs that should test it. Take `train`.",
+                lambda: lowest_threshold("val"),
+            ),
+            wrong_number(
+                "the accuracy",
+                0.95,
+                "A threshold of 95 % is not an accuracy of 95 %.",
+                absolute=0.001,
             ),
             Misconception(
-                "training photographs",
-                lambda a: close(a, sure_of_something_else("train"), absolute=0.5),
-                "That counts the training photographs. Take those of the validation split.",
-                lambda: sure_of_something_else("train"),
+                "the coverage",
+                lambda a: close(a, 0.718, absolute=0.002),
+                "That is the coverage. Answer with the threshold of that row.",
+                0.718,
             ),
             Misconception(
-                "however sure",
-                lambda a: close(a, sure_of_something_else(above=0.0), absolute=0.5),
-                "On so many the best class is neither, however sure it is (or you compared raw "
-                "scores with 0.5: softmax first). Take only those above one half.",
-                lambda: sure_of_something_else(above=0.0),
+                "too high",
+                lambda a: 0.72 < number(a) < 0.84,
+                "It holds the promise, but a lower threshold does, too.",
+                0.75,
             ),
             Misconception(
-                "a share",
-                lambda a: 0 < number(a) < 1,
-                "That is a share. The question asks how many.",
-                0.1,
-            ),
-            Misconception(
-                "none",
-                lambda a: number(a) == 0,
-                "None? Softmax has to run over all 1000 classes of each photograph: `dim=1`.",
-                0,
+                "too low",
+                lambda a: 0 <= number(a) < 0.43,
+                "With it more than 5 in 100 answers are wrong.",
+                0.4,
             ),
         ),
         hints=(
-            "First turn each row of logits into probabilities, with softmax. `shipped.logits` is a "
-            "NumPy array, so `torch.from_numpy` comes before PyTorch's softmax.",
-            "`p = torch.from_numpy(shipped.logits[val]).softmax(dim=1)` does it for the rows of `val`.",
-            "`p.max(dim=1)` gives the highest probability and its class, for each photograph.",
-            "Combine three conditions with `&`, each in brackets, and count.",
+            "The right places: `np.where(shipped.y == 1, bee, ant)`.",
+            "`curve = tl.metrics.coverage_risk(shipped.logits[train], labels[train])`",
+            "Keep the rows with `curve.risk <= 0.05`. Which of them has the lowest threshold?",
         ),
-        otherwise="Check the three conditions one by one: above 0.5, not ant, not bee.",
-        expects="a whole number",
+        otherwise="Look at the column `risk`: from which threshold on is it at most 0.05?",
+        expects="a number from 0 to 1",
     ),
 )
 
 QUESTIONS = (
     Question(
         id="02.A",
-        question="How sure is the surest answer about four things that the network does not know?",
-        options=("below 20 %", "20 % to 50 %", "above 50 %"),
-        figure="Figure 2",
-        where="Find the longest of all bars.",
+        question="How many digits does a classifier of fish, monuments and tools answer with over 90 %?",
+        options=("hardly any", "about a third", "more than half"),
+        figure="Figure 5",
+        where="Look at the bar of the digits.",
     ),
     Question(
         id="02.B",
         question="What share of the photographs of ants and bees is right, without any training?",
         options=("below 60 %", "60 % to 75 %", "75 % to 90 %", "above 90 %"),
-        figure="Figure 4",
-        where="Look where the upper bar ends. The black line on it covers the accuracies that fit these "
-        "photographs.",
+        figure="Figure 1",
+        where="Look at the upper bar on the left.",
     ),
     Question(
         id="02.C",
-        question="How many of the six mistakes at least halve the probability of the right classes?",
-        options=("none", "one", "two or three", "four or more"),
-        figure="Figure 5",
-        where="Halve the first bar in your mind, and count the bars that are shorter than that.",
+        question="Is the network too sure, about right, or not sure enough?",
+        options=("too sure", "about right", "not sure enough"),
+        figure="Figure 3",
+        where="On the left, most bars end above the broken line.",
     ),
 )
