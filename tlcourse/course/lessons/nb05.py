@@ -55,13 +55,12 @@ EXERCISES = (
         id="05.1",
         question="Train something that reads at least 95 % of the test digits from ten of each.",
         right=lambda a: scored(a) >= 0.95,
-        praise="A frozen body with a head on its maps: few parameters to learn, and it still sees "
-        "where each stroke lies.",
+        praise="Ten of each are enough. A head on maps still sees where each stroke lies.",
         misconceptions=(
             Misconception(
                 "fine-tuned",
                 lambda a: scored(a) < 0.95 and a.pattern == "fine_tune",
-                "Fine-tuning needs more labels than ten of each. Which line of Figure 1 is higher?",
+                "That is not enough. Which line of Figure 1 is higher with 10 labels?",
                 lambda: Trained("fine_tune", 0.93),
             ),
             Misconception(
