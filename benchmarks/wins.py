@@ -77,9 +77,10 @@ def save(experiment: str, table: pd.DataFrame) -> None:
         "machine": describe(),
         "versions": {name: version(name) for name in packages},
     }
-    recorded[experiment] = {"about": about, "runs": table.to_dict("records")}
+    rows = [row.dropna().to_dict() for _, row in table.astype(object).iterrows()]
+    recorded[experiment] = {"about": about, "runs": rows}
     with whole_file(SHIPPED) as part:
-        part.write_text(json.dumps(recorded, indent=1) + "\n", "utf-8")
+        part.write_text(json.dumps(recorded, indent=1, allow_nan=False) + "\n", "utf-8")
 
 
 # Pattern 1: where classes are shared

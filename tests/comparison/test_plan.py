@@ -221,6 +221,14 @@ def test_the_time_that_planning_takes_is_not_planned_again(planned, task, monkey
     assert left.seconds <= 0.9 * 100 - 40 < whole.seconds
 
 
+def test_a_few_epochs_of_one_training_do_not_take_half_of_the_time_of_others(planned, task):
+    alone = planned(task, 90, ("from_scratch",))
+    assert alone.runs[0].seconds > 0.5 * 90
+    both = planned(task, 90, ("frozen_extractor", "from_scratch"))
+    assert [run.pattern for run in both.runs if run.seed == 0] == ["frozen_extractor"]
+    assert both.spare[0].pattern == "from_scratch"
+
+
 def test_plenty_of_time_gives_three_seeds_and_most_epochs_to_all_that_is_trained(planned, task):
     plan = planned(task, PLENTY)
     for pattern in PATTERNS:

@@ -24,6 +24,15 @@ def test_filters_are_the_weights_sorted_from_grey_to_colour(backbone):
         plots.filters(backbone, layer="conv_head")
 
 
+def test_filters_of_a_network_that_reads_blue_first_have_their_own_colours():
+    squeezenet = tl.load_backbone("squeezenet1_1", device="cpu")
+    first = squeezenet.model.features[0].weight.detach().numpy()
+    shown = np.asarray(photographs_in(plots.filters(squeezenet, limit=1))[0].get_array())
+    scaled = 0.5 + first / np.abs(first).max(axis=(1, 2, 3), keepdims=True) / 2
+    red_first = scaled[:, ::-1].transpose(0, 2, 3, 1)
+    assert np.abs(red_first - shown).max(axis=(1, 2, 3)).min() < 1e-6
+
+
 def test_maps_are_the_most_varied_channels_of_each_layer(backbone, cat):
     figure = plots.activation_maps(backbone, cat, ["stem", "stage7"], channels=3)
     found = tl.activations(backbone, cat, ["stage7"])["stage7"][0]

@@ -37,6 +37,7 @@ _NEARLY = 0.9  # of the pictures; to leave out fewer than the rest saves nothing
 _PASSES = 30  # of logistic regression over its rows, for each strength
 _ENOUGH = 0.7  # of the operations in the frozen part, where not all layers can be trained
 _STEP = 3  # passes forward that a training step costs at least
+_DEAREST = 0.5  # of the time at most for the fewest epochs of one training beside others
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,8 @@ def make_plan(
 
     First each pattern gets a few epochs, then enough of them (its own default), then three seeds,
     then more epochs, up to `MOST_EPOCHS`. The dearest pattern is left out while not even the fewest
-    epochs of all patterns fit. If time is left after all, it gets these.
+    epochs of all patterns fit, or its own would take over half of the time. If time is left after
+    all, it gets these.
     """
     started = time.perf_counter()
 
@@ -170,7 +172,7 @@ def make_plan(
     while chosen:
         for cut in cuts or [None]:
             effort = Effort.least(chosen, cut)
-            if forecast.seconds(effort) <= room():
+            if forecast.seconds(effort) <= room() and _shared(forecast.runs(effort)[0], room()):
                 effort = _richest(effort, lambda e: forecast.seconds(e) <= room())
                 runs, seeds = forecast.runs(effort)
                 spare = [
@@ -194,6 +196,12 @@ def make_plan(
         f"{in_words(need)}, with the time to get ready. Give more time, or take smaller pictures: "
         "backbone.at_size(128)."
     )
+
+
+def _shared(runs: Sequence[PlannedRun], room: float) -> bool:
+    """Whether no training takes the time that the others could use better."""
+    trained = [run.seconds for run in runs if run.pattern in TRAINED]
+    return len(trained) < 2 or max(trained) <= _DEAREST * room
 
 
 def enough_epochs(pattern: str) -> int:

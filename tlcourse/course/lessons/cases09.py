@@ -21,11 +21,11 @@ SUSPECTS = {
         "optimiser",
         "optimizer",
     ),
+    "one seed": ("seed", "a single seed", "only one seed", "one training"),
     "outputs": ("output", "number of outputs"),
     "too few epochs": ("few epochs", "epochs"),
     "too few pictures": ("few pictures", "pictures"),
     "training mode": ("train mode", "training-mode", "evaluation in training mode"),
-    "wrong layer": ("layer", "the wrong layer"),
 }
 
 

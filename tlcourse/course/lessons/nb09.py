@@ -1,30 +1,25 @@
-"""Questions of notebook 09: which mistake is it, and how would you mend or prove it?"""
+"""Questions of notebook 09: which mistake is it, and how would you fix or catch it?"""
 
 from tlcourse.course.exercise import Exercise, Misconception, number
 from tlcourse.course.lessons.cases09 import case
 from tlcourse.course.lessons.tries09 import (
-    TRIED,
     WHAT_LETTER,
-    answers,
-    differ,
     gives,
     imagenet,
     is_array,
     letter_of,
-    mends_first,
     normalises_integers,
     other_shape,
     painter,
     photograph,
-    proof_of,
     recipe,
-    says_of,
     scaled_colour,
-    several,
-    switches,
     tried,
 )
 from tlcourse.course.question import Question
+
+# Between these similarities both conditions of exercise 09.10 hold.
+LOWEST, HIGHEST = 0.765, 0.85
 
 EXERCISES = (
     case(
@@ -40,60 +35,30 @@ EXERCISES = (
         "many epochs of no change are no change.",
         learning_rate="Two rates, one of them a hundred times the other, give the same losses to "
         "the last digit. A rate that is too high or too low would give different ones.",
-        outputs="The head gives as many scores as there are kinds, and the loss is near that of "
-        "guessing among seven.",
         too_few_pictures="With few pictures the loss on the training pictures falls quickly. Here "
         "it does not move at all.",
         normalisation="Pictures of a wrong scale can be learned badly, but the loss would still "
         "change a little in each epoch.",
-        training_mode="Only the head runs here, on stored embeddings, and a linear layer gives "
-        "the same in both modes.",
         batchnorm="The embeddings were stored before the training, so no average can move them "
         "now. What should have moved, and did not?",
-        label_order="If names were mixed up, the head would still learn them: the loss on the "
-        "training pictures would fall.",
     ),
     Exercise(
         id="09.2",
-        question="How many scores does the network of case 2 give for one picture?",
-        right=lambda a: number(a) == 1000,
-        praise="`out_features` is only a note on the layer. The weights are still those of 1000 "
-        "classes, and most of the scores belong to things that nobody asked for.",
-        misconceptions=(
-            Misconception(
-                "believes the note",
-                lambda a: number(a) == 7,
-                "So the layer says of itself. But then no answer could be a class above 6.",
-                7,
-            ),
-            Misconception(
-                "inputs",
-                lambda a: number(a) == 1280,
-                "These numbers go into the layer. How many come out?",
-                1280,
-            ),
-            Misconception(
-                "largest seen",
-                lambda a: 7 < number(a) < 1000,
-                "Counting begins at 0, so there must be more scores than the largest class number "
-                "among the answers. And not every class must have been an answer. Ask the "
-                "layer's weights.",
-                900,
-            ),
-            Misconception(
-                "pictures",
-                lambda a: number(a) == 1001,
-                "Counting begins at 0, but you need not add one to what the weights say.",
-                1001,
-            ),
+        question="Which lettered line of case 2 has to change?",
+        right=letter_of("G"),
+        praise="Steps of this size carry the weights far away from what they had learned. A "
+        "hundredth of this rate keeps most of it.",
+        misconceptions=tuple(
+            Misconception(f"line {letter}", letter_of(letter), says, letter)
+            for letter, says in WHAT_LETTER.items()
         ),
         hints=(
-            "Believe what a layer does, not what it says of itself.",
-            "Give the layer one embedding of zeros and look at the shape that comes out.",
-            "`backbone.model.classifier.weight.shape` has not been changed by the program.",
+            "The loss begins at that of guessing. What makes it go up from there?",
+            "At the end the loss is far above that of guessing. A step that is too small cannot do that.",
+            "Which line says how long a step is? Compare its number with those of notebook 05.",
         ),
-        otherwise="Count what comes out of the layer for one embedding.",
-        expects="a whole number",
+        otherwise='Answer with one of the letters in the comments, such as "A".',
+        expects='one letter, such as "A"',
     ),
     case(
         3,
@@ -104,20 +69,16 @@ EXERCISES = (
             "One odd name for nearly all ants: the network does find what they have in common.",
             "Score number 310 is called `names[310]`. Who says that this is right?",
         ),
-        normalisation="A wrong scale blurs the kinds: both would get the same few names. Here each "
-        "kind has one name of its own.",
+        normalisation="A wrong scale blurs the classes: both would get the same few names. Here "
+        "each class has one name of its own.",
         outputs="There are as many scores as names. Look at which name belongs to which score.",
-        too_few_epochs="Nothing is trained in this program.",
         too_few_pictures="Nothing is learned from these pictures. Few of them would make the "
         "number less certain; they would not call every ant by one odd name.",
-        wrong_layer="No layer is chosen here: these are the network's own last scores.",
-        training_mode="The scores are stored, so how the network is switched cannot matter now. "
-        "And the network that made them saw what the ants have in common.",
         leak="Nothing is learned here, and a leak makes a number better than it should be.",
     ),
     Exercise(
         id="09.4",
-        question="Write the mended `prepare` of case 4.",
+        question="Write the right `prepare` of case 4.",
         right=lambda a: gives(a, scaled_colour) and photograph(a) == "right",
         praise="From -1 for black to 1 for white, as the weights are used to. "
         "`ToDtype` only changes the type, unless you say `scale=True`.",
@@ -219,16 +180,14 @@ EXERCISES = (
         leak="A leak gives one number that is too good. It would be the same one each time.",
         too_few_pictures="Few pictures make a number uncertain. But the same few pictures in the "
         "same network give the same number.",
-        too_few_epochs="A network that has learned too little is wrong in the same way each time.",
-        learning_rate="Nothing learns between one measurement and the next.",
     ),
     case(
         6,
         "training mode",
-        "BatchNorm takes its averages from the batch: each answer depends on the company.",
+        "BatchNorm takes its averages from the batch: each answer depends on the neighbours.",
         (
             "What can one picture's answer have to do with the pictures beside it?",
-            "In notebook 04 a drawing got other scores in other company. When?",
+            "In notebook 04 a drawing got other scores beside other drawings. When?",
             "`load_state_dict` brings weights and averages. Which switch does it not touch?",
         ),
         augmented_test="The tensors were made once, and in the same order the answers are the "
@@ -238,9 +197,6 @@ EXERCISES = (
         label_order="Wrong names would be wrong in every order of the pictures.",
         normalisation="Both programs get the same tensors, and a wrong scale would not care which "
         "pictures stand beside one another.",
-        outputs="All keys matched, so the head is the one that was stored, with seven outputs.",
-        wrong_layer="It is the whole network as it was stored, head and all.",
-        too_few_epochs="Before it was stored, the same weights were right far more often.",
     ),
     case(
         7,
@@ -257,9 +213,6 @@ EXERCISES = (
         "number worse, not better.",
         label_order="Mixed-up names make a number worse. This one is too good.",
         too_few_epochs="All training pictures are right. There is nothing left to learn.",
-        training_mode="Only a linear head is measured. It has no BatchNorm, no dropout: both "
-        "modes are the same for it.",
-        learning_rate="A rate that is too high would spoil the test pictures as well.",
     ),
     case(
         8,
@@ -279,136 +232,91 @@ EXERCISES = (
         "more often. And why would the body's embeddings change?",
         learning_rate="Not one weight of the body moved, so no step can have erased it.",
         old_head="The head does learn: the loss of the last batches is lower than that of the first.",
-        normalisation="The tensors are the same as in the yardstick, which got more right.",
-        augmented_test="The test tensors were made once. Measuring again gives the same number.",
-        leak="A leak makes a number too good. This one is too low.",
     ),
-    Exercise(
-        id="09.9",
-        question="Which lettered line of case 9 has to change?",
-        right=letter_of("G"),
-        praise="Steps of this size carry the weights far away from what they had learned. A "
-        "hundredth of this rate keeps most of it.",
-        misconceptions=tuple(
-            Misconception(f"line {letter}", letter_of(letter), says, letter)
-            for letter, says in WHAT_LETTER.items()
+    case(
+        9,
+        "one seed",
+        "Each report is true of its own two networks. A verdict on two methods needs several draws.",
+        (
+            "Both reports are repeatable. So what differs between them?",
+            "What does `seed` draw here? How much can that change two networks?",
+            "Is the question about two networks, or about two methods?",
         ),
-        hints=(
-            "The loss begins at that of guessing. What makes it go up from there?",
-            "At the end the loss is far above that of guessing. A step that is too small cannot do that.",
-            "Which line says how long a step is? Compare its number with those of notebook 05.",
-        ),
-        otherwise='Answer with one of the letters in the comments, such as "A".',
-        expects='one letter, such as "A"',
+        too_few_pictures="Near: few labelled pictures are why a draw changes so much. But the "
+        "question was about five labels. What could still answer it?",
+        too_few_epochs="Both reports train for the same epochs, and both have a clear winner. Why "
+        "would more epochs make the winners agree?",
+        augmented_test="Each report gives the same numbers when it is repeated.",
+        training_mode="The symptoms say it: evaluation mode, in both.",
+        leak="A leak makes numbers too good. It does not turn a winner into a loser.",
+        learning_rate="The rates were chosen on validation pictures, and are the same in both.",
     ),
     Exercise(
         id="09.10",
-        question="Write a proof: does each picture get the same scores alone as in company?",
-        right=lambda a: says_of(a, **TRIED),
-        praise="This one function catches case 6 and every other way in which pictures of a batch "
-        "look at one another.",
+        question="Which cosine similarity finds 80 % of the near copies and flags at most 10 % of "
+        "the clean drawings?",
+        right=lambda a: LOWEST <= number(a) <= HIGHEST,
+        praise="Below it you look at many innocent pairs, above it you miss copies. No threshold "
+        "is perfect, so a person looks at what is flagged.",
         misconceptions=(
             Misconception(
-                "returns nothing",
-                lambda a: says_of(a, **dict.fromkeys(TRIED)),
-                "Your function returns nothing. Does it end with `return`?",
-                lambda: proof_of(lambda company, alone: None),
+                "only the same bytes",
+                lambda a: 0.97 <= number(a) <= 1,
+                "Nearly 1 finds exact copies only. These were cut, mirrored and saved again.",
+                1,
             ),
             Misconception(
-                "one for each picture",
-                lambda a: all(several(answer) for answer in answers(a).values()),
-                "Your function returns one value for each picture. Combine them with `.all()`.",
-                lambda: proof_of(
-                    lambda company, alone: ((company - alone).abs() < 1e-4).all(dim=1)
-                ),
+                "too strict",
+                lambda a: HIGHEST < number(a) < 0.97,
+                "It flags few clean drawings, but it misses more than a fifth of the copies.",
+                0.9,
             ),
             Misconception(
-                "exact",
-                lambda a: says_of(a, **TRIED | {"rounded": False}),
-                "Nearly. Large sums are rounded in another way in another batch, so scores of a "
-                "sound network may differ in the last digits. Allow 0.0001.",
-                lambda: proof_of(lambda company, alone: bool((company == alone).all())),
+                "too loose",
+                lambda a: 0 < number(a) < LOWEST,
+                "It finds the copies, and flags more than a tenth of the clean drawings, too.",
+                0.6,
             ),
             Misconception(
-                "mends before it looks",
-                lambda a: says_of(a, evaluation=True, training=True) and switches(a),
-                "Your function switches the network into evaluation mode. So it mends what it "
-                "should find, and never finds it. Measure the network as it comes.",
-                lambda: mends_first,
+                "in per cent",
+                lambda a: 1 < number(a) <= 100,
+                "A cosine similarity is at most 1. Give it as a share.",
+                82,
             ),
             Misconception(
-                "always content",
-                lambda a: says_of(a, evaluation=True, training=True, near=True) and not switches(a),
-                "It says True even of a network in training mode. Do you really give it one "
-                "picture at a time, and then all together?",
-                lambda: (
-                    lambda network, pictures: bool((network(pictures) == network(pictures)).all())
-                ),
-            ),
-            Misconception(
-                "too generous",
-                lambda a: says_of(a, evaluation=True, training=False, near=True),
-                "One of the networks that were tried gives scores that differ by 0.01, and your "
-                "function says True. Compare the scores themselves, and allow only 0.0001.",
-                lambda: proof_of(
-                    lambda company, alone: bool((company.argmax(1) == alone.argmax(1)).all())
-                ),
-            ),
-            Misconception(
-                "some pictures only",
-                lambda a: (
-                    says_of(a, evaluation=True, training=False, near=False)
-                    and (says_of(a, first=True) or says_of(a, last=True))
-                ),
-                "One of the networks that were tried treats a single picture of the batch in "
-                "another way, and your function says True. Compare all pictures.",
-                lambda: proof_of(
-                    lambda company, alone: bool((company[0] - alone[0]).abs().max() < 1e-4)
-                ),
-            ),
-            Misconception(
-                "turned round",
-                lambda a: says_of(a, **{name: not said for name, said in TRIED.items()}),
-                "Turned round: True should mean that the scores are the same.",
-                lambda: proof_of(differ),
+                "a distance",
+                lambda a: -1 <= number(a) <= 0,
+                "Copies have a *high* cosine similarity. Did you take a distance?",
+                0,
             ),
         ),
         hints=(
-            "`network(pictures)` gives the scores in company.",
-            "`pictures.split(1)` gives batches of one picture; `torch.cat` puts scores together.",
-            "`torch.allclose(company, alone, atol=1e-4)`, and leave the network's mode as it is.",
+            "Bring each embedding to length 1 (`nn.functional.normalize`) and multiply.",
+            "Two shares for each threshold: of `planted`, and of the most similar training drawing "
+            "of each clean test drawing.",
+            "Try 0.70, 0.75, 0.80, 0.85 and 0.90, and print both shares.",
         ),
-        otherwise="It should say True of a network in evaluation mode, and False of one with "
-        "BatchNorm in training mode.",
-        expects="a function of a network and a batch of pictures that returns True or False",
+        otherwise="For a threshold, count how many copies and how many clean drawings reach it.",
+        expects="a number from 0 to 1",
     ),
 )
-
 
 QUESTIONS = (
     Question(
         id="09.A",
-        question="How many of the nine programs end no better than a network that always gives "
+        question="How many of the eight programs end no better than a network that always gives "
         "the most frequent answer?",
         options=("none", "one or two", "three to five", "six or more"),
-        figure="Figure 7",
-        where="Compare each square with the small line that marks the most frequent answer.",
+        figure="Figure 8",
+        where="Compare each square with the small line of one constant answer.",
     ),
     Question(
         id="09.B",
-        question="With half of the test pictures in one batch, is training mode as good as "
-        "evaluation mode?",
-        options=("worse", "as good", "better"),
-        figure="Figure 3",
-        where="Compare the last point of the line with the dashed line.",
-    ),
-    Question(
-        id="09.C",
-        question="By how many points is the test accuracy too high if half of the test pictures "
-        "also stand in training?",
+        question="By how many points is the test accuracy too high if exact copies of half of the "
+        "test pictures stand in training?",
         unit="points",
         within=1.5,
-        figure="Figure 4",
-        where="Follow the line of the test drawings from 0 to one half.",
+        figure="Figure 5",
+        where="Follow the line of the exact copies from 0 to one half.",
     ),
 )

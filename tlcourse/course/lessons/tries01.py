@@ -1,11 +1,8 @@
 """What tries the answers to the exercises of notebook 01, and wrong answers to try it with."""
 
-import inspect
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
-
-from tlcourse.course.exercise import number
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,41 +12,88 @@ if TYPE_CHECKING:
 STEM = ("conv_stem.", "bn1.")
 
 
-@cache
-def share_of_own_kind(
-    layer: str, n: int = 1, split: str = "all", weights: "Weights" = "imagenet"
-) -> float:
-    """Share of the nearest neighbours of ants and bees that are of the photograph's own kind."""
+def predicted(answer: Any) -> float:
+    """Share of the validation ants and bees that a learner's classes get right."""
     import numpy as np
 
     from tlcourse.features.features import load_features
-    from tlcourse.features.neighbours import nearest
+
+    shipped = load_features("hymenoptera")
+    y = shipped.y[shipped.split == "val"]
+    classes = np.asarray(answer)
+    if classes.shape != y.shape:
+        raise ValueError("not one class for each validation photograph")
+    return float((classes == y).mean())
+
+
+@cache
+def mostly_random(layer: str, weights: "Weights") -> Any:
+    """Classes that a probe at one layer predicts for the validation ants and bees."""
+    from tlcourse.features.features import load_features
+    from tlcourse.features.probe import fit_probe
 
     shipped = load_features("hymenoptera", weights=weights)
-    of = np.ones(len(shipped.y), bool) if split == "all" else shipped.split == split
-    y = shipped.y[of]
-    found, _ = nearest(shipped.x[layer][of], range(len(y)), n)
-    return float((y[found] == y[:, None]).mean())
+    train, val = shipped.split == "train", shipped.split == "val"
+    probe = fit_probe(shipped.x[layer][train], shipped.y[train])
+    return probe.logits(shipped.x[layer][val]).argmax(axis=1)
 
 
-def two(answer: Any) -> list[float]:
-    """The learner's two numbers, also where each is NumPy's or PyTorch's."""
-    if isinstance(answer, dict):
-        answer = answer["stage1"], answer["embedding"]
-    first, second = answer.tolist() if hasattr(answer, "tolist") else answer
-    return [number(first), number(second)]
+def is_network(answer: Any) -> bool:
+    return hasattr(answer, "conv_stem") and hasattr(answer, "state_dict")
 
 
-def near(
-    answer: Any, shallow: float, deep: float, factor: float = 1.0, within: float = 0.01
-) -> bool:
-    """Whether two numbers are these two shares, or `factor` times them."""
-    a, b = two(answer)
-    return abs(a / factor - shallow) < within and abs(b / factor - deep) < within
+@cache
+def colour_network() -> Any:
+    from tlcourse.networks.load import load_backbone
+
+    return load_backbone(device="cpu").model
 
 
-def shares_of(**options: Any) -> tuple[float, float]:
-    return share_of_own_kind("stage1", **options), share_of_own_kind("embedding", **options)
+def grey_network(change: Callable[[Any], Any]) -> Any:
+    """The trained network for one channel, with changed weights of its first layer."""
+    network = fresh_stem()
+    network.conv_stem.weight.data.copy_(change(colour_network().conv_stem.weight.data))
+    return network
+
+
+def fresh_stem() -> Any:
+    """The trained network for one channel, with a random first layer."""
+    import timm
+
+    network = timm.create_model("tf_efficientnet_lite0", in_chans=1).eval()
+    own = "conv_stem.weight"
+    network.load_state_dict(dict(colour_network().state_dict()) | {own: network.state_dict()[own]})
+    return network
+
+
+def stem_is(answer: Any, change: Callable[[Any], Any]) -> bool:
+    """Whether a network is the trained one, but for these weights of its first layer."""
+    import torch
+
+    if not is_network(answer):
+        raise TypeError("not a network")
+    trained = dict(colour_network().state_dict())
+    trained["conv_stem.weight"] = change(trained["conv_stem.weight"])
+    found = answer.state_dict()
+    return found.keys() == trained.keys() and all(
+        t.shape == trained[name].shape
+        and torch.allclose(t.cpu().float(), trained[name].float(), atol=1e-6)
+        for name, t in found.items()
+        if t.ndim > 0
+    )
+
+
+def a_mean(weight: Any) -> Any:
+    return weight.mean(dim=1, keepdim=True)
+
+
+def added(weight: Any) -> Any:
+    return weight.sum(dim=1, keepdim=True)
+
+
+COLOURS: tuple[Callable[[Any], Any], ...] = tuple(
+    partial(lambda i, weight: weight[:, i : i + 1], i) for i in range(3)
+)
 
 
 class Operation:
@@ -112,14 +156,6 @@ def small_network(seed: int) -> "nn.Module":
     return network
 
 
-def takes_two(answer: Callable[..., Any]) -> bool:
-    try:
-        inspect.signature(answer).bind("donor", "receiver")
-    except TypeError:
-        return False
-    return True
-
-
 def copied(network: "nn.Module") -> dict[str, Any]:
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
@@ -138,33 +174,3 @@ def copies(*parts: str, only: Sequence[str] = ()) -> Callable[[Any, Any], None]:
 
 def shares_modules(donor: Any, receiver: Any) -> None:
     receiver.conv_stem, receiver.bn1 = donor.conv_stem, donor.bn1
-
-
-def stem_of(network: Any) -> dict[str, Any]:
-    return {name: t for name, t in network.state_dict().items() if name.startswith(STEM)}
-
-
-def loads_into_the_whole(donor: Any, receiver: Any) -> None:
-    receiver.load_state_dict(stem_of(donor))
-
-
-def loads_long_names(donor: Any, receiver: Any) -> None:
-    for part in (receiver.conv_stem, receiver.bn1):
-        part.load_state_dict(stem_of(donor))
-
-
-def refused(answer: Any) -> str:
-    """What `load_state_dict` says to a learner's transplant, if it refuses."""
-    try:
-        answer(small_network(1), small_network(2))
-    except RuntimeError as error:
-        return str(error)
-    return ""
-
-
-def makes_another(donor: Any, receiver: Any) -> Any:
-    import copy
-
-    other = copy.deepcopy(receiver)
-    copies("conv_stem", "bn1")(donor, other)
-    return other

@@ -6,7 +6,7 @@ from typing import Any
 
 from tlcourse.course.exercise import same_text
 
-# --- 09.4: a mended preparation, tried on pictures of one colour and on a photograph ---
+# --- 09.4: a right preparation, tried on pictures of one colour and on a photograph ---
 
 COLOURS = ((0, 0, 0), (255, 255, 255), (200, 100, 30))
 
@@ -116,121 +116,6 @@ def other_shape(found: Any) -> bool:
     import torch
 
     return isinstance(found, torch.Tensor) and found.shape not in ((3, 96, 96), (1, 3, 96, 96))
-
-
-# --- 09.10: a proof of their own, tried on networks of a few lines ---
-
-# Name -> what a right proof says of it.
-TRIED = {
-    "evaluation": True,
-    "training": False,
-    "rounded": True,
-    "near": False,
-    "first": False,
-    "last": False,
-}
-
-
-def networks(modes: list[bool] | None = None) -> dict[str, Any]:
-    """Name -> a small network, made anew, so that nobody's calls move another's averages.
-
-    The mode in which BatchNorm of the one in training mode really runs is appended to `modes`.
-    """
-    import torch
-    from torch import nn
-
-    def norm(training: bool) -> Any:
-        module = nn.BatchNorm2d(3)
-        module.running_mean = torch.tensor([0.5, -1.0, 2.0])
-        if training and modes is not None:
-            module.register_forward_pre_hook(lambda m, _: modes.append(m.training))
-        return nn.Sequential(module, nn.Flatten()).train(training)
-
-    class InCompany(nn.Module):
-        """Scores are another in company: a factor, a shift, a shift of one place only."""
-
-        def __init__(self, shift: float, factor: float = 1.0, place: Any = slice(None)) -> None:
-            super().__init__()
-            self.shift, self.factor, self.place = shift, factor, place
-            self.eval()
-
-        def forward(self, pictures: Any) -> Any:
-            scores = pictures.flatten(1).clone()
-            if len(pictures) > 1:
-                half = scores.shape[1] // 2
-                scores[self.place, :half] = scores[self.place, :half] * self.factor + self.shift
-            return scores
-
-    return {
-        "evaluation": norm(False),
-        "training": norm(True),
-        "rounded": InCompany(5e-7, 1 + 5e-7),  # as if it added up in another order
-        "near": InCompany(0.01),
-        "first": InCompany(5.0, place=0),
-        "last": InCompany(5.0, place=-1),
-    }
-
-
-def answers(proof: Any, modes: list[bool] | None = None) -> dict[str, Any]:
-    """What a learner's function returns for each network."""
-    import torch
-
-    if not callable(proof):
-        raise TypeError("not a function")
-    pictures = torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    return {name: proof(network, pictures.clone()) for name, network in networks(modes).items()}
-
-
-def several(answer: Any) -> bool:
-    if isinstance(answer, list | tuple):
-        return True
-    return getattr(answer, "ndim", 0) > 0 and len(answer) > 1
-
-
-def says_of(proof: Any, **wanted: bool | None) -> bool:
-    """Whether a learner's function says this of the networks, one answer for each."""
-    found = answers(proof)
-    if any(several(answer) for answer in found.values()):
-        return False
-    said = {name: None if a is None else bool(a) for name, a in found.items()}
-    return all(said[name] is answer for name, answer in wanted.items())
-
-
-def switches(proof: Any) -> bool:
-    """Whether the network that comes in training mode runs in evaluation mode."""
-    modes: list[bool] = []
-    answers(proof, modes)
-    return not all(modes)
-
-
-def alone_scores(network: Any, pictures: Any) -> Any:
-    import torch
-
-    with torch.no_grad():
-        return torch.cat([network(one) for one in pictures.split(1)])
-
-
-def proof_of(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """A proof that compares what the network gives in company and alone."""
-
-    def same_alone(network: Any, pictures: Any) -> Any:
-        return compare(network(pictures), alone_scores(network, pictures))
-
-    return same_alone
-
-
-def mends_first(network: Any, pictures: Any) -> bool:
-    import torch
-
-    before = network.training
-    network.eval()
-    same = torch.allclose(network(pictures), alone_scores(network, pictures), atol=1e-4)
-    network.train(before)
-    return same
-
-
-def differ(company: Any, alone: Any) -> bool:
-    return bool((company - alone).abs().max() > 1e-4)
 
 
 WHAT_LETTER = {
