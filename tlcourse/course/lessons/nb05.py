@@ -143,7 +143,7 @@ EXERCISES = (
         ),
         hints=(
             "Figure 3 has four epochs. Which rate forgets nothing, and what would help it to learn?",
-            "Try a rate between 0.0001 and 0.001, and twice the epochs.",
+            "Try a rate between 0.0001 and 0.001, and twice the epochs, in batches of 10.",
         ),
         otherwise=f"At least {DIGITS} of the digits and at least {PHOTOGRAPHS} of the photographs, in "
         "this order.",
