@@ -144,7 +144,7 @@ def test_the_batch_size_follows_from_the_memory(monkeypatch):
     def room_for(pictures):
         whole = int(8 * bytes_each * pictures)  # an eighth is used
         monkeypatch.setattr(data, "memory", lambda: (whole, 0))
-        return default_batch_size(network)
+        return default_batch_size(network, 1000)
 
     assert [room_for(n) for n in (0.1, 2.5, 3.5, 4.5, 9.5, 15.9, 20, 1000)] == [
         *(2, 2, 3, 4, 8, 12, 16, 16)
@@ -158,15 +158,21 @@ def test_it_grows_when_more_is_frozen_and_is_what_fit_uses(monkeypatch):
     sizes = []
     for until in (None, "stage1", "stage3", "embedding"):
         freeze(network, until)
-        sizes.append(default_batch_size(network))
+        sizes.append(default_batch_size(network, 1000))
     assert sizes == sorted(sizes)
     assert 2 < sizes[0] < sizes[1] < sizes[-1]
     freeze(network, None)
     history = tl.fit(network, task, epochs=1, progress=False)
-    assert history.batch_size == sizes[0]
+    assert history.batch_size == default_batch_size(network, len(task.train))
+
+
+@pytest.mark.parametrize(("n", "size"), [(1000, 16), (160, 16), (100, 8), (50, 4), (20, 4), (3, 4)])
+def test_few_pictures_are_learned_in_ten_steps_an_epoch(monkeypatch, n, size):
+    monkeypatch.setattr(data, "memory", lambda: (2**40, 0))
+    assert default_batch_size(tl.Network(made_backbone(), 3), n) == size
 
 
 def test_a_network_that_is_cut_early_needs_less_memory(monkeypatch):
     monkeypatch.setattr(data, "memory", lambda: (8 * 10_000_000, 0))
     whole, cut = (tl.Network(tiny_backbone(), 3, layer=layer) for layer in ("embedding", "stage1"))
-    assert default_batch_size(whole) < default_batch_size(cut)
+    assert default_batch_size(whole, 1000) < default_batch_size(cut, 1000)

@@ -149,7 +149,8 @@ def make_plan(
         return _FILL * budget - (time.perf_counter() - started)
 
     network = Network(backbone, len(task.classes), layer=layer)
-    batch_size = default_batch_size(network) if batch_size is None else batch_size
+    if batch_size is None:
+        batch_size = default_batch_size(network, len(task.train))
     seconds, width = time_features(backbone, task.train, layer)
     chosen = [pattern for pattern in PATTERNS if pattern in patterns]
     features = _FEATURES if set(chosen) & set(TRAINED) else _FEATURES_ALONE

@@ -24,6 +24,7 @@ from tlcourse.training.settings import Augmentation, Settings
 WORTH_KEEPING = 0.25  # of the operations: a shallower part is computed faster than read
 _LARGEST_KEPT = 2**31  # bytes on the disk
 _MOST = {"cpu": 16, "mps": 32, "cuda": 64}  # pictures per step
+_STEPS, _FEWEST = 10, 4  # steps that an epoch should have, but of so many pictures at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +107,11 @@ def is_kept(backbone: Backbone, layer: str, cut: str, *, n_pictures: int = 0) ->
     return share >= WORTH_KEEPING and size <= _LARGEST_KEPT
 
 
-def default_batch_size(network: Network) -> int:
-    """Pictures per training step that all of the device's memory allows, whatever is free now."""
+def default_batch_size(network: Network, n_pictures: int) -> int:
+    """Pictures per training step that all of the device's memory allows, whatever is free now.
+
+    Few pictures are learned in smaller batches, since an epoch of two or three steps teaches little.
+    """
     backbone = network.backbone
     trace, kind = backbone.trace, backbone.device.type
     cut = backbone.depth(network.layer)
@@ -122,7 +126,8 @@ def default_batch_size(network: Network) -> int:
     )
     whole = torch.cuda.mem_get_info(backbone.device)[1] if kind == "cuda" else memory()[0]
     room = whole // (2 if kind == "cuda" else 8)
-    fitting = int(min(_MOST.get(kind, 16), room // (4 * max(values, 1))))
+    most = min(_MOST.get(kind, 16), max(n_pictures // _STEPS, _FEWEST))
+    fitting = int(min(most, room // (4 * max(values, 1))))
     return max(2, fitting - fitting % 4 if fitting > 4 else fitting)
 
 

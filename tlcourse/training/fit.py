@@ -97,7 +97,7 @@ class TrainingRun:
         self.plan = dict(settings.unfreeze or {})
         for layer in filter(None, self.plan.values()):
             network.backbone.layer(layer)  # a misspelt one is told before the training begins
-        self.batch_size = settings.batch_size or default_batch_size(network)
+        self.batch_size = settings.batch_size or default_batch_size(network, len(task.train))
         frozen = {1: network.frozen_until} | self.plan
         self.data = training_data(network, task, list(frozen.values()), settings)
         groups = parameter_groups(

@@ -62,7 +62,8 @@ def find_learning_rate(
     check_whole("steps", steps, least=2)
     check_task(task, n_outputs=network.n_classes)
     twin = copy.deepcopy(network)
-    batch_size = default_batch_size(network) if batch_size is None else batch_size
+    if batch_size is None:
+        batch_size = default_batch_size(network, len(task.train))
     rates = np.geomspace(lowest, highest, steps)
     losses: list[float] = []
     smooth: list[float] = []

@@ -26,7 +26,8 @@ class Settings:
         learning_rate: Highest rate of the head.
         body_rate: Of the backbone's deepest stage; by default a tenth of the head's.
         layer_decay, weight_decay: See `parameter_groups`.
-        batch_size: Pictures per step; by default what the memory allows, at most 16 on a CPU.
+        batch_size: Pictures per step; by default what the memory allows, at most 16 on a
+            CPU, and few enough for ten steps and more in an epoch.
         warmup: Share of all steps in which the rates rise.
         label_smoothing: Share of the label that is spread over all classes; 0 for none.
         patience: Stop after so many epochs without a better one; by default it never does.
