@@ -51,7 +51,7 @@ EXERCISES = (
                 lambda: result("frozen_extractor", 0.6),
             ),
             Misconception(
-                "a dear one",
+                "everything moves",
                 lambda a: a.pattern in ("fine_tune", "from_scratch"),
                 "All layers move here, on 100 pictures. A frozen body needs fewer of them.",
                 lambda: result("fine_tune", 0.66),
