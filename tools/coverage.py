@@ -1,6 +1,7 @@
 """Write `coverage.md`: which notebook shows and asks each of the course's seven ideas.
 
 Read off the notebooks' own tags. Run it after a change of a notebook: `python -m tools.coverage`
+What stands on the page from "Ten questions" on is written by hand, and is kept.
 """
 
 import re
@@ -24,6 +25,7 @@ IDEAS = {
     "f": "Each of them can save much time.",
     "g": "It is not obvious beforehand which of them is best, so test.",
 }
+BY_HAND = "\n## Ten questions"
 _CAPTION = re.compile(r"\*\*((?:Figure|Explorer|Table) \d+)\.\*\*\s+(.+?[.?])(?=\s|$)", re.DOTALL)
 _ASKED = re.compile(r"""\b(?:check|guess)\(\s*["'](\d\d\.\w+)["']""")
 
@@ -96,7 +98,8 @@ def render() -> str:
                 name = path.stem.replace("_", " ")
                 link = f"[{name}](../notebooks/{path.name})"
                 lines.append(f"| {link} | {_cell(figures)} | {_cell(asked)} |")
-    return "\n".join(lines) + "\n"
+    _, found, by_hand = TARGET.read_text(encoding="utf-8").partition(BY_HAND)
+    return "\n".join(lines) + "\n" + found + by_hand
 
 
 def _cell(texts: list[str]) -> str:

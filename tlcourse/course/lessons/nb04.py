@@ -1,35 +1,32 @@
-"""Notebook 04: numbers that learn, freezing, stored features, BatchNorm's averages."""
+"""Notebook 04: a frozen body with a head of your own, freezing, stored features, where to cut."""
 
-from tlcourse.course.exercise import (
-    Exercise,
-    Misconception,
-    close,
-    number,
-    same_set,
-    wrong_number,
-)
+from tlcourse.course.exercise import Exercise, Misconception, number, same_set, same_text
 from tlcourse.course.lessons.tries04 import (
-    BATCHES,
-    State,
-    a_copy,
-    all_but_the_classifier,
+    BEATS,
+    Trained,
+    begun,
     called_already,
-    is_network,
+    fault,
+    freezes_both,
+    frozen_and_evaluated,
     letters,
     names,
-    neither,
-    only_gradients,
-    only_mode,
-    returns_nothing,
-    state,
-    still_averages,
-    without_return,
+    no_gradient_is_stopped,
+    norms_only,
+    scored,
 )
 from tlcourse.course.question import Question
 
 QUESTIONS = (
     Question(
         id="04.A",
+        question="On how many of 100 turned digits is a probe on the stored vector right?",
+        options=("about 95", "about 80", "about 60"),
+        figure="Figure 2",
+        where="Look for the stored vector without views.",
+    ),
+    Question(
+        id="04.B",
         question="What does a body in training mode do to the accuracy?",
         options=(
             "higher",
@@ -37,24 +34,16 @@ QUESTIONS = (
             "lower by up to 5 points",
             "lower by more than 5 points",
         ),
-        figure="Figure 2",
-        where="Compare the two lines: if they overlap, three trainings do not tell the two apart.",
-    ),
-    Question(
-        id="04.B",
-        question="At which cut is the network right on most test drawings?",
-        options=("stage3", "stage5", "stage7", "embedding"),
         figure="Figure 3",
-        where="Each line of counts below the figure compares the best cut with another one, picture by "
-        "picture.",
+        where="Compare the two bars, and the lines that show three seeds.",
     ),
     Question(
         id="04.C",
-        question="How many times as long does an epoch take with augmentation?",
+        question="How many times as long does an epoch take with fresh views as from stored maps?",
         unit="times",
         within=3,
         figure="Figure 4",
-        where="Divide the last number by the second.",
+        where="Divide the last bar by the one above it.",
     ),
 )
 
@@ -62,130 +51,109 @@ QUESTIONS = (
 EXERCISES = (
     Exercise(
         id="04.1",
-        question="How many numbers does a linear head on 80 channels learn for 12 classes?",
-        right=lambda a: close(a, 80 * 12 + 12, absolute=0.5),
-        praise="Less than a thousand numbers, on top of frozen ones.",
+        question="Train a network that reads at least .70 of the turned clothes.",
+        right=lambda a: a.pattern == "frozen_extractor" and scored(a) >= BEATS,
+        praise="From 200 labels. The stored vector reaches .61, and the body is the same.",
         misconceptions=(
             Misconception(
-                "no bias",
-                lambda a: close(a, 80 * 12, absolute=0.5),
-                "Nearly. Each class also has one number that is added.",
-                960,
+                "fine-tuned",
+                lambda a: a.pattern in ("fine_tune", "from_scratch") and scored(a) >= 0,
+                "Here the body moved. It can be done with a frozen body, and faster.",
+                lambda: Trained("fine_tune", 0.76),
             ),
             Misconception(
-                "one bias only",
-                lambda a: close(a, 80 * 12 + 1, absolute=0.5),
-                "Each class has its own number that is added, not one for all.",
-                961,
+                "stored vector",
+                lambda a: a.pattern == "standalone_extractor" and scored(a) >= 0,
+                "That is pattern 2: its features were stored before it could see a turned picture. "
+                "Make the body part of a network: `tl.patterns.frozen_extractor`.",
+                lambda: Trained("standalone_extractor", 0.605),
             ),
             Misconception(
-                "seven classes",
-                lambda a: close(a, 80 * 7 + 7, absolute=0.5),
-                "That is for the seven classes of the drawings. Here there are twelve.",
-                567,
+                "vector, or no views",
+                lambda a: scored(a) < BEATS,
+                'Not enough. Does your head read maps (`head="conv"`), and does it see fresh views '
+                "in each of 8 epochs (`augment=True`)?",
+                lambda: Trained("frozen_extractor", 0.585),
             ),
             Misconception(
-                "plus",
-                lambda a: close(a, 80 + 12, absolute=0.5),
-                "Each class has a weight of its own for each channel, so multiply.",
-                92,
+                "another task",
+                lambda a: a.task != "fashion",
+                "This network was trained for other pictures. Train it on `clothes`.",
+                lambda: Trained("frozen_extractor", 0.965, "digits"),
             ),
             Misconception(
-                "embedding",
-                lambda a: close(a, 1280 * 12 + 12, absolute=0.5),
-                "That is a head on the embedding. At `stage4` there are 80 channels.",
-                15_372,
-            ),
-            Misconception(
-                "positions counted",
-                lambda a: number(a) in (80 * 64 * 12 + 12, 80 * 14 * 14 * 12 + 12),
-                "The maps are averaged over their positions, so a channel gives one number.",
-                80 * 64 * 12 + 12,
-            ),
-            Misconception(
-                "body counted",
-                lambda a: number(a) > 200_000,
-                "That counts the body too. It is frozen.",
-                254_956,
+                "the accuracy",
+                lambda a: number(a) >= 0,
+                "That is one number. Hand in the whole `Result`, as the pattern returns it.",
+                0.75,
             ),
         ),
         hints=(
-            "After averaging, how many numbers does the head get for a picture?",
-            "One weight per number and class, and one more number per class: `12 * (80 + 1)`.",
+            "Which row of the table in section 2 is the highest? Do the same with the clothes.",
+            "`tl.patterns.frozen_extractor(backbone, clothes, ...)` returns a `Result`.",
+            "`augment=True, epochs=8`. The head on maps is what it takes by default.",
         ),
-        otherwise="Weights: channels times classes. Then one more number for each class.",
-        expects="a whole number",
+        otherwise="Hand in the `Result` of a frozen body with a new head, trained on `clothes`.",
+        expects="a `Result`, as `tl.patterns.frozen_extractor` returns it",
     ),
     Exercise(
         id="04.2",
-        question="Write a function that freezes a whole network.",
-        right=lambda a: state(a) == State(same=True, learns=0, still=True, evaluates=True),
-        praise="No gradients, no average moves, and a picture's answer is always the same.",
+        question="Fix `begin_epoch`: the body stands still, and the head learns.",
+        right=lambda a: begun(a) == "right",
+        praise="The order decides: `train()` switches the body, too, so `eval()` comes after it.",
         misconceptions=(
             Misconception(
+                "unchanged",
+                lambda a: begun(a) == "training mode",
+                "The body, or a part of it, is still in training mode. What does `net.train()` do to "
+                "`net.body`?",
+                lambda: fault,
+            ),
+            Misconception(
+                "only BatchNorm",
+                lambda a: begun(a) == "dropout",
+                "BatchNorm stands still, good. But dropout in the body still acts. Put the whole body "
+                "into evaluation mode.",
+                lambda: norms_only,
+            ),
+            Misconception(
+                "all evaluates",
+                lambda a: begun(a) == "head evaluates",
+                "The body stands still. But the head has to be in training mode: it may hold dropout "
+                "or a BatchNorm of its own.",
+                lambda: frozen_and_evaluated,
+            ),
+            Misconception(
+                "gradients",
+                lambda a: begun(a) == "body learns",
+                "The mode is right now. But the body's weights may still learn.",
+                lambda: no_gradient_is_stopped,
+            ),
+            Misconception(
+                "head frozen",
+                lambda a: begun(a) == "head frozen",
+                "Now the head cannot learn either. Freeze `net.body`, not `net`.",
+                lambda: freezes_both,
+            ),
+            Misconception(
                 "called already",
-                is_network,
-                "You gave a network. Give the function itself, without calling it: `answer = freeze`.",
+                lambda a: a is None or hasattr(a, "parameters"),
+                "Give the function itself, without calling it: `answer = begin_epoch`.",
                 called_already,
-            ),
-            Misconception(
-                "returns nothing",
-                lambda a: not is_network(a) and returns_nothing(a),
-                "Your function returns nothing. End it with `return net`.",
-                lambda: without_return,
-            ),
-            Misconception(
-                "gradients only",
-                lambda a: state(a)[:3] == (True, 0, False),
-                "No gradients, good. But a BatchNorm average moved when pictures went through. (There "
-                "is more than one kind of BatchNorm layer.)",
-                lambda: only_gradients,
-            ),
-            Misconception(
-                "mode only",
-                lambda a: state(a)[:3] == (True, 1, True),
-                "The averages stand still, good. But the parameters may still learn.",
-                lambda: only_mode,
-            ),
-            Misconception(
-                "some parameters",
-                lambda a: state(a).same and 0 < state(a).learns < 1,
-                "Some parameters may still learn. Freeze all of them, whatever their names are.",
-                lambda: all_but_the_classifier,
-            ),
-            Misconception(
-                "training mode",
-                lambda a: state(a) == (True, 0, True, False),
-                "The averages stand still, but the answer for a picture still depends on its batch, or "
-                "on chance. Use evaluation mode, for the whole network.",
-                lambda: still_averages,
-            ),
-            Misconception(
-                "a copy",
-                lambda a: not state(a).same,
-                "You froze a copy. The network that your function was given is as free as before.",
-                lambda: a_copy,
-            ),
-            Misconception(
-                "neither",
-                lambda a: state(a)[:3] == (True, 1, False),
-                "Parameters may still learn, and BatchNorm averages still move.",
-                lambda: neither,
             ),
         ),
         hints=(
             "Two things move: parameters by gradients, averages by training mode.",
-            "`parameter.requires_grad_(False)` for each of `net.parameters()`.",
-            "`net.eval()` switches to evaluation mode and returns the network.",
+            "`net.train()` switches everything inside `net`. Which line does it undo?",
         ),
-        otherwise="Your function has to freeze the network that it was given, and return it.",
-        expects="a function that takes a network and returns it",
+        otherwise="The check calls your function with a network that has a `body` and a `head`.",
+        expects="a function of net",
     ),
     Exercise(
         id="04.3",
-        question="For which trainings can the head learn from stored embeddings?",
+        question="For which trainings can the head learn from stored features?",
         right=lambda a: same_set(letters(a), ["A", "D"]),
-        praise="The body gives the same numbers each time; what comes behind it does not matter.",
+        praise="The body gives the same output each time; what comes behind it does not matter.",
         misconceptions=(
             Misconception(
                 "dropout forgotten",
@@ -209,7 +177,7 @@ EXERCISES = (
             Misconception(
                 "a moving stage",
                 lambda a: names(a, "E") and not names(a, "B") and not names(a, "C"),
-                "If stage7 learns, what comes out behind it changes after each step.",
+                "If a stage of the body learns, what comes out behind it changes after each step.",
                 ["A", "D", "E"],
             ),
             Misconception(
@@ -226,70 +194,56 @@ EXERCISES = (
             ),
         ),
         hints=(
-            "Ask for each one: does the body give the same numbers for a picture every time?",
+            "Ask for each one: does the body give the same output for a picture every time?",
             "Crops change the picture. A moving stage changes the body.",
             "Training mode looks at the other pictures of a batch. Two letters are left.",
         ),
-        otherwise="Go through the five, one by one. Does the body give the same numbers each time?",
+        otherwise="Go through the five, one by one. Does the body give the same output each time?",
         expects="a list of letters",
     ),
     Exercise(
         id="04.4",
-        question="After how many batches has a BatchNorm's mean gone 90 % of the way?",
-        right=lambda a: close(a, BATCHES, absolute=1e-3),
-        praise="An epoch of our drawings in batches of 4 has three times as many.",
+        question="At which layer do you cut the body for upright digits, with a head on maps?",
+        right=lambda a: same_text(a, "stage5"),
+        praise="Its maps are larger than those of stage7, and closer to lines than to things.",
         misconceptions=(
             Misconception(
-                "linear",
-                lambda a: close(a, 9.5, absolute=0.6),
-                "It would be so if each batch moved it by the same amount. But each one moves it by "
-                "a tenth of what is left.",
-                9,
-            ),
-            wrong_number(
-                "half of the way",
-                7,
-                "After so many batches it has gone about half of the way.",
-                absolute=0.5,
-            ),
-            wrong_number(
-                "one too few",
-                21,
-                "After 21 batches a little more than a tenth is still left.",
-                absolute=0.01,
+                "the deepest",
+                lambda a: same_text(a, "stage7"),
+                "That is the deepest one, and the worst of the three here. Did you train all three?",
+                "stage7",
             ),
             Misconception(
-                "not rounded",
-                lambda a: 21.01 < number(a) < 21.99,
-                "Nearly: a batch is whole, so round up.",
-                21.85,
+                "the middle",
+                lambda a: same_text(a, "stage6"),
+                "Near, but another one is right on more validation digits. Did each head train for "
+                "8 epochs?",
+                "stage6",
             ),
-            wrong_number(
-                "the other way round",
-                1,
-                "That would be a momentum of 0.9. With 0.1 a batch moves the mean by a tenth of the "
-                "way.",
-                absolute=0.5,
+            Misconception(
+                "a usual layer",
+                lambda a: same_text(a, "embedding", "logits"),
+                "An embedding is a vector. A head on maps needs positions.",
+                "embedding",
             ),
-            wrong_number(
-                "one too many",
-                23,
-                "That is enough, but one batch fewer is enough as well.",
-                absolute=0.5,
+            Misconception(
+                "not among them",
+                lambda a: same_text(a, "stem", "stage1", "stage2", "stage3", "stage4"),
+                "It may be good, but choose among the three: stage5, stage6 and stage7.",
+                "stage4",
             ),
-            wrong_number(
-                "an epoch",
-                77,
-                "That is a whole epoch of our drawings. Much fewer are enough.",
-                absolute=0.5,
+            Misconception(
+                "the accuracy",
+                lambda a: number(a) >= 0,
+                "That is a number. Answer with the name of the layer.",
+                0.99,
             ),
-            wrong_number("ninety-nine", 44, "That is 99 % of the way.", absolute=1.5),
         ),
         hints=(
-            "After each batch, nine tenths of the distance are left.",
-            "Find the smallest n for which `0.9 ** n` is at most 0.1.",
+            "A loop over the three names, with `layer=layer, augment=False, epochs=8`.",
+            "Compare `result.val_accuracy`.",
         ),
-        otherwise="Start with a distance of 1 and multiply by 0.9 until at most 0.1 is left.",
-        expects="a whole number",
+        otherwise="Answer with one of the three names.",
+        expects='the name of a layer, such as "stage6"',
     ),
 )

@@ -1,54 +1,18 @@
 """What tries the answers to the exercises of notebook 08, and wrong answers to try it with."""
 
+from collections.abc import Sequence
 from contextlib import redirect_stdout
-from functools import cache
 from io import StringIO
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from tlcourse.course.exercise import close
 
-
-@cache
-def p(k: int, n: int, alternative: str = "two-sided") -> float:
-    from scipy.stats import binomtest
-
-    return float(binomtest(k, n, alternative=alternative).pvalue)
-
-
-@cache
-def needed(width: float) -> int:
-    """Smallest multiple of 100 for which 90 % right has an interval at most so wide."""
-    from tlcourse.metrics import wilson_interval
-
-    n = 100
-    while True:
-        low, high = wilson_interval(round(0.9 * n), n)
-        if high - low <= width:
-            return n
-        n += 100
-
-
-@cache
-def chi_square(correction: int) -> float:
-    """The usual approximations of McNemar's test, which large counts allow."""
-    from scipy.stats import chi2
-
-    return float(chi2.sf((10 - correction) ** 2 / 18, 1))
-
-
-def whole() -> Any:
-    from scipy.stats import binomtest
-
-    return binomtest(14, 18)
-
-
-# Four people, and what each of them does: exercise 08.1.
-FOUR = ("classifier", "standalone_extractor", "frozen_extractor", "fine_tune")
-PATTERNS = (*FOUR, "from_scratch")
-ALSO_CALLED = {"standalone": FOUR[1], "frozen": FOUR[2], "fine_tuning": FOUR[3]}
-ALSO_CALLED |= {"frozen_body": FOUR[2], "finetune": FOUR[3], "finetuning": FOUR[3]}
+PATTERNS = ("classifier", "standalone_extractor", "frozen_extractor", "fine_tune", "from_scratch")
+ALSO_CALLED = {"standalone": PATTERNS[1], "frozen": PATTERNS[2], "frozen_body": PATTERNS[2]}
+ALSO_CALLED |= dict.fromkeys(("fine_tuning", "finetune", "finetuning"), PATTERNS[3])
 
 
 def pattern(answer: Any) -> str:
@@ -59,24 +23,49 @@ def pattern(answer: Any) -> str:
     return ALSO_CALLED.get(plain, plain)
 
 
-def four(answer: Any) -> tuple[str, ...]:
-    """The names that were given for A, B, C and D."""
-    if isinstance(answer, str | set | dict):
-        raise TypeError("not four names in order")
-    return tuple(pattern(name) for name in answer)
+# A training on 100 digits, judged on turned ones: exercise 08.1.
 
 
-def wrong(answer: Any) -> set[int]:
-    """Which of the four are wrong, if all are names of patterns."""
-    given = four(answer)
-    if len(given) != 4 or not set(given) <= set(PATTERNS):
-        raise TypeError("not four names of patterns")
-    return {i for i, (name, right) in enumerate(zip(given, FOUR, strict=True)) if name != right}
+def result(name: str, accuracy: float) -> Any:
+    """What a pattern returns, as far as the exercise reads it."""
+    return SimpleNamespace(pattern=name, test_accuracy=accuracy)
 
 
-def c_moves(answer: Any) -> bool:
-    """Whether C alone is wrong, and was taken for fine-tuning."""
-    return wrong(answer) == {2} and four(answer)[2] == "fine_tune"
+def reached(answer: Any, share: float) -> bool:
+    """Whether a result has at least this test accuracy."""
+    return bool(answer.pattern in PATTERNS and answer.test_accuracy >= share)
+
+
+# Three trained networks; the second is the best on the validation pictures: exercise 08.3.
+TRIED = [
+    SimpleNamespace(val_accuracy=val, test_accuracy=test)
+    for val, test in ((0.90, 0.91), (0.94, 0.92), (0.92, 0.95))
+]
+
+
+def kept(answer: Any) -> Any:
+    """The one of `TRIED` that a function keeps."""
+    return called(answer, list(TRIED))
+
+
+def by_test(results: Sequence[Any]) -> Any:
+    return max(results, key=lambda result: result.test_accuracy)
+
+
+def first_of(results: Sequence[Any]) -> Any:
+    return results[0]
+
+
+def its_accuracy(results: Sequence[Any]) -> float:
+    return float(max(result.val_accuracy for result in results))
+
+
+def all_of(results: Sequence[Any]) -> list[Any]:
+    return list(results)
+
+
+def nothing_kept(results: Sequence[Any]) -> None:
+    by_test(results)
 
 
 # Class 2 is never predicted, class 3 is predicted but never true, and the classes differ in size.
@@ -96,22 +85,6 @@ def precision(predicted: Any, labels: Any) -> float:
     return float(np.mean([(labels[predicted == k] == k).mean() for k in np.unique(predicted)]))
 
 
-def over_all(predicted: Any, labels: Any) -> float:
-    there = np.unique(np.concatenate([predicted, labels]))
-    return float(
-        sum(((predicted == k) & (labels == k)).sum() / max((labels == k).sum(), 1) for k in there)
-        / len(there)
-    )
-
-
-def percent(predicted: Any, labels: Any) -> float:
-    return 100 * balanced(predicted, labels)
-
-
-def sum_of(predicted: Any, labels: Any) -> float:
-    return balanced(predicted, labels) * len(np.unique(labels))
-
-
 def shares_of(predicted: Any, labels: Any) -> list[float]:
     return [float((predicted[labels == k] == k).mean()) for k in np.unique(labels)]
 
@@ -126,12 +99,16 @@ def nothing(predicted: Any, labels: Any) -> None:
     balanced(predicted, labels)
 
 
-def gives(answer: Any) -> Any:
+def called(answer: Any, *arguments: Any) -> Any:
     if not callable(answer):
         raise TypeError("not a function")
     # It is called several times, so that what it prints or warns of would show several times.
     with np.errstate(all="ignore"), redirect_stdout(StringIO()):
-        return answer(PREDICTED.copy(), LABELS.copy())
+        return answer(*arguments)
+
+
+def gives(answer: Any) -> Any:
+    return called(answer, PREDICTED.copy(), LABELS.copy())
 
 
 def listed(given: Any) -> Any:
@@ -140,6 +117,3 @@ def listed(given: Any) -> Any:
 
 def gives_what(answer: Any, function: Any) -> bool:
     return close(gives(answer), function(PREDICTED, LABELS), absolute=1e-6)
-
-
-STEPS = ("at every step", "at some steps", "at no step")
