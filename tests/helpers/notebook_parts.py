@@ -8,7 +8,7 @@ import nbformat
 from nbclient import NotebookClient
 
 # Notebooks that have their claim and say under each figure what the saved run showed.
-REWRITTEN = ("00", "01", "02", "04", "05", "06", "07", "08", "09")
+REWRITTEN = ("00", "01", "02", "03", "04", "05", "06", "07", "08", "09")
 
 _CHECK = re.compile(r"""\bcheck\(\s*["']([^"']+)["']""")
 _SOLUTION = re.compile(
