@@ -70,7 +70,7 @@ EXERCISES = (
             ),
             Misconception(
                 "vector, or no views",
-                lambda a: scored(a) < BEATS,
+                lambda a: a.pattern == "frozen_extractor" and scored(a) < BEATS,
                 'Not enough. Does your head read maps (`head="conv"`), and does it see fresh views '
                 "in each of 8 epochs (`augment=True`)?",
                 lambda: Trained("frozen_extractor", 0.585),
