@@ -98,7 +98,7 @@ EXERCISES = (
     ),
     Exercise(
         id="04.2",
-        question="Fix `begin_epoch`: the body stands still, and the head learns.",
+        question="Fix the function: the body stands still, and the head learns.",
         right=lambda a: begun(a) == "right",
         praise="The order decides: `train()` switches the body, too, so `eval()` comes after it.",
         misconceptions=(
