@@ -70,7 +70,7 @@ EXERCISES = (
             ),
             Misconception(
                 "vector, or no views",
-                lambda a: scored(a) < BEATS,
+                lambda a: a.pattern == "frozen_extractor" and scored(a) < BEATS,
                 'Not enough. Does your head read maps (`head="conv"`), and does it see fresh views '
                 "in each of 8 epochs (`augment=True`)?",
                 lambda: Trained("frozen_extractor", 0.585),
@@ -98,7 +98,7 @@ EXERCISES = (
     ),
     Exercise(
         id="04.2",
-        question="Fix `begin_epoch`: the body stands still, and the head learns.",
+        question="Fix the function: the body stands still, and the head learns.",
         right=lambda a: begun(a) == "right",
         praise="The order decides: `train()` switches the body, too, so `eval()` comes after it.",
         misconceptions=(
