@@ -1,5 +1,7 @@
 """Questions of notebook 03: wrong labels, a layer for clothes, a probe for few labels, a p-value."""
 
+import numpy as np
+
 from tlcourse.course.exercise import Exercise, Misconception, close, number, wrong_number
 from tlcourse.course.lessons.tries03 import (
     BASELINE,
@@ -64,7 +66,7 @@ EXERCISES = (
             ),
             Misconception(
                 "a mask",
-                lambda a: len(list(a)) == 94 and {bool(v) for v in a} == {True, False},
+                lambda a: all(isinstance(v, bool | np.bool_) for v in a),
                 "That says true or false for each photograph. `np.flatnonzero` gives the places.",
                 lambda: [place in HURRIED for place in range(94)],
             ),
