@@ -7,9 +7,6 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-# Notebooks that have their claim and say under each figure what the saved run showed.
-REWRITTEN = ("00", "01", "02", "03", "04", "05", "06", "07", "08", "09")
-
 _CHECK = re.compile(r"""\bcheck\(\s*["']([^"']+)["']""")
 _SOLUTION = re.compile(
     r"^#+\s*Solution\s+(\S+)\s*$"  # the heading

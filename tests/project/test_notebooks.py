@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from notebook_parts import REWRITTEN, exercise_cells, solutions, tagged
+from notebook_parts import exercise_cells, solutions, tagged
 from saved_run import sentences
 
 from tlcourse.course.guess import all_questions
@@ -81,40 +81,35 @@ def test_it_opens_with_a_title_and_a_table_that_tells_the_time(notebook):
     assert re.search(r"^\|.*\btime\b.*\|", opening, re.IGNORECASE | re.MULTILINE)
 
 
-def test_its_claim_stands_below_its_title(path, notebook):
-    claims = [c for c in notebook.cells if "**Claim.**" in c.source]
-    if path.stem[:2] in REWRITTEN or claims:
-        _, claim, *_ = re.split(r"\n\s*\n", notebook.cells[0].source)
-        assert re.fullmatch(r"> \*\*Claim\.\*\* [A-Z][^.]+\.", claim), "one sentence"
-        assert len(claims) == 1
+def test_its_claim_stands_below_its_title(notebook):
+    (_,) = [c for c in notebook.cells if "**Claim.**" in c.source]
+    _, claim, *_ = re.split(r"\n\s*\n", notebook.cells[0].source)
+    assert re.fullmatch(r"> \*\*Claim\.\*\* [A-Z][^.]+\.", claim), "one sentence"
 
 
-def test_each_figure_is_followed_by_what_the_saved_run_showed(path, notebook):
-    if path.stem[:2] in REWRITTEN:
-        below = [c for c in notebook.cells if re.match(r"\*\*Figure \d+\.\*\*", c.source)]
-        without = [
-            c.source[:40] for c in below if not sentences(nbformat.v4.new_notebook(cells=[c]))
-        ]
-        assert below
-        assert without == []
+def test_each_figure_is_followed_by_what_the_saved_run_showed(notebook):
+    below = [c for c in notebook.cells if re.match(r"\*\*Figure \d+\.\*\*", c.source)]
+    without = [c.source[:40] for c in below if not sentences(nbformat.v4.new_notebook(cells=[c]))]
+    assert below
+    assert without == []
 
 
-def test_each_key_point_holds_a_fact(path, notebook):
-    if path.stem[:2] in REWRITTEN:
-        text = re.search(r"^#+ Key points\n+(.*?)\n\n", notebook.cells[-1].source, re.S | re.M)[1]
-        points = text.split("\n- ")
-        assert 3 <= len(points) <= 5
-        # A number, a name in backticks, or a capital that does not begin a sentence.
-        assert [p for p in points if not re.search(r"\d|`|(?<![.?!]) [A-Z]\w", p)] == []
+def test_each_key_point_holds_a_fact(notebook):
+    text = re.search(r"^#+ Key points\n+(.*?)\n\n", notebook.cells[-1].source, re.S | re.M)[1]
+    points = text.split("\n- ")
+    assert 3 <= len(points) <= 5
+    # A number, a name in backticks, or a capital that does not begin a sentence.
+    assert [p for p in points if not re.search(r"\d|`|(?<![.?!]) [A-Z]\w", p)] == []
 
 
-def test_what_a_reader_need_not_read_is_folded(path, code):
+def test_what_a_reader_need_not_read_is_folded(code):
     for cell in code:
         folded = cell.metadata.get("jupyter", {}).get("source_hidden", False)
         assert folded in (False, True)
         assert cell.outputs or not folded, "neither code nor output is seen"
-        answers = path.stem[:2] in REWRITTEN and "answer" in cell.metadata.get("tags", [])
-        assert folded or not answers, "what computes the answer to a guess"
+        assert folded or "answer" not in cell.metadata.get("tags", []), (
+            "what computes the answer to a guess"
+        )
 
 
 def test_it_ends_with_key_points(notebook):

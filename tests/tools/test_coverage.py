@@ -1,11 +1,13 @@
 """Each of the seven ideas is shown and asked, as the tags of the notebooks' cells say."""
 
+import re
 from itertools import chain
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from saved_run import numbers, sentences
 
 from tools import coverage
 
@@ -21,6 +23,19 @@ def covered():
 def test_the_page_says_what_the_notebooks_tags_say():
     page = coverage.TARGET.read_text(encoding="utf-8")
     assert page == coverage.render(), "run `python -m tools.coverage`"
+
+
+def test_the_ten_answers_say_what_the_notebooks_say():
+    _, _, by_hand = coverage.TARGET.read_text(encoding="utf-8").partition(coverage.BY_HAND)
+    rows = [line for line in by_hand.splitlines() if "../notebooks/" in line]
+    assert len(rows) == 10
+    for row in rows:
+        (name,) = re.findall(r"\.\./notebooks/(\w+\.ipynb)", row)
+        notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
+        said = " ".join(sentence.text for sentence in sentences(notebook))
+        told = numbers(row.split(" | ")[1].split(" ([")[0])
+        assert told
+        assert set(told) <= set(numbers(said)), name
 
 
 def test_there_are_no_other_ideas(covered):
