@@ -312,7 +312,7 @@ def test_each_pattern_is_shown_by_hand(decks):
         ("02", "by-hand"),
         ("03", "by-hand"),
         ("04", "by-hand"),
-        ("05", "by-hand"),
+        ("05", "file-loop"),
     ):
         (slide,) = [slide for slide in decks[number] if name in slide.cells]
         assert any(p.kind == "code" and "torch." in p.content for p in slide.parts)
