@@ -154,7 +154,7 @@ def test_the_speaker_sees_notes(folder, show):
         tab.keyboard.press("s")
     notes = speaker.value.locator(".speaker-controls-notes")
     notes.get_by_text("this is fine-tuning").wait_for()
-    assert "So far the body stood still." in notes.inner_text()
+    assert "Now the body may move." in notes.inner_text()
     assert tab.wrong == []
 
 
@@ -183,7 +183,7 @@ def test_the_notes_can_be_printed(folder, show):
         " ".join(p.extract_text().split())
         for p in PdfReader(io.BytesIO(tab.pdf(prefer_css_page_size=True))).pages
     )
-    assert "So far the body stood still." in text
+    assert "Now the body may move." in text
 
 
 @in_a_browser
