@@ -3,7 +3,7 @@
 Each module holds `EXERCISES`, a tuple of `course.exercise.Exercise`, and `QUESTIONS`, a tuple of
 `course.question.Question`. Answers to the exercises live here, so this is the folder not
 to open before you have tried. `tries00.py` and so on hold what these modules call: functions that
-try an answer, and wrong answers to try them with.
+try an answer, and wrong answers to try them with. `answers.py` has what several of them ask for.
 """
 
 import importlib

@@ -3,18 +3,18 @@
 import numpy as np
 
 from tlcourse.course.exercise import Exercise, Misconception, close, number, wrong_number
+from tlcourse.course.lessons.answers import predicted, share_right
 from tlcourse.course.lessons.tries03 import (
     BASELINE,
     ENOUGH,
     HURRIED,
     always_first,
+    clothes,
     first_try,
     places,
-    predicted,
     says_nothing,
     scores,
     share_on_ants_and_bees,
-    share_right,
 )
 from tlcourse.course.question import Question
 
@@ -96,28 +96,28 @@ EXERCISES = (
     Exercise(
         id="03.2",
         question=f"Get at least {ENOUGH} of 1,000 test pictures of clothes right from 200 labels.",
-        right=lambda a: share_right(a) >= ENOUGH / 1000,
+        right=lambda a: share_right(a, clothes()) >= ENOUGH / 1000,
         praise="A layer before the last one, and the validation pictures chose it.",
         misconceptions=(
             Misconception(
                 "not better than the embedding",
-                lambda a: (BASELINE - 60) / 1000 <= share_right(a) <= BASELINE / 1000,
+                lambda a: (BASELINE - 60) / 1000 <= share_right(a, clothes()) <= BASELINE / 1000,
                 f"That is no more than the embedding's {BASELINE}. Try the other layers.",
-                lambda: predicted(1000 - BASELINE),
+                lambda: predicted(clothes(), 1000 - BASELINE),
             ),
             Misconception(
                 "nearly",
-                lambda a: BASELINE / 1000 < share_right(a) < ENOUGH / 1000,
+                lambda a: BASELINE / 1000 < share_right(a, clothes()) < ENOUGH / 1000,
                 "Better than the embedding, but not enough yet. Give `tl.fit_probe` the validation "
                 "pictures, too: they choose its strength. Is another layer better on them?",
-                lambda: predicted(1000 - ENOUGH + 3),
+                lambda: predicted(clothes(), 1000 - ENOUGH + 3),
             ),
             Misconception(
                 "near chance",
-                lambda a: share_right(a) < 0.2,
+                lambda a: share_right(a, clothes()) < 0.2,
                 "Hardly better than chance. Do features and labels come from the same pictures, and "
                 "both probe and test features from the same layer?",
-                lambda: predicted(900),
+                lambda: predicted(clothes(), 900),
             ),
             Misconception(
                 "scores",
@@ -170,7 +170,7 @@ EXERCISES = (
                 "called already",
                 lambda a: getattr(a, "shape", None) is not None,
                 "You called the function. Hand in the function itself, without brackets.",
-                lambda: predicted(0),
+                lambda: predicted(clothes(), 0),
             ),
         ),
         hints=(

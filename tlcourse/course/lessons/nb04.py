@@ -1,9 +1,9 @@
 """Notebook 04: a frozen body with a head of your own, freezing, stored features, where to cut."""
 
 from tlcourse.course.exercise import Exercise, Misconception, number, same_set, same_text
+from tlcourse.course.lessons.answers import Trained, scored
 from tlcourse.course.lessons.tries04 import (
     BEATS,
-    Trained,
     begun,
     called_already,
     fault,
@@ -13,7 +13,6 @@ from tlcourse.course.lessons.tries04 import (
     names,
     no_gradient_is_stopped,
     norms_only,
-    scored,
 )
 from tlcourse.course.question import Question
 
@@ -52,34 +51,34 @@ EXERCISES = (
     Exercise(
         id="04.1",
         question="Train a network that reads at least .70 of the turned clothes.",
-        right=lambda a: a.pattern == "frozen_extractor" and scored(a) >= BEATS,
+        right=lambda a: a.pattern == "frozen_extractor" and scored(a, "fashion") >= BEATS,
         praise="From 200 labels. The stored vector reaches .61, and the body is the same.",
         misconceptions=(
             Misconception(
                 "fine-tuned",
-                lambda a: a.pattern in ("fine_tune", "from_scratch") and scored(a) >= 0,
+                lambda a: a.pattern in ("fine_tune", "from_scratch") and scored(a, "fashion") >= 0,
                 "Here the body moved. It can be done with a frozen body, and faster.",
-                lambda: Trained("fine_tune", 0.76),
+                lambda: Trained("fine_tune", 0.76, "fashion"),
             ),
             Misconception(
                 "stored vector",
-                lambda a: a.pattern == "standalone_extractor" and scored(a) >= 0,
+                lambda a: a.pattern == "standalone_extractor" and scored(a, "fashion") >= 0,
                 "That is pattern 2: its features were stored before it could see a turned picture. "
                 "Make the body part of a network: `tl.patterns.frozen_extractor`.",
-                lambda: Trained("standalone_extractor", 0.605),
+                lambda: Trained("standalone_extractor", 0.605, "fashion"),
             ),
             Misconception(
                 "vector, or no views",
-                lambda a: a.pattern == "frozen_extractor" and scored(a) < BEATS,
+                lambda a: a.pattern == "frozen_extractor" and scored(a, "fashion") < BEATS,
                 'Not enough. Does your head read maps (`head="conv"`), and does it see fresh views '
                 "in each of 8 epochs (`augment=True`)?",
-                lambda: Trained("frozen_extractor", 0.585),
+                lambda: Trained("frozen_extractor", 0.585, "fashion"),
             ),
             Misconception(
                 "another task",
                 lambda a: a.task != "fashion",
                 "This network was trained for other pictures. Train it on `clothes`.",
-                lambda: Trained("frozen_extractor", 0.965, "digits"),
+                lambda: Trained("frozen_extractor", 0.965),
             ),
             Misconception(
                 "the accuracy",

@@ -1,16 +1,15 @@
 """Questions of notebook 05: few labels, forgetting, parameter groups, weights as a start."""
 
 from tlcourse.course.exercise import Exercise, Misconception, number
+from tlcourse.course.lessons.answers import Trained, scored
 from tlcourse.course.lessons.tries05 import (
     DIGITS,
     PHOTOGRAPHS,
-    Trained,
     all_twice_and_swapped,
     body_only_of_a_name,
     looked_at,
     reached,
     says_nothing,
-    scored,
     start_at_once,
     start_copied,
     start_nothing,

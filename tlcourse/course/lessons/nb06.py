@@ -3,15 +3,13 @@
 import numpy as np
 
 from tlcourse.course.exercise import Exercise, Misconception, number
+from tlcourse.course.lessons.answers import Trained, predicted, share_right
 from tlcourse.course.lessons.tries06 import (
     LAYERS,
     Probes,
-    Trained,
+    digits,
     is_named,
-    labels,
     module,
-    predicted,
-    share_right,
     trained,
 )
 from tlcourse.course.question import Question
@@ -72,35 +70,35 @@ EXERCISES = (
     Exercise(
         id="06.2",
         question="Which classes do the test digits of `moved(3)` have? Beat the embedding.",
-        right=lambda a: BEATS <= share_right(a) < 1,
+        right=lambda a: BEATS <= share_right(a, digits()) < 1,
         praise="You chose without the test pictures, and the gain is there on 1,078 of them.",
         misconceptions=(
             Misconception(
                 "the labels themselves",
-                lambda a: share_right(a) == 1,
+                lambda a: share_right(a, digits()) == 1,
                 "All are right. Are these the labels? Hand in what your probe predicts.",
-                labels,
+                digits,
             ),
             Misconception(
                 "as the embedding",
-                lambda a: 0.6 <= share_right(a) < BEATS,
+                lambda a: 0.6 <= share_right(a, digits()) < BEATS,
                 "That is hardly better than the embedding. Which layer is the best on the "
                 "validation pictures?",
-                lambda: predicted(185),
+                lambda: predicted(digits(), 185),
             ),
             Misconception(
                 "raw pixels, or other pictures",
-                lambda a: share_right(a) < 0.6,
+                lambda a: share_right(a, digits()) < 0.6,
                 "Few of these are right. Do you use features of the network, and predict the test "
                 "pictures of `moved(3)` in their order?",
-                lambda: labels()[::-1],
+                lambda: digits()[::-1],
             ),
             Misconception(
                 "scores",
-                lambda a: np.shape(a) == (len(labels()), 10),
+                lambda a: np.shape(a) == (len(digits()), 10),
                 "These are ten scores for each picture. The largest one says the class: "
                 "`.argmax(axis=1)`.",
-                lambda: np.eye(10)[labels()],
+                lambda: np.eye(10)[digits()],
             ),
             Misconception(
                 "another split",
@@ -186,26 +184,26 @@ EXERCISES = (
                 lambda a: trained(a) and a.trainable_parameters >= SMALL,
                 "This network has more than a million parameters. Cut it at the layer that the digits "
                 "have chosen: `layer=`.",
-                lambda: Trained(3_383_818, 0.98),
+                lambda: Trained("fine_tune", 0.98, trainable_parameters=3_383_818),
             ),
             Misconception(
                 "too low a rate, or too shallow",
                 lambda a: trained(a) and a.test_accuracy < TRAINED,
                 "It is small enough, but not good enough. Which layer did section 3 find? Leave the "
                 "rates as they are, and train no shorter than section 4.",
-                lambda: Trained(701_898, 0.93),
+                lambda: Trained("fine_tune", 0.93, trainable_parameters=701_898),
             ),
             Misconception(
                 "not fine-tuned",
                 lambda a: a.pattern != "fine_tune",
                 "In this one the body did not move. Use `tl.patterns.fine_tune`.",
-                lambda: Trained(1_130, 0.96, pattern="standalone_extractor"),
+                lambda: Trained("standalone_extractor", 0.96),
             ),
             Misconception(
                 "another task",
                 lambda a: a.task != "digits",
                 "That network was trained for another task. Take the `digits`.",
-                lambda: Trained(701_898, 0.98, task="fashion"),
+                lambda: Trained("fine_tune", 0.98, "fashion"),
             ),
             Misconception(
                 "the accuracy",

@@ -3,6 +3,7 @@
 import numpy as np
 
 from tlcourse.course.exercise import Exercise, Misconception, number
+from tlcourse.course.lessons.answers import Trained, scored
 from tlcourse.course.lessons.tries08 import (
     LABELS,
     PATTERNS,
@@ -23,8 +24,6 @@ from tlcourse.course.lessons.tries08 import (
     pattern,
     plain_text,
     precision,
-    reached,
-    result,
     shares_of,
 )
 from tlcourse.course.question import Question
@@ -33,7 +32,7 @@ EXERCISES = (
     Exercise(
         id="08.1",
         question="Train a pattern on ten of each digit that gets .75 of the turned ones right.",
-        right=lambda a: reached(a, 0.75),
+        right=lambda a: scored(a) >= 0.75,
         praise="Ten upright pictures of each were enough, since every epoch turned them anew.",
         misconceptions=(
             Misconception(
@@ -41,20 +40,20 @@ EXERCISES = (
                 lambda a: a.pattern == "standalone_extractor",
                 "A stored vector of an upright digit does not know the turned one. Which pattern "
                 "sees each picture anew in every epoch?",
-                lambda: result("standalone_extractor", 0.55),
+                lambda: Trained("standalone_extractor", 0.55),
             ),
             Misconception(
                 "no fresh views",
                 lambda a: a.pattern == "frozen_extractor" and not a.test_accuracy > 0.7,
                 "The right pattern. Does its head see maps, and fresh views of them, for long "
                 'enough? Leave `augment` and `head` as they are, and try `layer="stage5"`.',
-                lambda: result("frozen_extractor", 0.6),
+                lambda: Trained("frozen_extractor", 0.6),
             ),
             Misconception(
                 "everything moves",
                 lambda a: a.pattern in ("fine_tune", "from_scratch"),
                 "All layers move here, on 100 pictures. A frozen body needs fewer of them.",
-                lambda: result("fine_tune", 0.66),
+                lambda: Trained("fine_tune", 0.66),
             ),
             Misconception(
                 "a number",

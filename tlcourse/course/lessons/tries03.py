@@ -1,11 +1,12 @@
 """What tries the answers to the exercises of notebook 03, and wrong answers to try it with."""
 
 from contextlib import redirect_stdout
-from functools import cache
 from io import StringIO
 from typing import Any
 
 import numpy as np
+
+from tlcourse.course.lessons.answers import true_classes
 
 # Exercise 03.1: places of the wrong labels.
 
@@ -25,31 +26,13 @@ def places(answer: Any) -> set[int]:
 BASELINE, ENOUGH = 776, 800  # right with the embedding, and what is asked for
 
 
-@cache
-def labels() -> np.ndarray:
-    from tlcourse.tasks.load import load_task
-
-    return load_task("fashion").test.labels
-
-
-def predicted(n_wrong: int) -> np.ndarray:
-    """Answers of which so many are wrong, spread over all classes."""
-    answers = labels().copy()
-    answers[np.linspace(0, len(answers) - 1, n_wrong).astype(int)] += 1
-    return answers % 10
-
-
-def share_right(answer: Any) -> float:
-    """Share of the test pictures whose class is right; another form of answer raises."""
-    array = np.asarray(answer.detach() if hasattr(answer, "detach") else answer)
-    if array.shape != labels().shape or array.dtype.kind not in "iu":
-        raise TypeError("not one class for each test picture")
-    return float((array == labels()).mean())
+def clothes() -> np.ndarray:
+    return true_classes("fashion")
 
 
 def scores(answer: Any) -> bool:
     """Whether these are scores of ten classes for each test picture."""
-    return np.shape(answer) == (len(labels()), 10)
+    return np.shape(answer) == (len(clothes()), 10)
 
 
 # Exercise 03.3: a function of x, y and queries.

@@ -1,7 +1,6 @@
 """What tries the answers to the exercises of notebook 05, and wrong answers to try it with."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Any
 
 from tlcourse.course.exercise import close, number, same_set
@@ -10,22 +9,6 @@ RATE = 0.02  # of no example in the text
 
 
 DIGITS, PHOTOGRAPHS = 0.9, 0.9  # exercise 05.2
-
-
-@dataclass(frozen=True)
-class Trained:
-    """Stands for a `tl.Result`."""
-
-    pattern: str
-    test_accuracy: float
-    task: str = "digits"
-
-
-def scored(answer: Any) -> float:
-    """Accuracy on the test digits of a result; an error for anything else."""
-    if answer.task != "digits":
-        raise TypeError("another task")
-    return float(answer.test_accuracy)
 
 
 def reached(answer: Any) -> str:

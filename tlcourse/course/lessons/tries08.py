@@ -23,19 +23,6 @@ def pattern(answer: Any) -> str:
     return ALSO_CALLED.get(plain, plain)
 
 
-# A training on 100 digits, judged on turned ones: exercise 08.1.
-
-
-def result(name: str, accuracy: float) -> Any:
-    """What a pattern returns, as far as the exercise reads it."""
-    return SimpleNamespace(pattern=name, test_accuracy=accuracy)
-
-
-def reached(answer: Any, share: float) -> bool:
-    """Whether a result has at least this test accuracy."""
-    return bool(answer.pattern in PATTERNS and answer.test_accuracy >= share)
-
-
 # Three trained networks; the second is the best on the validation pictures: exercise 08.3.
 TRIED = [
     SimpleNamespace(val_accuracy=val, test_accuracy=test)
