@@ -190,7 +190,7 @@ EXERCISES = (
                 "too low a rate, or too shallow",
                 lambda a: trained(a) and a.test_accuracy < TRAINED,
                 "It is small enough, but not good enough. Which layer did section 3 find? Leave the "
-                "rates as they are, and train no shorter than section 4.",
+                "rates as they are, and train for six epochs.",
                 lambda: Trained("fine_tune", 0.93, trainable_parameters=701_898),
             ),
             Misconception(
