@@ -25,7 +25,7 @@ backbone = tl.load_backbone(device="cpu")
 photographs = tl.photographs("chelsea", "coffee", "rocket")
 drawings = tl.load_task("emoji").val
 """
-LAYERS = "tl.widgets.explore_layers(backbone, photographs, drawings.take(range(0, 100, 5)))"
+LAYERS = "tl.widgets.explore_layers(backbone, photographs, drawings[::5])"
 QUESTIONS = "tl.widgets.explore_predictions(backbone, photographs)"
 NEIGHBOURS = """
 features = tl.extract_features(backbone, drawings, ["stage1", "stage4", "embedding"], progress=False)
