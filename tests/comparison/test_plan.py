@@ -468,8 +468,8 @@ def test_a_plan_says_what_will_be_run(planned, task):
         f"about {plan.seconds:.0f} s of work"
     )
     assert lines[1].split() == ["classifier", "about", "3.0", "s"]
-    assert lines[3].endswith("cut at stage4; batch 16; fresh views; a head on maps; 4 epochs")
-    assert lines[4].endswith("seed 0; batch 16; 2 epochs; frozen up to stage2")
+    assert lines[3].endswith("cut at stage4; batch 12; fresh views; a head on maps; 4 epochs")
+    assert lines[4].endswith("seed 0; batch 12; 2 epochs; frozen up to stage2")
     assert lines[5].startswith("  from_scratch is left out: it would take more than")
     assert lines[6] == (
         "  frozen_extractor is shortened to fit the time: 4 of 20 epochs, 1 of 3 seeds."
