@@ -11,13 +11,11 @@ takes about two hours on 2 slow cores; `--tasks`, `--epochs`, `--rates` and `--s
 import argparse
 import statistics
 import time
-from dataclasses import replace
 
 import pandas as pd
 
 import tlcourse as tl
 from tlcourse.base.machine import describe
-from tlcourse.tasks.task import few_of_each
 
 # Name -> side of the pictures in pixels, labels per class (None for all), options of `load_task`.
 TASKS: dict[str, tuple[int, int | None, dict[str, float]]] = {
@@ -31,8 +29,7 @@ TASKS: dict[str, tuple[int, int | None, dict[str, float]]] = {
 def task_of(name: str) -> tl.Task:
     """Load a task without its test pictures: nothing is chosen by them."""
     _, per_class, options = TASKS[name]
-    task = tl.load_task(name, **options)
-    return few_of_each(replace(task, test=task.test.take([])), per_class, seed=0)
+    return tl.load_task(name, **options).few_of_each(train=per_class, test=0)
 
 
 def main() -> None:

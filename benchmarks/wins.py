@@ -15,7 +15,6 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -27,7 +26,6 @@ from tlcourse.base.files import whole_file
 from tlcourse.base.machine import describe
 from tlcourse.comparison.recorded import SHIPPED
 from tlcourse.features.probe import Kind
-from tlcourse.tasks.task import few_of_each
 
 SEEDS = (0, 1, 2)
 TURNED = {"turn": 40, "shift": 0.125, "scale": (0.7, 1.2)}
@@ -171,7 +169,7 @@ def turned_digits() -> Iterator[Row]:
 def digits(seed: int, per_class: int = 30) -> tl.Task:
     """The digits as they are: `per_class` of each to learn from, and over 1,000 for the test."""
     task = tl.load_task("digits", seed=seed, val_fraction=0.2, test_fraction=0.6)
-    return replace(few_of_each(task, per_class, seed), test=task.test)
+    return task.few_of_each(train=per_class, seed=seed)
 
 
 def stored(backbone: tl.Backbone, upright: tl.Task, what: str, views: int) -> Row:

@@ -17,6 +17,9 @@ def pytest_configure():
     os.environ["TLCOURSE_PROGRESS"] = str(Path(_place.name) / "progress.jsonl")
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as `tlcourse run` does
+    if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # which share the cores
+        threads = max(1, (os.cpu_count() or 1) // int(workers))
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     for name in ("TLCOURSE_DEVICE", "TLCOURSE_SHARED_CACHE"):
         os.environ.pop(name, None)
     mpl.use("Agg")  # not through MPLBACKEND, which would silence the kernels' figures

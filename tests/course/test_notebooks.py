@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 
@@ -89,11 +90,25 @@ def test_every_notebook_of_the_course_can_be_copied_without_outputs(here):
         assert "image/png" not in (folder / path.name).read_text("utf-8")
 
 
-def test_lab_in_the_checkout_opens_the_originals(checkout, monkeypatch):
+@pytest.mark.parametrize("origin", ["checkout", "wheel"])
+def test_in_a_checkout_the_copies_stand_beside_the_originals(origin, checkout, site, monkeypatch):
+    package = (checkout if origin == "checkout" else site) / "tlcourse"
+    monkeypatch.setattr(notebooks, "package_folder", lambda: package)
+    before = files(checkout / "notebooks")
+    folder, new = notebooks.copy_notebooks(checkout)
+    assert folder == checkout / notebooks.MINE
+    assert set(files(folder)) == set(before)
+    assert len(new) == len(before)
+    assert notebooks.copy_notebooks(checkout) == (folder, [])
+    assert files(checkout / "notebooks") == before
+    assert notebooks.find_notebooks(checkout) == checkout / "notebooks"
+    shutil.rmtree(folder)
+
+
+def test_lab_inside_the_originals_opens_them(checkout, monkeypatch):
     monkeypatch.setattr(notebooks, "package_folder", lambda: checkout / "tlcourse")
-    before = files(checkout)
-    for place in (checkout, checkout / "notebooks"):
-        assert notebooks.copy_notebooks(place) == (checkout / "notebooks", [])
+    before, place = files(checkout), checkout / "notebooks"
+    assert notebooks.copy_notebooks(place) == (place, [])
     assert files(checkout) == before
 
 

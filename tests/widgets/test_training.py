@@ -16,7 +16,6 @@ from tiny_tasks import make_task, moved, state, tiny_backbone, traces, without
 import tlcourse as tl
 from tlcourse.errors import CourseError
 from tlcourse.features import features
-from tlcourse.tasks.task import few_of_each
 from tlcourse.training.finetune import freeze
 from tlcourse.training.history import Epoch, History
 from tlcourse.widgets import training, training_job
@@ -187,7 +186,7 @@ def test_few_pictures_are_so_many_of_each_class_and_a_part_of_more(task, explore
         assert np.bincount(used.train.labels).tolist() == [each] * 3
         assert used.val is task.val
     assert names["2"] < names["5"] < names["all"] == set(task.train.names)
-    assert set(few_of_each(task, 2, seed=1).train.names) != names["2"]
+    assert set(task.few_of_each(train=2, seed=1).train.names) != names["2"]
 
 
 def test_the_seed_decides_head_and_order(make, calls):
@@ -402,7 +401,7 @@ def test_an_error_on_moving_a_control_is_shown_and_hides_nothing_otherwise(explo
     explorer.show_problem("of the last run")
     choose(explorer.rate, "0.1")
     assert "of the last run" in explorer.problem.value
-    monkeypatch.setattr("tlcourse.widgets.training.few_of_each", lambda *_: 1 / 0)
+    monkeypatch.setattr(tl.Task, "few_of_each", lambda *_, **__: 1 / 0)
     choose(explorer.rate, "0.01")
     assert "ZeroDivisionError" in explorer.problem.value
 

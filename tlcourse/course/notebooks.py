@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 FIRST = "00_start_here.ipynb"
+MINE = "my_notebooks"  # a learner's, in a checkout of the course
 # JupyterLab's own copies ("02_classifier-Copy1.ipynb") are the learner's, not the course's.
 _NAME = re.compile(r"\d\d_[a-z0-9_]+\.ipynb")
 
@@ -31,14 +32,17 @@ def package_folder() -> Path:
 def originals() -> Path:
     """Folder of the notebooks that came with this package: the checkout's, else the wheel's."""
     package = package_folder()
-    is_checkout = (package.parent / "pyproject.toml").is_file()
-    folder = (package.parent if is_checkout else package) / "notebooks"
+    folder = (package.parent if _is_checkout(package.parent) else package) / "notebooks"
     if notebooks_in(folder):
         return folder
     raise CourseError(
         "This installation of tlcourse holds no notebooks. "
         "Install it again from a complete copy of the course: python -m pip install ."
     )
+
+
+def _is_checkout(folder: Path) -> bool:
+    return (folder / "pyproject.toml").is_file() and (folder / "tlcourse").is_dir()
 
 
 def own_notebooks(here: Path) -> Path | None:
@@ -55,8 +59,10 @@ def copy_notebooks(here: Path, *, outputs: bool = False) -> tuple[Path, list[Pat
     """Complete the notebooks at `here`, touching none; return the folder and what was copied.
 
     A copy has no outputs, which give the answers to the questions away, unless they are asked for.
+    In a checkout the copies are in `my_notebooks`, and the notebooks that belong to it stay.
     """
-    folder, source = own_notebooks(here) or here / "notebooks", originals()
+    source = originals()
+    folder = here / MINE if _is_checkout(here) else own_notebooks(here) or here / "notebooks"
     if folder.resolve() == source:
         return folder, []
     names = sorted(p.relative_to(source) for p in source.rglob("*") if p.is_file())

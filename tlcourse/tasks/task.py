@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,6 +100,42 @@ class Task:
             change=change,
         )
 
+    def few_of_each(
+        self,
+        *,
+        train: int | None = None,
+        val: int | None = None,
+        test: int | None = None,
+        seed: int = 0,
+    ) -> "Task":
+        """Return the task with so many pictures of each class, drawn at random.
+
+        Those of a smaller number are among those of a larger one. A class that has fewer keeps
+        what it has.
+
+        Args:
+            train: Training pictures to keep of each class; by default all.
+            val: Validation pictures of each class.
+            test: Test pictures of each class.
+            seed: Decides which.
+
+        Raises:
+            CourseError: A number is not whole, or negative.
+
+        Example:
+            >>> task = load_task("digits").few_of_each(train=10)
+        """
+        check_whole("seed", seed, least=0)
+        splits = []
+        for name, number in zip(SPLITS, (train, val, test), strict=True):
+            split = getattr(self, name)
+            if number is not None:
+                check_whole(name, number, least=0)
+                split = _some_of_each(split, partial(min, number), seed)
+            splits.append(split)
+        train_split, val_split, test_split = splits
+        return replace(self, train=train_split, val=val_split, test=test_split)
+
     def __repr__(self) -> str:
         counts = {name: len(getattr(self, name)) for name in SPLITS}
         shown = printable(", ".join(self.classes[:10])) + ", ..." * (len(self.classes) > 10)
@@ -150,17 +187,6 @@ def used_counts(task: Task, share: float) -> dict[str, int]:
     """Pictures of each split that a share of each class leaves."""
     counts = {name: np.bincount(getattr(task, name).labels).tolist() for name in SPLITS}
     return {name: sum(_kept(n, share) for n in each) for name, each in counts.items()}
-
-
-def few_of_each(task: Task, per_class: int | None, seed: int) -> Task:
-    """Keep so many training pictures of each class, and no test pictures: nobody asks for them.
-
-    Those of a smaller number are among those of a larger one. None keeps the task as it is.
-    """
-    if per_class is None:
-        return task
-    train = _some_of_each(task.train, lambda n: per_class, seed)
-    return replace(task, train=train, test=task.test.take([]))
 
 
 def _kept(n: int, share: float) -> int:

@@ -13,7 +13,7 @@ from tlcourse.errors import CourseError, check_whole
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.network import Network
 from tlcourse.plots.figure import Figure
-from tlcourse.tasks.task import Task, check_task, few_of_each
+from tlcourse.tasks.task import Task, check_task
 from tlcourse.training.finetune import freeze
 from tlcourse.training.history import History
 from tlcourse.training.settings import Settings
@@ -143,7 +143,8 @@ class TrainingExplorer(Explorer):
     def _chosen(self) -> tuple[Task, Settings]:
         assert self._task is not None, "a closed explorer is not asked"
         count, rate = self.per_class.label, _RATES[self.rate.value]
-        task = few_of_each(self._task, None if count == "all" else int(count), self._settings.seed)
+        few = None if count == "all" else int(count)
+        task = self._task.few_of_each(train=few, test=0, seed=self._settings.seed)
         # Random weights have nothing to lose and learn as fast as the head.
         body_rate = rate / 10 if self.pretrained.value else rate
         chosen = {"epochs": int(self.epochs.label), "learning_rate": rate, "body_rate": body_rate}
