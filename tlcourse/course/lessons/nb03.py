@@ -179,7 +179,7 @@ EXERCISES = (
             "Divide each row by its length `np.linalg.norm(x, axis=1, keepdims=True)`, and take the "
             "largest of `queries @ means.T`.",
         ),
-        otherwise="Try it on ants and bees with `draw(y, 2, seed)`, for some seeds.",
+        otherwise="Try it on `ants_x` with `draw(ants_y, 2, seed)`, for some seeds.",
         expects="a function of x, y and queries that returns labels",
     ),
     Exercise(

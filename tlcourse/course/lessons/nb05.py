@@ -41,7 +41,7 @@ QUESTIONS = (
     ),
     Question(
         id="05.C",
-        question="How many photographs does the old head still name right after the best rate?",
+        question="How many photographs does the old head still name right after the rate 0.001?",
         options=("nearly all", "two thirds", "a third", "none"),
         figure="Figure 3",
         where="Follow the line of the photographs to the rate 0.001.",

@@ -210,8 +210,8 @@ QUESTIONS = (
     ),
     Question(
         id="08.B",
-        question="In how many of the four tasks is fine-tuning best?",
-        options=("none", "one", "two or more"),
+        question="In how many of the two digit tasks is fine-tuning best on average?",
+        options=("none", "one", "both"),
         figure="Figure 1",
         where="Look for a blue bar that is named fine-tuning.",
     ),

@@ -187,7 +187,7 @@ EXERCISES = (
         "BatchNorm takes its averages from the batch: each answer depends on the neighbours.",
         (
             "What can one picture's answer have to do with the pictures beside it?",
-            "In notebook 04 a drawing got other scores beside other drawings. When?",
+            "In notebook 04 a digit got other scores beside other digits. When?",
             "`load_state_dict` brings weights and averages. Which switch does it not touch?",
         ),
         augmented_test="The tensors were made once, and in the same order the answers are the "
@@ -243,7 +243,7 @@ EXERCISES = (
             "Is the question about two networks, or about two methods?",
         ),
         too_few_pictures="Near: few labelled pictures are why a draw changes so much. But the "
-        "question was about five labels. What could still answer it?",
+        "question was about two labels. What could still answer it?",
         too_few_epochs="Both reports train for the same epochs, and both have a clear winner. Why "
         "would more epochs make the winners agree?",
         augmented_test="Each report gives the same numbers when it is repeated.",
