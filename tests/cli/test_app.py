@@ -141,7 +141,8 @@ def test_run_goes_on_after_a_failing_notebook_and_exits_with_1(here):
 def test_save_keeps_the_outputs_of_what_passed_but_nothing_that_is_dead_without_a_kernel(here):
     widget = "import ipywidgets; ipywidgets.IntSlider()"
     bar = "from tqdm.auto import tqdm\nfor _ in tqdm(range(3), desc='bar', leave=False): pass"
-    passes = write_notebook(here / "notebooks" / FIRST, "print('kept')", widget, bar)
+    twice = "import time\nprint('kept', flush=True)\ntime.sleep(0.5)\nprint('in one piece')"
+    passes = write_notebook(here / "notebooks" / FIRST, twice, widget, bar)
     fails = write_notebook(here / "notebooks" / "01_fails.ipynb", "print('lost')", "1 / 0")
     before = fails.read_bytes()
     assert CliRunner().invoke(cli.app, ["run", "--save", "--html", "pages"]).exit_code == 1
@@ -149,12 +150,15 @@ def test_save_keeps_the_outputs_of_what_passed_but_nothing_that_is_dead_without_
     assert "IntSlider" in page
     assert "widget-view" not in page
     saved = passes.read_text()
-    assert "kept" in saved
+    (printed,) = json.loads(saved)["cells"][0]["outputs"]
+    assert "".join(printed["text"]) == "kept\nin one piece\n"
     assert "IntSlider" in saved
     assert "0%|" not in saved
     assert "widget-view" not in saved
     assert "widget-state" not in saved
     assert "shell.execute_reply" not in saved
+    language = json.loads(saved)["metadata"]["language_info"]
+    assert language == {"name": "python", "pygments_lexer": "ipython3"}  # for `!python`, no version
     assert fails.read_bytes() == before
 
 

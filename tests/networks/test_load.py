@@ -261,7 +261,9 @@ def test_timm_alone_makes_the_default_network_of_its_weights_file(default, monke
     import timm
 
     monkeypatch.setenv("TLCOURSE_CACHE", str(tmp_path))
+    drawn = torch.get_rng_state()
     overlay = {"file": tl.weights_file()}
+    assert torch.equal(torch.get_rng_state(), drawn)
     made = timm.create_model(
         "tf_efficientnet_lite0", pretrained=True, pretrained_cfg_overlay=overlay
     )

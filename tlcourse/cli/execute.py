@@ -103,6 +103,7 @@ def execute(
         timeout=None,
         kernel_name="python3",
         resources={"metadata": {"path": str(folder or path.parent)}},
+        coalesce_streams=True,  # or what is printed comes in other pieces in each run
         on_cell_execute=lambda cell, **_: begun.append(cell),
         on_cell_executed=end_cell,
     )

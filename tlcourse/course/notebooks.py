@@ -96,12 +96,15 @@ def _copy_without_outputs(source: Path, target: Path) -> None:
 
 
 def save_outputs(executed: "NotebookNode", path: Path) -> None:
-    """Write an executed notebook to its file, without the times of its cells."""
+    """Write an executed notebook to its file, without the times of its cells.
+
+    Of its language it says what the web page needs for lines such as `!python`, and no version.
+    """
     import nbformat
 
     for cell in executed.cells:
         cell.metadata.pop("execution", None)
-    executed.metadata["language_info"] = {"name": "python"}
+    executed.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
     with whole_file(path) as part:
         nbformat.write(executed, part)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from tlcourse.base.device import resolve_device
+from tlcourse.base.device import fixed_seed, resolve_device
 from tlcourse.base.files import (
     cache_dir,
     sha256_of,
@@ -97,7 +97,9 @@ def weights_file() -> Path:
 
     path = cache_dir() / _FOLDER / f"{DEFAULT}-{_SHA256[:8]}.safetensors"
     if not path.exists():
-        weights = _load_default(True, torch.device("cpu")).model.state_dict()
+        cpu = torch.device("cpu")
+        with fixed_seed(0, cpu):  # or a training after the first call would begin otherwise
+            weights = _load_default(True, cpu).model.state_dict()
         with whole_file(path) as part:
             save_file(weights, part)
     return path
