@@ -81,8 +81,8 @@ def make(out: Path, only: Sequence[str] = ()) -> list[Path]:
     pages = {paths[number].stem: slides for number, slides in made.items()}
     if not only:
         asked = exit_questions(WORKSHOP)
-        for minutes, steps in plans(WORKSHOP).items():
-            pages[f"workshop_{minutes}"] = workshop(minutes, steps, made, asked)
+        for name, steps in plans(WORKSHOP).items():
+            pages[f"workshop_{name.replace(' ', '_')}"] = workshop(steps, made, asked)
     written = []
     for name, slides in pages.items():
         path = out / f"{name}.html"

@@ -10,7 +10,7 @@ from tools.slides import texts
 from tools.slides.credits import owners
 from tools.slides.deck import Part, Slide
 
-_PLAN = re.compile(r"<!-- plan (\d+) -->\n(.*?)<!-- end -->", re.DOTALL)
+_PLAN = re.compile(r"<!-- plan ([\w ]+) -->\n(.*?)<!-- end -->", re.DOTALL)
 _NOTEBOOK = re.compile(r"notebooks/(\d\d)_\w+\.ipynb")
 _SECTIONS = re.compile(r"\b(section|case)s?\s+((?:\d+(?:, | and | to )?)+)")
 _FIGURES = re.compile(r"\b(Figure|Table)s?\s+((?:\d+(?:, | and )?)+)")
@@ -70,21 +70,21 @@ class Step:
 
 
 def plans(page: Path) -> dict[str, list[Step]]:
-    """Minutes -> steps of each plan on the page of the workshop.
+    """Name -> steps of each plan on the page of the workshop, such as "90" or "second afternoon".
 
     Raises:
         CourseError: The page has no plan, or a row is not as expected.
     """
     found = {}
-    for minutes, table in _PLAN.findall(page.read_text(encoding="utf-8")):
+    for name, table in _PLAN.findall(page.read_text(encoding="utf-8")):
         rows = [line.strip("| ").split(" | ") for line in table.strip().splitlines()[2:]]
         if bad := [row for row in rows if len(row) != 6 or not (row[0] + row[1]).isdigit()]:
             raise CourseError(
-                f"A row of the plan for {minutes} minutes in {page.name} cannot be read: "
+                f"A row of plan {name} in {page.name} cannot be read: "
                 f"{' | '.join(bad[0])[:80]}. A row has six columns: start, minutes, step, "
                 "what learners do, what you say first, what to look for."
             )
-        found[minutes] = [Step(int(row[0]), int(row[1]), *row[2:]) for row in rows]
+        found[name] = [Step(int(row[0]), int(row[1]), *row[2:]) for row in rows]
     if not found:
         raise CourseError(
             f"{page.name} holds no plan. A plan is a table between `<!-- plan 90 -->` "
@@ -100,7 +100,6 @@ def exit_questions(page: Path) -> dict[str, str]:
 
 
 def workshop(
-    minutes: str,
     steps: list[Step],
     decks: Mapping[str, list[Slide]],
     questions: Mapping[str, str],
@@ -108,11 +107,11 @@ def workshop(
     """Slides for a plan: its steps, each with the slides of its notebook that it names.
 
     Args:
-        minutes: How long the workshop is, such as "90".
         steps: From `plans`.
         decks: Number of a notebook -> its slides.
         questions: From `exit_questions`; the answers are for the speaker.
     """
+    minutes = steps[-1].start + steps[-1].minutes
     welcome = f"Today, in {minutes} minutes: reuse a network that somebody else has trained."
     listed = "\n".join(f"- {step.name}" for step in steps if step.notebook)
     first = Slide("Workshop", "Transfer learning from pre-trained models", first=True)
