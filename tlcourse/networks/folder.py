@@ -198,7 +198,7 @@ def _described(model: nn.Sequential) -> list[list[Any]]:
     rows: list[list[Any]] = []
     for name, module in model.named_children():
         kind = type(module)
-        if kind is nn.Sequential:
+        if isinstance(module, nn.Sequential) and kind is nn.Sequential:
             rows.append([name, "Sequential", _described(module)])
         elif kind.__name__ in KINDS and kind is getattr(nn, kind.__name__):
             rows.append([name, kind.__name__, dict(_options(module))])

@@ -217,7 +217,7 @@ def _letters(shares: Shares) -> Task:
         Split(values, labels, names, open_item, content),
         shares,
         "drawn with the fonts that come with matplotlib: DejaVu, STIX, Computer Modern",
-        "the fonts' licences allow it: Bitstream Vera, SIL OFL, public domain",
+        "free to use; the fonts keep their licences (Bitstream Vera, STIX, BaKoMa), see matplotlib",
     )
 
 
