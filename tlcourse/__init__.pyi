@@ -26,6 +26,7 @@ from tlcourse.features.layerwise import raw_pixels as raw_pixels
 from tlcourse.features.neighbours import nearest as nearest
 from tlcourse.features.probe import fit_probe as fit_probe
 from tlcourse.networks.backbone import Backbone as Backbone
+from tlcourse.networks.folder import save_backbone as save_backbone
 from tlcourse.networks.head import ConvHead as ConvHead
 from tlcourse.networks.load import list_backbones as list_backbones
 from tlcourse.networks.load import load_backbone as load_backbone

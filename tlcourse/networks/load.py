@@ -2,9 +2,10 @@
 
 Two need no network: the default, EfficientNet-Lite0, comes with a pip package, and SqueezeNet 1.1
 with this one. Any other classifier of `torchvision.models` and any timm model can take their place;
-those are downloaded at the first use.
+those are downloaded at the first use. So can a network of your own (see `networks.folder`).
 """
 
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ from tlcourse.base.files import (
     tell_altered,
     whole_file,
 )
-from tlcourse.errors import DownloadError, UnknownNameError, WeightsError
+from tlcourse.errors import CourseError, DownloadError, UnknownNameError, WeightsError
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.layers import timm_layers, torchvision_layers
 from tlcourse.networks.preprocess import Preprocess, make_augment
@@ -42,7 +43,9 @@ def list_backbones() -> list[str]:
 
 
 def load_backbone(
-    name: str = DEFAULT, pretrained: bool = True, device: str | torch.device | None = None
+    name: str | os.PathLike[str] = DEFAULT,
+    pretrained: bool = True,
+    device: str | torch.device | None = None,
 ) -> Backbone:
     """Load a network, in evaluation mode, with its preprocessing and layer names.
 
@@ -50,16 +53,21 @@ def load_backbone(
         name: "efficientnet_lite0" or "squeezenet1_1" (no download), another classifier of
             `torchvision.models` such as "resnet18", or "timm/NAME" for a timm model. The weights of
             "squeezenet1_1" are not torchvision's: they come from Caffe, take BGR pixels from 0 to
-            255, and were stored in half precision. Its layers are those of torchvision.
+            255, and were stored in half precision. Its layers are those of torchvision. Or the path
+            of a folder that `save_backbone` wrote, such as "my_letters/".
         pretrained: Load trained weights; False gives random ones (see `seed_everything`).
         device: Where to put it; see `resolve_device`.
 
     Raises:
         UnknownNameError: There is no such network; the nearest names are offered.
-        WeightsError: The weights file of one of the first two is missing or was altered.
+        CourseError: The path is not a folder that `save_backbone` wrote, or it is damaged.
+        WeightsError: The weights file of one of the first two, or of a folder, is missing or was
+            altered.
         DownloadError: The weights of another network could not be downloaded.
     """
     where = resolve_device(device)
+    if not isinstance(name, str):
+        return _load_folder(name, pretrained, where)
     if name == DEFAULT:
         return _load_default(pretrained, where)
     if name == SMALL:
@@ -68,7 +76,20 @@ def load_backbone(
         return _load_torchvision(name, pretrained, where)
     if name.startswith("timm/"):
         return _load_timm(name, pretrained, where)
-    raise UnknownNameError("backbone", name, list_backbones())
+    if Path(name).name != name or Path(name).is_dir():  # a path
+        return _load_folder(name, pretrained, where)
+    more = "The path of a folder that save_backbone wrote is fine too."
+    raise UnknownNameError("backbone", name, list_backbones(), more)
+
+
+def _load_folder(
+    folder: str | os.PathLike[str], pretrained: bool, device: torch.device
+) -> Backbone:
+    from tlcourse.networks.folder import read_folder
+
+    if not isinstance(folder, str | os.PathLike):
+        raise CourseError(f"load_backbone needs a name or a path, not {type(folder).__name__}.")
+    return read_folder(os.fspath(folder), pretrained, device)
 
 
 def check_default_weights() -> Path:

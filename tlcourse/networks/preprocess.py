@@ -117,22 +117,40 @@ class Preprocess:
     @classmethod
     def from_caffe(cls, size: int) -> "Preprocess":
         """Make that of Caffe: BGR from 0 to 255 minus ImageNet's mean, `size` pixels a side."""
+        return cls._square(size, _CAFFE_MEAN, (1.0,) * 3, "BGR", 255.0)
+
+    @classmethod
+    def from_size(
+        cls, size: int, mean: tuple[float, ...] = (0.5,) * 3, std: tuple[float, ...] = (0.5,) * 3
+    ) -> "Preprocess":
+        """Make the plain one: a square of `size` pixels a side, RGB from 0 to 1, normalised."""
+        return cls._square(size, mean, std, "RGB", 1.0)
+
+    @classmethod
+    def _square(
+        cls,
+        size: int,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        channels: Channels,
+        scale: float,
+    ) -> "Preprocess":
         from torchvision.transforms import v2
 
         def make(resize_size: int, crop_size: int) -> Any:
             square = [v2.Resize(resize_size), v2.CenterCrop(crop_size)]
-            return v2.Compose([*square, *_to_tensor(_CAFFE_MEAN, (1.0,) * 3, "BGR", 255.0)])
+            return v2.Compose([*square, *_to_tensor(mean, std, channels, scale)])
 
         return cls(
             resize_size=size,
             crop_size=size,
-            mean=_CAFFE_MEAN,
-            std=(1.0,) * 3,
+            mean=mean,
+            std=std,
             interpolation="bilinear",
             transform=make(size, size),
             make=make,
-            channels="BGR",
-            scale=255.0,
+            channels=channels,
+            scale=scale,
         )
 
 

@@ -45,6 +45,9 @@ def load_task(
     - "emoji": 461 OpenMoji drawings of 7 kinds.
     - "digits": 1797 handwritten digits, 8 x 8. `test_fraction=0.6` gives 1,000 test pictures and
       more.
+    - "letters": 31,200 letters in 21 text fonts, turned, slanted and stretched at random, drawn as
+      coarsely as the digits, 8 x 8. 26 classes: "A" holds A and a. There is no digit among them,
+      though O and l look like two. `seed` decides their look too. Drawing them takes seconds.
     - "fashion": 3,000 grey photographs of 10 kinds of clothes, 28 x 28. The 1,000 test pictures
       are always the same ones, so `test_fraction` is not used.
     - "things": 94 colour photographs: 28 fish, 27 monuments, 39 tools. They may be shown and passed
@@ -202,6 +205,22 @@ def _digits(shares: Shares) -> Task:
     )
 
 
+def _letters(shares: Shares) -> Task:
+    from tlcourse.tasks import letters
+
+    values, labels, names = letters.draw(shares.seed)
+    open_item, content = partial(_grey, white=letters.WHITE), partial(_grey_content, "letters")
+    return _built_in(
+        "letters",
+        "Letters in text fonts",
+        letters.CLASSES,
+        Split(values, labels, names, open_item, content),
+        shares,
+        "drawn with the fonts that come with matplotlib: DejaVu, STIX, Computer Modern",
+        "free to use; the fonts keep their licences (Bitstream Vera, STIX, BaKoMa), see matplotlib",
+    )
+
+
 def _faces(shares: Shares) -> Task:
     from skimage.data import lfw_subset
 
@@ -275,6 +294,7 @@ def _grey_content(name: str, values: np.ndarray) -> bytes:
 _OFFLINE: dict[str, Callable[[Shares], Task]] = {
     "emoji": _emoji,
     "digits": _digits,
+    "letters": _letters,
     "faces": _faces,
     "things": _things,
     "fashion": _fashion,
