@@ -14,7 +14,7 @@ import datetime
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -63,20 +63,25 @@ def main() -> None:
             save(name, table)
 
 
-def save(experiment: str, table: pd.DataFrame, command: str | None = None) -> None:
+def save(
+    experiment: str,
+    table: pd.DataFrame,
+    command: str | None = None,
+    packages: Sequence[str] = (),
+) -> None:
     """Write the runs of an experiment into the shipped file, and keep all others.
 
-    `command` is what measured them; by default this program.
+    `command` is what ran, by default this program; `packages` are further ones whose versions count.
     """
     recorded = json.loads(SHIPPED.read_text("utf-8")) if SHIPPED.exists() else {}
     git = ["git", "describe", "--always", "--dirty"]
-    packages = ("torch", "torchvision", "timm", "scikit-learn", "numpy")
+    names = ("torch", "torchvision", "timm", "scikit-learn", "numpy")
     about = {
         "command": command or f"python benchmarks/wins.py --save --only {experiment}",
         "commit": subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip(),
         "date": datetime.date.today().isoformat(),
         "machine": describe(),
-        "versions": {name: version(name) for name in packages},
+        "versions": {name: version(name) for name in (*names, *packages)},
     }
     rows = [row.dropna().to_dict() for _, row in table.astype(object).iterrows()]
     recorded[experiment] = {"about": about, "runs": rows}

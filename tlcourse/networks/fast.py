@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tlcourse.networks.backbone import Backbone
@@ -38,6 +39,9 @@ def fast_batch_size(backbone: Backbone) -> int:
 
 def _fold(model: nn.Module, kept: set[str]) -> None:
     """Fold each BatchNorm that stands behind a convolution, whether or not it runs behind it."""
+    for module in list(model.modules()):  # a weight that is computed, such as LoRA's
+        if parametrize.is_parametrized(module, "weight"):
+            set_weight(module, module.weight)
     for path, parent in list(model.named_modules()):
         for (name, convolution), (norm_name, norm) in pairwise(list(parent.named_children())):
             if (
@@ -52,6 +56,19 @@ def _fold(model: nn.Module, kept: set[str]) -> None:
                 # timm's BatchNorm layers carry the activation that comes after them.
                 behind = filter(None, map(norm._modules.get, ("drop", "act")))
                 setattr(parent, norm_name, nn.Sequential(*behind))
+
+
+def set_weight(module: nn.Module, weight: torch.Tensor) -> None:
+    """Give a layer with a parametrized weight, such as LoRA's, an ordinary weight in its place.
+
+    PyTorch's `remove_parametrizations` would break all copies of the layer, which share its class.
+    """
+    value, bias = weight.detach().clone(), module._parameters.pop("bias", None)
+    moves = any(parameter.requires_grad for parameter in module.parametrizations.parameters())
+    del module.parametrizations
+    module.__class__ = type(module).__bases__[0]
+    module.weight = nn.Parameter(value, requires_grad=moves)
+    module.register_parameter("bias", bias)  # behind the weight, where it was
 
 
 def _agree(plain: Backbone, folded: Backbone, layers: Sequence[str]) -> bool:

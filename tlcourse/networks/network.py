@@ -1,7 +1,7 @@
 """A backbone that is cut at a layer and gets a new head (notebooks 04 and 05)."""
 
 import copy
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal, get_args
@@ -33,6 +33,8 @@ class Network(nn.Module):
             is told: a BatchNorm in training mode would change without any gradient.
         updates_batchnorm: Whether the body's other BatchNorms learn from each batch. False, safer
             for small batches, unless the weights are random.
+        held: Names of parameters that do not move, although what is around them may.
+        added: What `tlcourse.training.adapters` put into the body, or None.
     """
 
     def __init__(
@@ -90,6 +92,8 @@ class Network(nn.Module):
             self.frozen_until: str | None = None
             self.frozen_paths: tuple[str, ...] = ()
             self.updates_batchnorm = random_weights
+            self.held: frozenset[str] = frozenset()
+            self.added: Any = None
             self.n_classes = n_classes
             self.head = self._fitting_head(head).to(backbone.device)
         self.requires_grad_(True)
@@ -130,7 +134,18 @@ class Network(nn.Module):
             for parameter in self.body.get_submodule(path).parameters(recurse=False):
                 parameter.requires_grad_(False)
                 parameter.grad = None
+        self.hold(self.held)
         self.train(self.training)
+
+    def hold(self, names: Iterable[str]) -> None:
+        """Hold these parameters, by name, whatever is frozen; those held before may move again."""
+        before, self.held = self.held, frozenset(names)
+        if before - self.held:
+            self.freeze_modules(self.frozen_until, self.frozen_paths)
+        for name, parameter in self.named_parameters() if self.held else ():
+            if name in self.held:
+                parameter.requires_grad_(False)
+                parameter.grad = None
 
     def train(self, mode: bool = True) -> "Network":
         """Switch the mode of everything that is not frozen."""

@@ -16,7 +16,7 @@ from torch import nn
 
 from tlcourse import metrics
 from tlcourse.base.messages import say
-from tlcourse.errors import CourseError
+from tlcourse.errors import CourseError, check_choice
 from tlcourse.features.features import Features, extract_features
 from tlcourse.features.probe import Probe, fit_probe
 from tlcourse.networks.backbone import Backbone
@@ -184,6 +184,8 @@ def fine_tune(
     pool: HeadPool = "mean",
     freeze_until: str | None = None,
     head_first: bool = True,
+    move: Literal["everything", "lora", "norms", "biases", "adapter"] = "everything",
+    rank: int = 4,
     learning_rate: float | None = None,
     **options: Any,
 ) -> Result:
@@ -198,6 +200,10 @@ def fine_tune(
         head_first: Begin with a head that was fitted to the features ("linear probing, then
             fine-tuning", Kumar et al. 2022, arXiv:2202.10054), instead of a random one whose first
             large errors would disturb the body.
+        move: What may move behind `freeze_until`, beside the head: "lora", "norms", "biases" and
+            "adapter" train a small part of the parameters, at rates of their own
+            (`tl.finetune.add_lora` and its companions). LoRA is merged into the weights at the end.
+        rank: Of LoRA.
         learning_rate: Highest rate of the head; by default the body's for a fitted head, ten times
             that for a random one.
         options: Those of `tlcourse.fit`, here with `epochs=6`, `body_rate=1e-3` and
@@ -207,13 +213,19 @@ def fine_tune(
             was is kept. `seed` decides a random head's weights too.
 
     Raises:
-        UnknownNameError: There is no such layer.
+        UnknownNameError: There is no such layer, or way to move.
         CourseError: A task or an option that nothing can be trained with.
     """
     from tlcourse.training.finetune import freeze
+    from tlcourse.training.moves import RATES, moving
 
     check_task(task)
-    settings = _FINE_TUNING.changed(**{"start_counts": head_first} | options)
+    check_choice("way to move", move, RATES)
+    rates = dict(RATES[move])
+    head_rate = rates.pop("learning_rate", None)
+    settings = _FINE_TUNING.changed(**{"start_counts": head_first} | rates | options)
+    if learning_rate is None and "body_rate" not in options:
+        learning_rate = head_rate
     if learning_rate is None and settings.body_rate is not None:
         learning_rate = settings.body_rate * (1 if head_first else 10)
     settings = settings.changed(learning_rate=learning_rate)
@@ -226,6 +238,7 @@ def fine_tune(
         backbone, len(task.classes), layer=layer, pool=pool, head=head, seed=settings.seed
     )
     freeze(network, freeze_until)
+    network = moving(network, move, rank=rank, seed=settings.seed)
     return _trained("fine_tune", network, task, settings, seconds=seconds)
 
 
@@ -257,17 +270,18 @@ def _trained(
     pattern: str, network: Network, task: Task, settings: Settings, *, seconds: float = 0.0
 ) -> Result:
     """Train a network and score it; `seconds` is what came before."""
-    from tlcourse.training.finetune import trainable
+    from tlcourse.training.finetune import merge, trainable
     from tlcourse.training.fit import train  # which a pattern without training does not load
 
     history, features = train(network, task, settings)
+    kept = merge(network) if getattr(network.added, "kind", "adapter") != "adapter" else network
     result = Result(
         pattern,
         task.name,
         task.classes,
         network.layer,
         note=history.stopped,
-        made=network.as_backbone(task.classes),
+        made=kept.as_backbone(task.classes),
         seconds=history.seconds + seconds,
         trainable_parameters=trainable(network),
         history=history,

@@ -1,4 +1,4 @@
-"""What may move, and how fast: freezing, learning rates, unfreezing (notebook 05)."""
+"""What may move, and how fast: freezing, rates (notebook 05), small parts (notebook 11)."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,13 @@ from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.layers import Layer
 from tlcourse.networks.network import Network
 from tlcourse.networks.trace import is_inside, modules_up_to
+from tlcourse.training.adapter_file import load_adapter as load_adapter
+from tlcourse.training.adapter_file import save_adapter as save_adapter
+from tlcourse.training.adapters import add_adapter as add_adapter
+from tlcourse.training.adapters import add_lora as add_lora
+from tlcourse.training.adapters import merge as merge
+from tlcourse.training.moves import move_biases as move_biases
+from tlcourse.training.moves import move_norms as move_norms
 from tlcourse.training.settings import check_rates
 
 if TYPE_CHECKING:
@@ -188,8 +195,11 @@ def _stages_of(backbone: Backbone) -> dict[str, str]:
         if layer.path and layer.path in backbone.trace:
             for path in _with_holders(backbone, layer):
                 owner.setdefault(path, layer.name)
-    return {
-        name: owner[name.rpartition(".")[0]]
-        for name, _ in backbone.model.named_parameters()
-        if name.rpartition(".")[0] in owner
-    }
+    found = {}
+    for name, _ in backbone.model.named_parameters():
+        path = name.rpartition(".")[0]
+        while path and path not in backbone.trace:  # a part that was added: the one around it
+            path = path.rpartition(".")[0]
+        if path in owner:
+            found[name] = owner[path]
+    return found

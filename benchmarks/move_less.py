@@ -1,0 +1,206 @@
+"""How much of the gain of fine-tuning a small part of the parameters brings (notebook 11).
+
+    python -m benchmarks.move_less --save
+
+300 digits to learn from, over 1,000 for the test, three seeds. All begin with the same head, fitted
+to the features. Rates and the width of the adapters were chosen on validation pictures (experiment
+"move_less_rates"); the test pictures are opened once, at the end of each run. "peer_peft" trains
+the same network with LoRA of this package and with that of `peft` (`pip install peft`), in turns.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+import tlcourse as tl
+from benchmarks.wins import SEEDS, Row, digits, save
+from tlcourse.base.machine import describe
+from tlcourse.networks.account import training_account
+from tlcourse.training.finetune import freeze, trainable
+from tlcourse.training.moves import RATES, moving
+
+SIZE, EPOCHS, BATCH = 96, 6, 16
+RANKS = (1, 2, 4, 8, 16)
+WHERE = ("blocks.*", "conv_head")  # peft knows no convolution with timm's padding: without the stem
+OURS: dict[str, dict[str, Any]] = {
+    "everything": {},
+    "behind stage3": {"freeze_until": "stage3"},
+    "norms": {"move": "norms"},
+    "biases": {"move": "biases"},
+    "adapter": {"move": "adapter"},
+    **{f"lora, rank {rank}": {"move": "lora", "rank": rank} for rank in RANKS},
+}
+
+
+def main() -> None:
+    """Run the experiments, print each as a table, and keep them if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", default=list(EXPERIMENTS), choices=list(EXPERIMENTS))
+    parser.add_argument("--save", action="store_true", help="write tlcourse/data/runs.json")
+    arguments = parser.parse_args()
+    print(describe())
+    for name in arguments.only:
+        rows = []
+        for row in EXPERIMENTS[name]():
+            print(" ", row, flush=True)
+            rows.append(row)
+        table = pd.DataFrame(rows)
+        print(f"\n{name}\n{table.round(3).to_string()}\n", flush=True)
+        if arguments.save:
+            packages = ["peft"] if name == "peer_peft" else []
+            save(name, table, f"python -m benchmarks.move_less --save --only {name}", packages)
+
+
+def rates() -> Iterator[Row]:
+    """Validation accuracy of one seed, by the body's rate; no test picture is opened."""
+    backbone, task = tl.load_backbone().at_size(SIZE), digits(0)
+    tried = {"lora": (3e-3, 1e-2, 3e-2), "norms": (3e-3, 1e-2, 3e-2), "biases": (1e-2, 3e-2)}
+    for move, body_rates in (tried | {"adapter": (1e-3, 3e-3, 1e-2)}).items():
+        for body_rate in body_rates:
+            for layer_decay in (1.0, 0.8):
+                network = moving(_start(backbone, task), move)
+                options = dict(RATES[move]) | {"body_rate": body_rate, "layer_decay": layer_decay}
+                history = _fit(network, task, 0, options)
+                best = max(epoch.val_accuracy for epoch in history.epochs)
+                row = {"move": move, "body_rate": body_rate, "layer_decay": layer_decay}
+                yield row | {"seed": 0, "val_accuracy": best}
+
+
+def move_less() -> Iterator[Row]:
+    """The fitted head alone, and what moves behind it: accuracy, parameters, bytes, seconds."""
+    backbone = tl.load_backbone().at_size(SIZE)
+    for seed in SEEDS:
+        task = digits(seed)
+        probe = tl.patterns.standalone_extractor(backbone, task, progress=False)
+        yield {"seed": seed, "move": "head", **_said(probe), **_bytes(backbone, task, freeze_until="embedding")}
+        for name, options in OURS.items():
+            yield {"seed": seed, "move": name, **one(backbone, task, seed, **options)}
+
+
+def one(backbone: tl.Backbone, task: tl.Task, seed: int, **options: Any) -> Row:
+    """One fine-tuning with one seed."""
+    result = tl.patterns.fine_tune(
+        backbone, task, seed=seed, epochs=EPOCHS, progress=False, live=False, **options
+    )
+    return _said(result) | _bytes(backbone, task, **options)
+
+
+def _said(result: tl.Result) -> Row:
+    return {
+        "val_accuracy": result.val_accuracy,
+        "test_accuracy": result.test_accuracy,
+        "parameters": result.trainable_parameters,
+        "seconds": result.seconds,
+    }
+
+
+def _bytes(
+    backbone: tl.Backbone,
+    task: tl.Task,
+    move: str = "everything",
+    rank: int = 4,
+    freeze_until: str | None = None,
+) -> Row:
+    """Bytes of a training step, by owner."""
+    network = tl.Network(backbone, len(task.classes))
+    freeze(network, freeze_until)
+    network = moving(network, move, rank=rank)
+    account = training_account(network.train(), (3, SIZE, SIZE), BATCH)
+    return {f"bytes_{name}": size for name, size in account.bytes.as_dict().items()}
+
+
+def peer_peft() -> Iterator[Row]:
+    """LoRA of this package and of peft on the same layers, from the same head, in turns."""
+    backbone = tl.load_backbone().at_size(SIZE)
+    for seed in SEEDS:
+        task = digits(seed)
+        for who, add in {"tlcourse": _ours, "peft": _peft}.items():
+            network = add(_start(backbone, task), seed)
+            history = _fit(network, task, seed, RATES["lora"])
+            parameters = trainable(network)
+            yield {
+                "seed": seed,
+                "package": who,
+                "parameters": parameters,
+                "val_accuracy": max(epoch.val_accuracy for epoch in history.epochs),
+                "test_accuracy": _accuracy(network, task),
+                "seconds": history.seconds,
+                "seconds_epoch": float(np.median([epoch.seconds for epoch in history.epochs])),
+                "step_milliseconds": _step(network, task),
+            }
+
+
+def _start(backbone: tl.Backbone, task: tl.Task) -> tl.Network:
+    """The network with a head that is fitted to the features."""
+    probe = tl.patterns.standalone_extractor(backbone, task, progress=False)
+    head = probe.backbone.model.head
+    return tl.Network(backbone, len(task.classes), head=head)
+
+
+def _fit(network: tl.Network, task: tl.Task, seed: int, options: Any) -> Any:
+    quiet = {"start_counts": True, "progress": False, "live": False}
+    return tl.fit(network, task, epochs=EPOCHS, batch_size=BATCH, seed=seed, **quiet, **options)
+
+
+def _ours(network: tl.Network, seed: int) -> tl.Network:
+    return tl.finetune.add_lora(network, 4, where=WHERE, seed=seed)
+
+
+def _peft(network: tl.Network, seed: int) -> tl.Network:
+    """Let peft put LoRA on the layers that `_ours` has; the head moves too."""
+    try:
+        import peft
+    except ImportError as error:
+        raise SystemExit("This experiment needs peft: python -m pip install peft") from error
+    layers = list(_ours(network, seed).added.layers)
+    torch.manual_seed(seed)
+    config = peft.LoraConfig(r=4, lora_alpha=4, target_modules=layers)
+    peft.inject_adapter_in_model(config, network.body)
+    network.head.requires_grad_(True)
+    return network
+
+
+def _accuracy(network: tl.Network, task: tl.Task) -> float:
+    """Share of the test pictures that a network gets right."""
+    transform = network.backbone.preprocess
+    found = []
+    network.eval()
+    with torch.inference_mode():
+        for start in range(0, len(task.test), 32):
+            stop = min(start + 32, len(task.test))
+            batch = torch.stack([transform(task.test[i][0]) for i in range(start, stop)])
+            found.append(network(batch.to(memory_format=torch.channels_last)).argmax(dim=1))
+    return float((torch.cat(found).numpy() == task.test.labels).mean())
+
+
+def _step(network: tl.Network, task: tl.Task, n: int = 12) -> float:
+    """Median of n training steps with 16 pictures, in milliseconds."""
+    transform = network.backbone.preprocess
+    batch = torch.stack([transform(task.train[i][0]) for i in range(BATCH)])
+    batch = batch.to(memory_format=torch.channels_last)
+    labels = torch.from_numpy(task.train.labels[:BATCH])
+    optimiser = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=0.0)
+    network.train()
+    seconds = []
+    for _ in range(n):
+        began = time.perf_counter()
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(network(batch), labels).backward()
+        optimiser.step()
+        seconds.append(time.perf_counter() - began)
+    return 1000 * float(np.median(seconds))
+
+
+EXPERIMENTS: dict[str, Callable[[], Iterator[Row]]] = {
+    "move_less_rates": rates,
+    "move_less": move_less,
+    "peer_peft": peer_peft,
+}
+
+if __name__ == "__main__":
+    main()

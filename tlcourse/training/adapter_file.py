@@ -1,0 +1,193 @@
+"""An adapter as a file of its own: what moved, without the body that it belongs to (notebook 11)."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tlcourse.base.files import whole_file
+from tlcourse.errors import CourseError
+from tlcourse.networks.backbone import Backbone
+from tlcourse.networks.network import Network
+from tlcourse.training.adapters import Added, put_on, take_off
+
+_FORMAT = "1"
+_COUNTS = "num_batches_tracked"  # of BatchNorm; nothing is computed with it
+_ORIGINAL = ".parametrizations.weight.original"
+
+
+def save_adapter(network: Network, path: str | Path) -> Path:
+    """Write what moves in a network, the head included, to one safetensors file.
+
+    It holds a fingerprint of the rest of the body, so that no other body takes it.
+
+    Args:
+        network: What `add_lora`, `add_adapter`, `move_norms` or `move_biases` returned, trained.
+        path: The file; an earlier one is replaced.
+
+    Raises:
+        CourseError: Nothing small moves in this network, or the file cannot be written.
+    """
+    from safetensors.torch import save
+
+    if network.added is None:
+        raise CourseError(
+            "This network has no adapter. tl.finetune.add_lora(network) returns one that has; a "
+            "network that moved as a whole is saved by result.save(folder)."
+        )
+    target = Path(path).expanduser()
+    moved = {
+        name: parameter.detach().cpu().contiguous()
+        for name, parameter in network.named_parameters()
+        if name.startswith("body.") and parameter.requires_grad
+    }
+    for name, tensor in network.head.state_dict().items():
+        moved[f"head.{name}"] = tensor.detach().cpu().contiguous()
+    about = {
+        "format": _FORMAT,
+        "added": json.dumps(asdict(network.added)),
+        "backbone": network.backbone.name,
+        "layer": network.layer,
+        "pool": network.pool,
+        "n_classes": str(network.n_classes),
+        "head": _kind_of(network.head),
+        "fingerprint": _fingerprint(network, moved),
+    }
+    about["sha256"] = _digest(about, moved)
+    try:
+        with whole_file(target) as part:
+            part.write_bytes(save(moved, metadata=about))
+    except OSError as error:
+        reason = error.strerror or error
+        raise CourseError(f"The adapter cannot be saved as {target} ({reason}).") from error
+    return target
+
+
+def load_adapter(body: Backbone | Network, path: str | Path) -> Network:
+    """Put a saved adapter on a body.
+
+    Args:
+        body: A backbone, of which the network gets a copy. Or a network: then its own adapter and
+            head are exchanged for the saved ones, in place, so that one body serves several tasks.
+        path: What `save_adapter` wrote.
+
+    Returns:
+        The network, which computes what the saved one did.
+
+    Raises:
+        CourseError: There is no such file, it is damaged, the adapter belongs to another body, or
+            a head of your own is missing.
+    """
+    target = Path(path).expanduser()
+    about, moved = _read(target)
+    n_classes = int(about["n_classes"])
+    if isinstance(body, Network):
+        network = body
+    elif about["head"] == "own":
+        raise CourseError(
+            "The head of this adapter is a module of your own, which the file does not describe. "
+            "Load it into a tl.Network that has such a head."
+        )
+    else:
+        options: Any = {"layer": about["layer"], "pool": about["pool"]}
+        body.layer(about["layer"])
+        network = Network(body, n_classes, **options)
+    if network.layer != about["layer"] or _fingerprint(network, moved) != about["fingerprint"]:
+        raise CourseError(
+            f"The adapter in {target.name} belongs to another body: {about['backbone']}, cut at "
+            f"{about['layer']!r}, with the weights that it was trained on. This is "
+            f"{network.backbone.name}, cut at {network.layer!r}, or its weights have moved. Load it "
+            "into a fresh backbone."
+        )
+    head = _head_for(network, about, moved)
+    take_off(network)
+    added = json.loads(about["added"])
+    added = Added(**added | {"layers": tuple(added["layers"])})
+    if added.layers:
+        put_on(network, added)
+    network.added, network.head, network.n_classes = added, head, n_classes
+    body = dict(network.body.named_parameters())
+    network.hold(f"body.{name}" for name in body if f"body.{name}" not in moved)
+    with torch.no_grad():
+        for name, parameter in body.items():
+            if f"body.{name}" in moved:
+                parameter.copy_(moved[f"body.{name}"])
+    network.train(network.training)
+    return network
+
+
+def _head_for(
+    network: Network, about: Mapping[str, str], moved: Mapping[str, torch.Tensor]
+) -> nn.Module:
+    """Return a head with the saved weights: a new linear one, or the network's own."""
+    saved = {name[5:]: tensor for name, tensor in moved.items() if name.startswith("head.")}
+    if about["head"] == "linear":
+        head: nn.Module = nn.Linear(saved["weight"].shape[1], saved["weight"].shape[0])
+        head = head.to(network.backbone.device).train(network.training)
+    else:
+        head = network.head
+    if {n: t.shape for n, t in head.state_dict().items()} != {n: t.shape for n, t in saved.items()}:
+        raise CourseError(
+            "The head of this adapter is a module of your own, and the network's head has other "
+            "weights. Load it into a tl.Network that has such a head."
+        )
+    head.load_state_dict(saved)
+    return head
+
+
+def _read(target: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """Return what a file says of an adapter, and its tensors; a damaged one is told."""
+    from safetensors import SafetensorError, safe_open
+
+    if not target.is_file():
+        raise CourseError(
+            f"There is no adapter {target}. tl.finetune.save_adapter(network, path) writes one."
+        )
+    try:
+        with safe_open(target, framework="pt") as file:
+            about = dict(file.metadata() or {})
+            moved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CourseError(f"The adapter {target} is damaged ({error}). Save it again.") from error
+    if about.get("format") != _FORMAT or "added" not in about:
+        raise CourseError(
+            f"{target} is no adapter of this version of tlcourse. tl.finetune.save_adapter writes "
+            "one; a saved result is loaded by tl.load_result."
+        )
+    if about.pop("sha256", "") != _digest(about, moved):
+        raise CourseError(
+            f"The adapter {target} is damaged: its content is not what was saved (its SHA-256 "
+            "differs). Copy or save it again."
+        )
+    return about, moved
+
+
+def _fingerprint(network: Network, moved: Iterable[str]) -> str:
+    """SHA-256 of the body's weights and statistics, without what an adapter added or moved."""
+    own, tensors = set(moved), {}
+    for name, tensor in network.body.state_dict().items():
+        plain = name.replace(_ORIGINAL, ".weight")
+        new = plain == name and (".parametrizations." in name or ".adapter." in f".{name}")
+        if not new and f"body.{plain}" not in own and not name.endswith(_COUNTS):
+            tensors[plain] = tensor
+    return _digest({}, tensors)
+
+
+def _digest(about: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of texts and tensors, whatever their order."""
+    digest = hashlib.sha256(repr(sorted(about.items())).encode())
+    for name, tensor in sorted(tensors.items()):
+        flat = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {flat.dtype} {tuple(flat.shape)}".encode())
+        digest.update(flat.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _kind_of(head: nn.Module) -> str:
+    """Whether a file can describe the head: "linear", or "own" for any other."""
+    return "linear" if type(head) is nn.Linear and head.bias is not None else "own"
