@@ -9,7 +9,7 @@ each way. About half an hour on one slow core.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -29,44 +29,47 @@ NETWORKS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "s
 RANDOM = "random weights"  # of the default network, another draw for each seed
 SIZE = 96  # pixels
 RATES = (1e-3, 3e-4)  # of the body
-EPOCHS = 6
+EPOCHS = 4
 TRAIN, VAL = 30, 20  # pictures of each class
-EXPERIMENT = "which_network"
+TASKS = ("fashion", "digits")
 
 
 def main() -> None:
-    """Run everything, print it as a table, and keep it if asked to."""
+    """Run the experiments, print each as a table, and keep them if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", default=list(EXPERIMENTS), choices=list(EXPERIMENTS))
     parser.add_argument("--save", action="store_true", help="write tlcourse/data/runs.json")
     arguments = parser.parse_args()
     print(describe())
-    rows = []
-    for row in which_network():
-        print(" ", row, flush=True)
-        rows.append(row)
-    table = pd.DataFrame(rows)
-    print(table.round(3).to_string())
-    if arguments.save:
-        save(EXPERIMENT, table, "python -m benchmarks.networks --save")
+    for name in arguments.only:
+        rows = []
+        for row in EXPERIMENTS[name]():
+            print(" ", row, flush=True)
+            rows.append(row)
+        table = pd.DataFrame(rows)
+        print(f"{name}\n{table.round(3).to_string()}", flush=True)
+        if arguments.save:
+            save(name, table, f"python -m benchmarks.networks --save --only {name}")
 
 
-def which_network() -> Iterator[Row]:
-    """Each network on each task: probes and scores of all, then their fine-tuning; and drawings."""
-    for name in ("fashion", "digits"):
+def network_scores() -> Iterator[Row]:
+    """Probes and scores of each network on each task, and its milliseconds."""
+    for name in TASKS:
         for seed in SEEDS:
             task = drawn(name, seed)
-            yield {"task": name, "seed": seed, "what": "probe", **pixels(task)}
+            yield {"task": name, "seed": seed, **pixels(task)}
             for network in (*NETWORKS, RANDOM):
-                backbone = load(network, seed)
-                yield {"task": name, "seed": seed, "what": "probe", **probes(backbone, task)} | {
-                    "network": network
-                }
-    yield from drawings()
-    for name in ("fashion", "digits"):
+                row = {"task": name, "seed": seed, "network": network}
+                yield row | probes(load(network, seed), task)
+
+
+def network_tuning() -> Iterator[Row]:
+    """Each network after its fine-tuning; random weights are trained from scratch."""
+    for name in TASKS:
         for seed in SEEDS:
             task = drawn(name, seed)
             for network in (*NETWORKS, RANDOM):
-                row = {"task": name, "seed": seed, "what": "fine-tuned", "network": network}
+                row = {"task": name, "seed": seed, "network": network}
                 yield row | fine_tuned(network, task, name, seed)
 
 
@@ -136,7 +139,7 @@ def share(probe: Any, x: np.ndarray, y: np.ndarray) -> float:
     return float((probe.logits(x).argmax(axis=1) == y).mean())
 
 
-def drawings() -> Iterator[Row]:
+def network_sizes() -> Iterator[Row]:
     """Emoji in the size that each network was made for; all pictures, by cross-validation."""
     task = tl.load_task("emoji")
     for network in NETWORKS:
@@ -147,12 +150,10 @@ def drawings() -> Iterator[Row]:
         for layer in layers:
             yield {
                 "task": "emoji",
-                "seed": 0,
-                "what": "cross-validated",
                 "network": network,
-                "best_layer": layer,
+                "layer": layer,
                 "pixels": backbone.preprocess.crop_size,
-                "test_accuracy": probed.accuracy[layer],
+                "accuracy": probed.accuracy[layer],
                 "n_test": len(features.y),
                 "milliseconds": milliseconds(backbone),
             }
@@ -198,6 +199,12 @@ def options(seed: int) -> dict[str, Any]:
     """Options of every training."""
     return {"epochs": EPOCHS, "seed": seed, "live": False, "progress": False}
 
+
+EXPERIMENTS: dict[str, Callable[[], Iterator[Row]]] = {
+    "network_scores": network_scores,
+    "network_tuning": network_tuning,
+    "network_sizes": network_sizes,
+}
 
 if __name__ == "__main__":
     main()

