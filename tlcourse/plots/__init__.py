@@ -9,6 +9,7 @@ from tlcourse.plots.cost import bytes_by_owner, growth, seconds_by_device, trade
 from tlcourse.plots.examples import examples, nearest_neighbours, top_pictures
 from tlcourse.plots.figure import Described, Figure, show
 from tlcourse.plots.layers import activation_maps, filters, layer_differences, layer_probes
+from tlcourse.plots.networks import scatter, similarity
 from tlcourse.plots.numbers import accuracy_by_layer, bars, confusion, lines
 from tlcourse.plots.pictures import attribution, explanations, predictions
 from tlcourse.plots.training import history, learning_rates
@@ -35,8 +36,10 @@ __all__ = [
     "nearest_neighbours",
     "predictions",
     "reliability",
+    "scatter",
     "seconds_by_device",
     "show",
+    "similarity",
     "top_pictures",
     "tradeoffs",
 ]

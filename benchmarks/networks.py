@@ -1,0 +1,210 @@
+"""Which network suits a small task, how it could have been told before, and what each costs.
+
+    python -m benchmarks.networks --save
+
+Needs the two packages of `pip install "tlcourse[more]"`. For each task three draws (seeds) of 30
+training pictures of each class; the same pictures serve the probes, the scores and the fine-tuning.
+Layers, rates and epochs are chosen on validation pictures, and the test pictures are opened once for
+each way. About half an hour on one slow core.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import tlcourse as tl
+from benchmarks.wins import SEEDS, Row, digits, save
+from tlcourse.base.machine import describe
+from tlcourse.features.layerwise import STRENGTHS, cross_validate, draw_folds
+from tlcourse.features.ranking import milliseconds
+from tlcourse.features.transferability import h_score, logme
+from tlcourse.networks.trace import up_to
+
+NETWORKS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "squeezenet1_1")
+RANDOM = "random weights"  # of the default network, another draw for each seed
+SIZE = 96  # pixels
+RATES = (1e-3, 3e-4)  # of the body
+EPOCHS = 4
+TRAIN, VAL = 30, 20  # pictures of each class
+TASKS = ("fashion", "digits")
+
+
+def main() -> None:
+    """Run the experiments, print each as a table, and keep them if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", default=list(EXPERIMENTS), choices=list(EXPERIMENTS))
+    parser.add_argument("--save", action="store_true", help="write tlcourse/data/runs.json")
+    arguments = parser.parse_args()
+    print(describe())
+    for name in arguments.only:
+        rows = []
+        for row in EXPERIMENTS[name]():
+            print(" ", row, flush=True)
+            rows.append(row)
+        table = pd.DataFrame(rows)
+        print(f"{name}\n{table.round(3).to_string()}", flush=True)
+        if arguments.save:
+            save(name, table, f"python -m benchmarks.networks --save --only {name}")
+
+
+def network_scores() -> Iterator[Row]:
+    """Probes and scores of each network on each task, and its milliseconds."""
+    for name in TASKS:
+        for seed in SEEDS:
+            task = drawn(name, seed)
+            yield {"task": name, "seed": seed, **pixels(task)}
+            for network in (*NETWORKS, RANDOM):
+                row = {"task": name, "seed": seed, "network": network}
+                yield row | probes(load(network, seed), task)
+
+
+def network_tuning() -> Iterator[Row]:
+    """Each network after its fine-tuning; random weights are trained from scratch."""
+    for name in TASKS:
+        for seed in SEEDS:
+            task = drawn(name, seed)
+            for network in (*NETWORKS, RANDOM):
+                row = {"task": name, "seed": seed, "network": network}
+                yield row | fine_tuned(network, task, name, seed)
+
+
+def drawn(name: str, seed: int) -> tl.Task:
+    """Return a task with the training pictures of one draw; those of the test are always the same."""
+    task = tl.load_task("fashion") if name == "fashion" else digits(0, per_class=10_000)
+    return task.few_of_each(train=TRAIN, val=VAL, seed=seed)
+
+
+def load(network: str, seed: int, size: int = SIZE) -> tl.Backbone:
+    """Load a network for pictures of one size; random weights follow the seed."""
+    if network == RANDOM:
+        tl.seed_everything(seed)
+        return tl.load_backbone(pretrained=False).at_size(size)
+    return tl.load_backbone(network).at_size(size)
+
+
+def probes(backbone: tl.Backbone, task: tl.Task) -> Row:
+    """Probe each layer, choose by the validation pictures, and score the features without them."""
+    layers = list(backbone.layers[:-1])
+    features = tl.extract_features(backbone, task, layers, cache=False, progress=False)
+    fitted = {
+        name: tl.fit_probe(*features.of("train", name), *val(features, name)) for name in layers
+    }
+    right = {name: share(fitted[name], *val(features, name)) for name in layers}
+    best = max(layers, key=lambda name: right[name])
+    train = {name: features.of("train", name) for name in layers}
+    where = backbone.layer("embedding")
+    n_parameters, operations = up_to(backbone.trace, where.path, inclusive=False)
+    fold = draw_folds(task.train.labels, 5, 0)
+    x, y = train["embedding"]
+    return {
+        "best_layer": best,
+        "val_accuracy": right[best],
+        "test_accuracy": share(fitted[best], *features.of("test", best)),
+        "val_embedding": right["embedding"],
+        "test_embedding": share(fitted["embedding"], *features.of("test", "embedding")),
+        "logme": logme(x, y),
+        "logme_best": max(logme(*pair) for pair in train.values()),
+        "h_score": h_score(x, y),
+        "h_score_best": max(h_score(*pair) for pair in train.values()),
+        "probe": float((cross_validate(x, y, fold, STRENGTHS)[0] == y).mean()),
+        "milliseconds": milliseconds(backbone),
+        "parameters": n_parameters,
+        "operations": operations,
+    }
+
+
+def pixels(task: tl.Task) -> Row:
+    """Probe the pixels themselves."""
+    features = tl.raw_pixels(task, side=16)
+    probe = tl.fit_probe(*features.of("train", "pixels"), *val(features, "pixels"))
+    return {
+        "network": "pixels",
+        "val_accuracy": share(probe, *val(features, "pixels")),
+        "test_accuracy": share(probe, *features.of("test", "pixels")),
+    }
+
+
+def val(features: tl.Features, layer: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the validation rows."""
+    return features.of("val", layer)
+
+
+def share(probe: Any, x: np.ndarray, y: np.ndarray) -> float:
+    """Share of the pictures that a probe gets right."""
+    return float((probe.logits(x).argmax(axis=1) == y).mean())
+
+
+def network_sizes() -> Iterator[Row]:
+    """Emoji in the size that each network was made for; all pictures, by cross-validation."""
+    task = tl.load_task("emoji")
+    for network in NETWORKS:
+        backbone = tl.load_backbone(network)
+        layers = ["stage5", "stage6", "stage7", "embedding"]
+        features = tl.extract_features(backbone, task, layers, cache=False, progress=False)
+        probed = tl.probe_layers(features, progress=False)
+        for layer in layers:
+            yield {
+                "task": "emoji",
+                "network": network,
+                "layer": layer,
+                "pixels": backbone.preprocess.crop_size,
+                "accuracy": probed.accuracy[layer],
+                "n_test": len(features.y),
+                "milliseconds": milliseconds(backbone),
+            }
+
+
+def fine_tuned(network: str, task: tl.Task, name: str, seed: int) -> Row:
+    """Fine-tune, then open the test pictures; random weights are trained from scratch."""
+    closed = replace(task, test=task.test.take([]))
+    if network == RANDOM:
+        rate, result = None, tl.patterns.from_scratch(load(network, seed), closed, **options(seed))
+    elif seed == SEEDS[0]:
+        rate, result = first_trained(network, name)
+    else:
+        rate = first_trained(network, name)[0]
+        backbone = load(network, seed)
+        result = tl.patterns.fine_tune(backbone, closed, body_rate=rate, **options(seed))
+    logits = tl.extract_features(
+        result.backbone, task.test, "logits", cache=False, progress=False
+    ).x["logits"]
+    return {
+        "val_accuracy": result.val_accuracy,
+        "test_accuracy": float((logits.argmax(axis=1) == task.test.labels).mean()),
+        "seconds": result.seconds,
+        "body_rate": rate,
+    }
+
+
+@cache
+def first_trained(network: str, name: str) -> tuple[float, tl.Result]:
+    """Choose the body's rate by the validation pictures of the first draw: rate and training."""
+    task = drawn(name, SEEDS[0])
+    closed = replace(task, test=task.test.take([]))
+    tried = {
+        rate: tl.patterns.fine_tune(load(network, 0), closed, body_rate=rate, **options(SEEDS[0]))
+        for rate in RATES
+    }
+    print("   ", network, name, {rate: tried[rate].val_accuracy for rate in RATES}, flush=True)
+    best = max(RATES, key=lambda rate: tried[rate].val_accuracy)
+    return best, tried[best]
+
+
+def options(seed: int) -> dict[str, Any]:
+    """Options of every training."""
+    return {"epochs": EPOCHS, "seed": seed, "live": False, "progress": False}
+
+
+EXPERIMENTS: dict[str, Callable[[], Iterator[Row]]] = {
+    "network_scores": network_scores,
+    "network_tuning": network_tuning,
+    "network_sizes": network_sizes,
+}
+
+if __name__ == "__main__":
+    main()
