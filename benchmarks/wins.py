@@ -63,13 +63,16 @@ def main() -> None:
             save(name, table)
 
 
-def save(experiment: str, table: pd.DataFrame) -> None:
-    """Write the runs of an experiment into the shipped file, and keep all others."""
+def save(experiment: str, table: pd.DataFrame, command: str | None = None) -> None:
+    """Write the runs of an experiment into the shipped file, and keep all others.
+
+    `command` made them; by default this program.
+    """
     recorded = json.loads(SHIPPED.read_text("utf-8")) if SHIPPED.exists() else {}
     git = ["git", "describe", "--always", "--dirty"]
     packages = ("torch", "torchvision", "timm", "scikit-learn", "numpy")
     about = {
-        "command": f"python benchmarks/wins.py --save --only {experiment}",
+        "command": command or f"python benchmarks/wins.py --save --only {experiment}",
         "commit": subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip(),
         "date": datetime.date.today().isoformat(),
         "machine": describe(),
