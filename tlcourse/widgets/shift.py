@@ -151,22 +151,22 @@ def _draw(held: _Held) -> Figure:
     name, picture = held.first
     strengths = range(STRONGEST + 1)
     n = len(held.networks)
-    figure = new_figure(0.5 + 1.5 * n + 0.4, title=f"{name.replace('_', ' ')}: {held.kind}")
+    figure = new_figure(0.7 + 1.55 * n, title=f"{name.replace('_', ' ')}: {held.kind}")
     grid = figure.subplots(n, len(strengths), squeeze=False)
     texts = []
-    for line, (called, network) in zip(grid, held.networks.items(), strict=True):
+    for row, (called, network) in enumerate(held.networks.items()):
         said = []
-        for axes, strength in zip(line, strengths, strict=True):
+        for axes, strength in zip(grid[row], strengths, strict=True):
             tensor, shares = network.answer(picture, held.kind, strength)
             answer, share = network.backbone.classes[int(shares.argmax())], float(shares.max())
-            above = f"strength {strength}" if line is grid[0] else ""
+            above = f"strength {strength}" if row == 0 else ""
             shown = network.backbone.preprocess.to_array(tensor)
             draw_picture(axes, shown, above, frame=True)
             axes.set_xlabel(f"{textwrap.fill(answer, 16)} ({share:.0%})", size=10)
             said.append(f"{answer} ({share:.0%}) at {strength}")
         if called:
             label = textwrap.fill(called, 12)
-            line[0].set_ylabel(label, rotation=0, ha="right", va="center", labelpad=8)
+            grid[row, 0].set_ylabel(label, rotation=0, ha="right", va="center", labelpad=8)
         texts.append(f"{called or 'first answer'}: {', '.join(said)}")
     figure.alt = (
         f"The picture {name.replace('_', ' ')!r} with {held.kind} of strength 0 to {STRONGEST}, and "
