@@ -11,6 +11,7 @@ from tlcourse.errors import CourseError
 from tlcourse.metrics import (
     accuracy,
     balanced_accuracy,
+    by_group,
     calibration_error,
     compare_paired,
     confusion_matrix,
@@ -281,3 +282,32 @@ def test_a_temperature_has_to_be_above_0(temperature):
 def test_bins_are_a_whole_number():
     with pytest.raises(CourseError, match="bins is 0"):
         calibration_error([[0.0, 1.0]], [1], bins=0)
+
+
+def test_groups_are_counted_one_by_one_with_their_intervals():
+    labels = np.array([0, 1, 2, 0, 1, 2, 0, 1])
+    predicted = np.array([0, 1, 2, 0, 0, 1, 0, 0])
+    found = by_group(predicted, labels, ["new", "old", "old", "new", "old", "old", "new", "new"])
+    assert found.table.index.tolist() == ["new", "old"]
+    assert found.table["n"].tolist() == [4, 4]
+    assert found.table["right"].tolist() == [3, 2]
+    assert found.table["accuracy"].tolist() == [0.75, 0.5]
+    assert (found.table["low"]["old"], found.table["high"]["old"]) == wilson_interval(2, 4)
+    assert (found.worst, found.best, found.spread) == ("old", "new", 0.25)
+    assert found.accuracy == 5 / 8
+    assert "worst 'old' 0.500, best 'new' 0.750, spread 0.250" in repr(found)
+
+
+def test_groups_that_are_numbers_stand_in_the_order_of_numbers():
+    groups = np.array([10, 9, 2, 10])
+    assert by_group(np.zeros(4), np.zeros(4), groups).table.index.tolist() == ["2", "9", "10"]
+
+
+def test_groups_that_do_not_fit_are_told():
+    for groups in ([0, 1, 1], np.zeros((2, 1)), 3):
+        with pytest.raises(
+            CourseError, match=r"an answer, a label and a group, each of shape \(N,\)"
+        ):
+            by_group([0, 1], [0, 1], groups)
+    with pytest.raises(CourseError, match="each of shape"):
+        by_group([], [], [])

@@ -23,6 +23,7 @@ from tlcourse.features.features import extract_features as extract_features
 from tlcourse.features.features import load_features as load_features
 from tlcourse.features.layerwise import probe_layers as probe_layers
 from tlcourse.features.layerwise import raw_pixels as raw_pixels
+from tlcourse.features.neighbours import near_duplicates as near_duplicates
 from tlcourse.features.neighbours import nearest as nearest
 from tlcourse.features.probe import fit_probe as fit_probe
 from tlcourse.features.ranking import rank_backbones as rank_backbones
@@ -39,6 +40,8 @@ from tlcourse.networks.tap import layer_table as layer_table
 from tlcourse.patterns.result import Result as Result
 from tlcourse.patterns.result import load_result as load_result
 from tlcourse.patterns.result import same_or_not as same_or_not
+from tlcourse.tasks.corruptions import Corruption as Corruption
+from tlcourse.tasks.corruptions import corrupt as corrupt
 from tlcourse.tasks.download import download_task as download_task
 from tlcourse.tasks.folder import write_folder as write_folder
 from tlcourse.tasks.load import load_task as load_task

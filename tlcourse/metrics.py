@@ -51,6 +51,70 @@ def balanced_accuracy(confusion: np.ndarray) -> float:
 
 
 @dataclass(frozen=True, repr=False)
+class Groups:
+    """The accuracy of each group, and how far the groups are apart.
+
+    It shows itself as a table with one line below.
+
+    Attributes:
+        table: A row for each group, by its name: `n` pictures, of which `right` ones are answered
+            right, their share `accuracy`, and the ends `low` and `high` of Wilson's 95 % interval.
+        worst: Name of the group with the lowest accuracy.
+        best: Name of the group with the highest accuracy.
+        spread: Accuracy of the best group minus that of the worst.
+        accuracy: Of all pictures together.
+    """
+
+    table: "pd.DataFrame"
+    worst: str
+    best: str
+    spread: float
+    accuracy: float
+
+    def __repr__(self) -> str:
+        rows = self.table["accuracy"]
+        return (
+            f"{self.table.round(3).to_string()}\n"
+            f"all: {self.accuracy:.3f}; worst {self.worst!r} {rows[self.worst]:.3f}, "
+            f"best {self.best!r} {rows[self.best]:.3f}, spread {self.spread:.3f}"
+        )
+
+
+def by_group(predicted: Any, labels: Any, groups: Any) -> Groups:
+    """Count what is right in each group of pictures; one accuracy for all hides the worst group.
+
+    With few pictures in a group the worst one is low by chance too: look at the intervals.
+
+    Args:
+        predicted: The predicted classes, (N,).
+        labels: The true classes, (N,).
+        groups: What each picture belongs to, such as a camera, a writer, or its class: (N,) names
+            or numbers.
+
+    Raises:
+        CourseError: There is no picture, or not one label and one group for each.
+
+    Reference: the worst group counts: Sagawa et al. (2019), arXiv:1911.08731.
+    """
+    import pandas as pd
+
+    answers, truth, names = np.asarray(predicted), np.asarray(labels), np.asarray(groups)
+    if answers.ndim != 1 or not len(answers) or not answers.shape == truth.shape == names.shape:
+        raise CourseError(
+            "Each picture needs an answer, a label and a group, each of shape (N,): got "
+            f"{answers.shape}, {truth.shape} and {names.shape}."
+        )
+    right = pd.Series(answers == truth).groupby(names.astype(str), sort=False)
+    kept = list(dict.fromkeys(np.sort(names).astype(str)))  # numbers in the order of numbers
+    table = right.agg(n="size", right="sum", accuracy="mean").loc[kept]
+    pairs = zip(table["right"].tolist(), table["n"].tolist(), strict=True)
+    table["low"], table["high"] = zip(*(wilson_interval(*pair) for pair in pairs), strict=True)
+    worst, best = str(table["accuracy"].idxmin()), str(table["accuracy"].idxmax())
+    spread = float(table["accuracy"].max() - table["accuracy"].min())
+    return Groups(table, worst, best, spread, float((answers == truth).mean()))
+
+
+@dataclass(frozen=True, repr=False)
 class Paired:
     """Two methods on the same pictures, compared picture by picture.
 

@@ -19,6 +19,7 @@ from torch import nn
 import tlcourse as tl
 from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.training.finetune import (
+    between,
     freeze,
     gradual_unfreezing,
     parameter_groups,
@@ -440,3 +441,50 @@ def test_the_change_of_a_plain_copy_and_of_a_cut_network_is_found_too():
     assert cut.to_dict() == {"stem": 0.0, "stage1": 0.0, "stage2": 0.0}
     with pytest.raises(CourseError, match="no weights in common with timm/test_efficientnet"):
         weight_change(backbone, nn.Linear(2, 2))
+
+
+def test_a_network_between_start_and_end_lies_on_the_line_batchnorm_included():
+    start, end = made_backbone(), made_backbone()
+    with torch.no_grad():
+        for tensor in end.model.state_dict().values():
+            tensor.add_(3)
+    before = state(start.model), state(end.model)
+    middle = between(start, end, 0.25)
+    for name, value in middle.model.state_dict().items():
+        first, last = before[0][name], before[1][name]
+        expected = first + (last - first) / 4 if value.is_floating_point() else last
+        assert torch.allclose(value, expected, atol=1e-6), name
+    assert not moved(before[0], start.model)
+    assert not moved(before[1], end.model)
+    assert not set(middle.model.parameters()) & {*start.model.parameters(), *end.model.parameters()}
+
+
+@pytest.mark.parametrize(("alpha", "like"), [(0, 0), (1, 1)])
+def test_the_ends_of_the_line_are_the_two_networks_bit_by_bit(alpha, like):
+    pair = nn.Linear(4, 3), nn.Linear(4, 3)
+    there = between(*pair, alpha)
+    assert torch.equal(there.weight, pair[like].weight)
+    assert there is not pair[like]
+
+
+def test_the_start_of_fine_tuning_is_the_standalone_extractor(few):
+    start = tl.patterns.standalone_extractor(tiny_backbone(), few, progress=False)
+    quiet = {"progress": False, "live": False}
+    end = tl.patterns.fine_tune(tiny_backbone(), few, epochs=1, batch_size=6, **quiet)
+    half = between(start.backbone, end.backbone, 0.5)
+    assert half.classes == end.backbone.classes
+    alike = between(start.backbone, end.backbone, 0)
+    assert not moved(state(start.backbone.model), alike.model)
+    assert half.model(batch_of(half, 6)).shape == (6, 3)
+
+
+def test_two_architectures_have_no_line_between_them():
+    with pytest.raises(CourseError, match="not the same architecture: 'weight'"):
+        between(nn.Linear(4, 3), nn.Linear(5, 3), 0.5)
+    with pytest.raises(CourseError, match=r"not the same architecture: '1\.weight'"):
+        between(nn.Sequential(nn.ReLU()), nn.Sequential(nn.ReLU(), nn.Linear(2, 2)), 0.5)
+    with pytest.raises(CourseError, match="not Linear and Backbone"):
+        between(nn.Linear(4, 3), tiny_backbone(), 0.5)
+    for alpha in (-0.1, 1.1, "half", True):
+        with pytest.raises(CourseError, match="from 0, the start, to 1"):
+            between(nn.Linear(4, 3), nn.Linear(4, 3), alpha)

@@ -27,6 +27,7 @@ drawings = tl.load_task("emoji").val
 """
 LAYERS = "tl.widgets.explore_layers(backbone, photographs, drawings[::5])"
 QUESTIONS = "tl.widgets.explore_predictions(backbone, photographs)"
+SHIFT = "tl.widgets.explore_shift(backbone, photographs)"
 NEIGHBOURS = """
 features = tl.extract_features(backbone, drawings, ["stage1", "stage4", "embedding"], progress=False)
 tl.widgets.explore_neighbours(
@@ -220,3 +221,18 @@ def test_the_whole_first_notebook_runs_and_takes_a_picture(lab, browser, photogr
     assert "espresso" in answer
     assert page.failures() == []
     page.close()
+
+
+def test_the_shift_explorer_follows_its_slider(show, screenshots):
+    page = show("shift", BACKBONE + SHIFT)
+    table = page.tab.locator(".jupyter-widgets table").first
+    assert "cat" in table.inner_text()
+    before, answers = page.pictures(), table.inner_text()
+    page.drag("Strength", 1.0)
+    page.settle()
+    assert page.pictures()[0] != before[0]
+    assert table.inner_text() != answers
+    page.tab.get_by_label("Corruption").select_option("scale")
+    page.settle()
+    assert page.tab.get_by_text("scale, strength 5").count() == 1
+    looks_right(page, screenshots, "shift_explorer")

@@ -1,11 +1,16 @@
 """Which pictures are most alike, as a layer's features see it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tlcourse.errors import CourseError
+from tlcourse.errors import CourseError, check_choice
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tlcourse.features.features import Features
 
 
 class Neighbours:
@@ -49,6 +54,14 @@ class Neighbours:
         )
         return np.take_along_axis(found, kept, 1), 1 - np.take_along_axis(distances, kept, 1)
 
+    def pairs(self, similarity: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Find all pairs that are at least so alike: places (P,), (P,) and cosines (P,)."""
+        distances, found = self._finder.radius_neighbors(self.x, 1 - similarity)
+        first = np.repeat(np.arange(len(found)), [len(row) for row in found])
+        second, cosine = np.concatenate(found), 1 - np.concatenate(distances)
+        once = first < second
+        return first[once], second[once].astype(int), cosine[once]
+
 
 def nearest(features: Any, queries: Sequence[int], n: int = 4) -> tuple[np.ndarray, np.ndarray]:
     """Find the nearest neighbours of some pictures among all others.
@@ -71,3 +84,57 @@ def nearest(features: Any, queries: Sequence[int], n: int = 4) -> tuple[np.ndarr
             index of a picture, or n is out of range.
     """
     return Neighbours(features).nearest(queries, n)
+
+
+def near_duplicates(
+    features: "Features", threshold: float = 0.9, *, layer: str | None = None
+) -> "pd.DataFrame":
+    """Find pictures that stand, nearly unaltered, in two splits of a task.
+
+    A test picture whose twin has been learned says nothing about new pictures. Features are
+    standardised and compared by their angle, as in `nearest`. What is found are candidates: look at
+    them. Where hardly any two pictures differ, such as printed letters, raise the threshold.
+
+    Args:
+        features: Those of a task, such as `extract_features(backbone, task)`.
+        threshold: Lowest cosine similarity of a pair, above 0 and up to 1.
+        layer: Which of the features; by default the last of them.
+
+    Returns:
+        A row for each pair from two different splits, the most alike first: `first` and `second`
+        are their places among all N pictures, `splits` names their splits, `names` are their names,
+        `cosine` is how alike they are, and `same_class` whether they have the same label.
+
+    Raises:
+        UnknownNameError: There is no such layer.
+        CourseError: The threshold is no such number, or the pictures are of one split only.
+    """
+    import pandas as pd
+
+    if layer is None:
+        *_, layer = features.x
+    check_choice("layer among these features", layer, features.x)
+    if (
+        isinstance(threshold, bool)
+        or not isinstance(threshold, int | float)
+        or not 0 < threshold <= 1
+    ):
+        raise CourseError(f"threshold is {threshold!r}, but must be a number above 0 and up to 1.")
+    if len({*features.split}) < 2:
+        raise CourseError(
+            "These features are of one split, so no picture can be in two. Extract those of a task."
+        )
+    first, second, cosine = Neighbours(features.x[layer]).pairs(float(threshold))
+    across = features.split[first] != features.split[second]
+    order = np.argsort(-cosine[across], kind="stable")
+    first, second, cosine = (part[across][order] for part in (first, second, cosine))
+    both = list(zip(first.tolist(), second.tolist(), strict=True))
+    table = {
+        "first": first,
+        "second": second,
+        "splits": [f"{features.split[a]}, {features.split[b]}" for a, b in both],
+        "names": [f"{features.names[a]}, {features.names[b]}" for a, b in both],
+        "cosine": cosine,
+        "same_class": features.y[first] == features.y[second],
+    }
+    return pd.DataFrame(table)

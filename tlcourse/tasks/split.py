@@ -15,6 +15,7 @@ from tlcourse.errors import CourseError, check_share, check_whole
 
 if TYPE_CHECKING:
     from tlcourse.tasks.change import Change
+    from tlcourse.tasks.corruptions import Corruption
 
 SPLITS = ("train", "val", "test")
 
@@ -77,10 +78,12 @@ class Split(Sequence[tuple[Image.Image, int]]):
         names = list(map(self.names.__getitem__, places))
         return Split(items, self.labels[places], names, self._open, self._content)
 
-    def changed(self, change: "Change", draws: Sequence[Sequence[float] | None]) -> "Split":
-        """Return these pictures, each changed by its own four numbers; None leaves it as it is.
+    def changed(
+        self, change: "Change | Corruption", draws: Sequence[Sequence[float] | None]
+    ) -> "Split":
+        """Return these pictures, each changed by its own numbers; None leaves it as it is.
 
-        See `Change.drawn`. A picture that stands here several times is named by its views.
+        See `Change.drawn` and `Corruption.drawn`. A picture that stands here several times is named by its views.
         """
         views: Counter[str] = Counter()
         names = []
@@ -113,14 +116,14 @@ _Changed = tuple[Any, Sequence[float] | None]  # an item, and the numbers that c
 
 
 def _open_changed(
-    open_item: Callable[[Any], Image.Image], change: "Change", item: _Changed
+    open_item: Callable[[Any], Image.Image], change: "Change | Corruption", item: _Changed
 ) -> Image.Image:
     picture = open_item(item[0])
     return picture if item[1] is None else change.drawn(picture, item[1])
 
 
 def _changed_content(
-    content: Callable[[Any], bytes | str], change: "Change", item: _Changed
+    content: Callable[[Any], bytes | str], change: "Change | Corruption", item: _Changed
 ) -> bytes | str:
     before, draws = content(item[0]), item[1]
     if draws is None:

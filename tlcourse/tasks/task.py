@@ -13,6 +13,7 @@ from tlcourse.tasks.split import SPLITS, Skipped, Split
 
 if TYPE_CHECKING:
     from tlcourse.tasks.change import Change
+    from tlcourse.tasks.corruptions import Kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +100,30 @@ class Task:
             test=test.changed(change, draws(2, len(test))),
             change=change,
         )
+
+    def corrupted(self, kind: "Kind", strength: float, *, seed: int = 0) -> "Task":
+        """Return the task with corrupted test pictures: what has been learned meets another world.
+
+        The training and validation pictures stay as they are.
+
+        Args:
+            kind: "blur", "noise", "brightness", "grey", "turn" or "scale"; see `tl.corrupt`.
+            strength: From 0, which changes nothing, to 5.
+            seed: Decides noise and turns; each picture has its own.
+
+        Raises:
+            UnknownNameError: There is no such kind.
+            CourseError: The strength is no number from 0 to 5, or the seed no whole number.
+
+        Example:
+            >>> noisy = load_task("digits").corrupted("noise", 3)
+        """
+        from tlcourse.tasks.corruptions import Corruption
+
+        corruption = Corruption(kind, strength)
+        check_whole("seed", seed, least=0)
+        seeds = np.random.default_rng([seed, 3]).integers(2**31, size=(len(self.test), 1))
+        return replace(self, test=self.test.changed(corruption, seeds.tolist()))
 
     def few_of_each(
         self,

@@ -1,8 +1,10 @@
 """What may move, and how fast: freezing, rates (notebook 05), small parts (notebook 11)."""
 
+import copy
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
+import torch
 from torch import nn
 
 from tlcourse.errors import CourseError, check_choice
@@ -161,6 +163,65 @@ def weight_change(before: Backbone, after: nn.Module) -> "pd.Series":
     moved = {s: math.sqrt(a / (b or 1.0)) for s, (a, b) in squares.items()}
     order = [stage for stage in before.layers if stage in moved]
     return pd.Series({stage: moved[stage] for stage in order}, name="relative change", dtype=float)
+
+
+@overload
+def between(start: Backbone, end: Backbone, alpha: float) -> Backbone: ...
+@overload
+def between(start: nn.Module, end: nn.Module, alpha: float) -> nn.Module: ...
+def between(
+    start: Backbone | nn.Module, end: Backbone | nn.Module, alpha: float
+) -> Backbone | nn.Module:
+    """Return a network whose weights lie on the line between a training's start and its end.
+
+    Each number is (1 - alpha) times that of the start plus alpha times that of the end, BatchNorm's
+    averages too. What is no decimal number, such as BatchNorm's count of batches, is the end's.
+
+    Args:
+        start: The network before fine-tuning, with a head that fits: what
+            `tl.patterns.standalone_extractor` made, or any `nn.Module`.
+        end: The same network afterwards. Both stay as they are.
+        alpha: From 0, the start, to 1, the end.
+
+    Returns:
+        A new backbone where backbones are given, otherwise a new module.
+
+    Raises:
+        CourseError: The two are not the same architecture, or alpha is no number from 0 to 1.
+
+    Reference: WiSE-FT, Wortsman et al. (2021), arXiv:2109.01903.
+    """
+    if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not 0 <= alpha <= 1:
+        raise CourseError(
+            f"alpha is {alpha!r}, but must be a number from 0, the start, to 1, the end."
+        )
+    if isinstance(start, Backbone) and isinstance(end, Backbone):
+        mixed = _mixed(start.model, end.model, float(alpha))
+        return end.with_model(mixed, source=f"{end.source}, {alpha:.0%} of the way")
+    if isinstance(start, nn.Module) and isinstance(end, nn.Module):
+        return _mixed(start, end, float(alpha))
+    raise CourseError(
+        "between() takes two backbones or two networks of PyTorch, not "
+        f"{type(start).__name__} and {type(end).__name__}. A result's is `result.backbone`."
+    )
+
+
+@torch.no_grad()
+def _mixed(start: nn.Module, end: nn.Module, alpha: float) -> nn.Module:
+    """Return a copy of the end with weights on the line; see `between`."""
+    first, last = start.state_dict(), end.state_dict()
+    other = [n for n in {**first, **last} if n not in first or n not in last]
+    other = other or [n for n in first if first[n].shape != last[n].shape]
+    if other:
+        raise CourseError(
+            f"The two networks are not the same architecture: {other[0]!r} is not in both with the "
+            "same shape. Take the start and the end of one training."
+        )
+    mixed = copy.deepcopy(end)
+    for name, tensor in mixed.state_dict().items():  # the network's own memory
+        if tensor.is_floating_point() and alpha < 1:
+            tensor.copy_(torch.lerp(first[name].to(tensor), last[name], alpha))
+    return mixed
 
 
 def _frozen_paths(network: Network, until: str) -> tuple[str, ...]:

@@ -5,12 +5,14 @@ from tlcourse.widgets.neighbours import NeighbourExplorer as explore_neighbours
 from tlcourse.widgets.own_pictures import OwnFolder as own_folder
 from tlcourse.widgets.own_pictures import OwnPicture as own_picture
 from tlcourse.widgets.predictions import PredictionExplorer as explore_predictions
+from tlcourse.widgets.shift import ShiftExplorer as explore_shift
 from tlcourse.widgets.training import TrainingExplorer as explore_training
 
 __all__ = [
     "explore_layers",
     "explore_neighbours",
     "explore_predictions",
+    "explore_shift",
     "explore_training",
     "own_folder",
     "own_picture",
