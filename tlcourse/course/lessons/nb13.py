@@ -1,21 +1,21 @@
 """Questions of notebook 13: other pictures than those of the training, and who pays for them."""
 
-from tlcourse.course.exercise import Exercise, Misconception, number, same_text
+from tlcourse.course.exercise import Exercise, Misconception, number
 from tlcourse.course.lessons.tries13 import (
     COVERAGE,
     RISK,
     TURNED,
     UPRIGHT,
-    best_views,
     cleaned,
     cleans_silently,
     cooked,
+    named,
     of_all_splits,
     of_validation_too,
-    other_views,
     reached,
     refused,
     second_column_only,
+    second_widest,
     soup_in_place,
     soup_of_all,
     soup_of_weights,
@@ -23,6 +23,7 @@ from tlcourse.course.lessons.tries13 import (
     soup_summed,
     soup_two_by_two,
     soup_without_averages,
+    steadiest,
     twins_themselves,
     with_the_index,
 )
@@ -38,8 +39,8 @@ QUESTIONS = (
     ),
     Question(
         id="13.B",
-        question="How many noisy digits does a head read that saw turned ones in its training?",
-        options=("more than without views", "about as many", "fewer than without views"),
+        question="Does a head that saw turned digits read more noisy ones than one without views?",
+        options=("more in each seed", "no clear difference", "fewer in each seed"),
         figure="Figure 2",
         where="Compare the rows of none and of turn in the column of noise.",
     ),
@@ -102,36 +103,38 @@ EXERCISES = (
     ),
     Exercise(
         id="13.2",
-        question="Which single kind of views has the best worst case?",
-        right=lambda a: same_text(a, best_views()),
-        praise="Its weakest column is still the strongest of the five. A mixture of all does better.",
+        question="Find the network and the change at strength 3 where one seed misleads most.",
+        right=lambda a: named(a) == "right",
+        praise="Whoever had run one seed there could have reported either end. Under shift the spread "
+        "is far larger than inside.",
         misconceptions=(
             Misconception(
-                "the mixture",
-                lambda a: same_text(a, "one of the five"),
-                "That is the best row of all, but it shows five kinds. You may show one.",
-                "one of the five",
+                "order",
+                lambda a: named(a) == "order",
+                "The right kind of answer in the wrong order: first the network.",
+                lambda: steadiest()[::-1],
             ),
             Misconception(
-                "none",
-                lambda a: same_text(a, "none", "crops, mirrored"),
-                "That is none of the five kinds.",
-                "none",
+                "the smallest range",
+                lambda a: named(a) == "steady",
+                "There the three seeds nearly agree. Where is the difference largest?",
+                steadiest,
             ),
             Misconception(
-                "another kind",
-                lambda a: any(same_text(a, name) for name in other_views()),
-                "There is a column in which it reads fewer digits than another kind does in its "
-                "worst one. Take the lowest number of each row, then the highest of these.",
-                lambda: other_views()[0],
+                "another one",
+                lambda a: named(a) == "other",
+                "They differ much there, and more elsewhere. Take the largest minus the smallest of "
+                "the three accuracies.",
+                second_widest,
             ),
         ),
         hints=(
-            "For each row of Figure 2, which column is the lowest? Leave out `inside`.",
-            "`matrix[kinds].min(axis=1)` gives the worst case of each row.",
+            'Keep the rows with `strength["strength"] == 3`, and group them by network and kind.',
+            '`grouped = ...groupby(["network", "kind"])["accuracy"]`, then '
+            "`(grouped.max() - grouped.min()).idxmax()`.",
         ),
-        otherwise="Answer with the name of one of the five kinds.",
-        expects='a name such as "blur"',
+        otherwise='Answer with a network and a kind, such as `("probe", "blur")`.',
+        expects="a tuple of two names",
     ),
     Exercise(
         id="13.3",

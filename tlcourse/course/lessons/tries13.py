@@ -1,9 +1,12 @@
 """What tries the answers to the exercises of notebook 13, and wrong answers to try it with."""
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tlcourse.course.exercise import number
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 UPRIGHT, TURNED = 0.95, 0.85  # exercise 13.1
 RISK, COVERAGE = 0.05, 0.4  # exercise 13.4
@@ -29,25 +32,46 @@ def refused(answer: Any) -> str:
 
 
 @cache
-def worst_worlds() -> dict[str, float]:
-    """Kind of views -> accuracy in the changed world where it is lowest, as recorded."""
+def seed_ranges() -> "pd.Series":
+    """Largest minus smallest accuracy over the seeds, by network and kind, at strength 3."""
     from tlcourse.comparison.recorded import recorded_runs
 
     runs = recorded_runs("world_changes")
-    views = runs[(runs["part"] == "views") & (runs["strength"] > 0)]
-    means = views.groupby(["views", "kind"])["accuracy"].mean().unstack()
-    lowest = means.min(axis=1).drop(["none", "crops, mirrored", "one of the five"])
-    return {str(name): float(value) for name, value in lowest.items()}
+    some = runs[(runs["part"] == "strength") & (runs["strength"] == 3)]
+    grouped = some.groupby(["network", "kind"])["accuracy"]
+    return grouped.max() - grouped.min()
 
 
-def best_views() -> str:
-    """The single kind of views whose worst world is the best."""
-    return max(worst_worlds(), key=worst_worlds().__getitem__)
+def widest() -> tuple[str, str]:
+    """The network and the kind where one seed misleads most."""
+    network, kind = seed_ranges().idxmax()
+    return str(network), str(kind)
 
 
-def other_views() -> list[str]:
-    """The other single kinds."""
-    return [name for name in worst_worlds() if name != best_views()]
+def named(answer: Any) -> str:
+    """What a pair of network and kind has found."""
+    network, kind = answer
+    found = (str(network).strip().lower(), str(kind).strip().lower())
+    networks, kinds = (set(seed_ranges().index.get_level_values(i)) for i in (0, 1))
+    if found[0] in kinds and found[1] in networks:
+        return "order"
+    if found[0] not in networks or found[1] not in kinds:
+        raise TypeError("not a network and a kind")
+    if found == widest():
+        return "right"
+    return "steady" if seed_ranges()[found] < 0.1 else "other"
+
+
+def steadiest() -> tuple[str, str]:
+    """The network and the kind where the seeds agree most."""
+    network, kind = seed_ranges().idxmin()
+    return str(network), str(kind)
+
+
+def second_widest() -> tuple[str, str]:
+    """The network and the kind with the second largest range."""
+    network, kind = seed_ranges().nlargest(2).index[1]
+    return str(network), str(kind)
 
 
 # Exercise 13.3: test pictures without a twin among the training pictures
