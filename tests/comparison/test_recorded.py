@@ -1,5 +1,6 @@
 """What long trainings brought is shipped as it was measured, and can be measured again."""
 
+import importlib
 import importlib.util
 import math
 from pathlib import Path
@@ -44,3 +45,34 @@ def test_each_experiment_says_how_it_was_made(wins):
 def test_an_experiment_that_is_none_is_told_with_the_nearest():
     with pytest.raises(UnknownNameError, match="few_labels"):
         tl.recorded_runs("few_label")
+
+
+def test_photographs_that_are_made_small_are_read_again_as_recorded():
+    shift = importlib.import_module("benchmarks.shift")
+    backbone, things = tl.load_backbone(), tl.load_task("things")
+    clean, labels = shift.photographs(backbone, things, None)
+    small, _ = shift.photographs(backbone, things, tl.Corruption("scale", 5))
+    table = tl.recorded_runs(shift.EXPERIMENT)
+    table = table[table["part"] == "things"]
+    for seen, kind in ((clean, "inside"), (small, "scale")):
+        again = [shift.things_once(clean, seen, labels, draw) for draw in range(shift.DRAWS)]
+        said = table[(table["kind"] == kind) & (table["strength"] == 5 * (kind == "scale"))]
+        assert said["accuracy"].item() == pytest.approx(math.fsum(again) / len(again), abs=0.01)
+
+
+def test_the_changing_world_says_how_it_was_made_and_holds_each_cell():
+    shift = importlib.import_module("benchmarks.shift")
+    table = tl.recorded_runs(shift.EXPERIMENT)
+    assert table.attrs["command"] == "python -m benchmarks.shift --save"
+    assert not table.attrs["commit"].endswith("dirty")
+    assert table.attrs["versions"].keys() >= {"torch", "torchvision", "timm"}
+    worlds = 1 + len(shift.OF_DIGITS)
+    cells = {
+        "strength": 3 * (1 + 5 * len(shift.STRENGTHS)),
+        "views": len(shift.augmentations()) * worlds,
+        "line": len(shift.ALPHAS) * worlds,
+    }
+    for part, each in cells.items():
+        runs = table[table["part"] == part]
+        assert len(runs) == each * len(shift.SEEDS)
+        assert runs["accuracy"].between(0, 1).all()

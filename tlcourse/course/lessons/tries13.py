@@ -1,9 +1,12 @@
 """What tries the answers to the exercises of notebook 13, and wrong answers to try it with."""
 
-from collections.abc import Callable
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from tlcourse.course.exercise import number
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 UPRIGHT, TURNED = 0.95, 0.85  # exercise 13.1
 RISK, COVERAGE = 0.05, 0.4  # exercise 13.4
@@ -28,11 +31,47 @@ def refused(answer: Any) -> str:
     return "right" if coverage >= COVERAGE - 1e-6 else "too careful"
 
 
-def best_views() -> str:
-    """The views whose worst accuracy over the five changed worlds is the highest, as recorded."""
+@cache
+def seed_ranges() -> "pd.Series":
+    """Largest minus smallest accuracy over the seeds, by network and kind, at strength 3."""
     from tlcourse.comparison.recorded import recorded_runs
 
-    raise NotImplementedError(recorded_runs)
+    runs = recorded_runs("world_changes")
+    some = runs[(runs["part"] == "strength") & (runs["strength"] == 3)]
+    grouped = some.groupby(["network", "kind"])["accuracy"]
+    return grouped.max() - grouped.min()
+
+
+def widest() -> tuple[str, str]:
+    """The network and the kind where one seed misleads most."""
+    network, kind = seed_ranges().idxmax()
+    return str(network), str(kind)
+
+
+def named(answer: Any) -> str:
+    """What a pair of network and kind has found."""
+    network, kind = answer
+    found = (str(network).strip().lower(), str(kind).strip().lower())
+    networks, kinds = (set(seed_ranges().index.get_level_values(i)) for i in (0, 1))
+    if found[0] in kinds and found[1] in networks:
+        return "order"
+    if found[0] not in networks or found[1] not in kinds:
+        raise TypeError("not a network and a kind")
+    if found == widest():
+        return "right"
+    return "steady" if seed_ranges()[found] < 0.1 else "other"
+
+
+def steadiest() -> tuple[str, str]:
+    """The network and the kind where the seeds agree most."""
+    network, kind = seed_ranges().idxmin()
+    return str(network), str(kind)
+
+
+def second_widest() -> tuple[str, str]:
+    """The network and the kind with the second largest range."""
+    network, kind = seed_ranges().nlargest(2).index[1]
+    return str(network), str(kind)
 
 
 # Exercise 13.3: test pictures without a twin among the training pictures
@@ -104,81 +143,97 @@ def cleans_silently(pairs: Any, split: Any) -> None:
     without_twins(pairs, split)
 
 
-# Exercise 13.5: weights between two networks
+# Exercise 13.5: the mean of several networks
 
 
-def two_states() -> tuple[dict[str, Any], dict[str, Any]]:
-    """Two state dictionaries of the same small network, with BatchNorm's count of batches."""
+def three_states() -> list[dict[str, Any]]:
+    """State dictionaries of three small networks, with BatchNorm's count of batches."""
     import torch
 
-    start = {"weight": torch.zeros(2, 3), "running_mean": torch.ones(3)}
-    end = {"weight": torch.full((2, 3), 4.0), "running_mean": torch.full((3,), 5.0)}
-    start["num_batches_tracked"], end["num_batches_tracked"] = torch.tensor(3), torch.tensor(8)
-    return start, end
+    return [
+        {
+            "weight": torch.full((2, 3), value),
+            "running_mean": torch.full((3,), 10 * value),
+            "num_batches_tracked": torch.tensor(count),
+        }
+        for value, count in ((1.0, 3), (2.0, 8), (6.0, 8))
+    ]
 
 
-def mixed(answer: Any) -> str:
-    """What the learner's function makes of two small networks: "right", or which mistake."""
+def cooked(answer: Any) -> str:
+    """What the learner's function makes of three small networks: "right", or which mistake."""
     import torch
 
     if not callable(answer):
         raise TypeError("not a function")
-    start, end = two_states()
-    found = answer(start, end, 0.25)
-    untouched = zip((start, end), two_states(), strict=True)
+    states = three_states()
+    found = answer(states)
+    untouched = zip(states, three_states(), strict=True)
     if any(not torch.equal(now[n], before[n]) for now, before in untouched for n in before):
         return "changed"
     if found is None:
         return "nothing"
-    if set(found) != set(start):
+    if set(found) != set(states[0]):
         return "some left out"
     weight, mean = float(found["weight"].mean()), float(found["running_mean"].mean())
-    if weight == 3 and mean == 4:
-        return "swapped"
-    if weight != 1 or mean not in (1, 2, 5):
-        return "other"
-    if mean != 2:
+    if (weight, mean) == (9, 90):
+        return "sum"
+    if weight == 3 and mean in (10, 20, 60):
         return "no averages"
+    if (weight, mean) == (3.75, 37.5):
+        return "two by two"
+    if (weight, mean) != (3, 30):
+        return "other"
     count = found["num_batches_tracked"]
-    return "right" if not count.is_floating_point() and int(count) == 8 else "count"
+    return "right" if not count.is_floating_point() and int(count) == 3 else "count"
 
 
-Mix = Callable[[dict[str, Any], dict[str, Any], float], Any]
+States = list[dict[str, Any]]
 
 
-def _mix(start: dict[str, Any], end: dict[str, Any], alpha: float) -> dict[str, Any]:
+def soup(states: States) -> dict[str, Any]:
+    import torch
+
+    first = states[0]
     return {
-        name: (1 - alpha) * start[name] + alpha * value if value.is_floating_point() else value
-        for name, value in end.items()
+        name: torch.stack([state[name] for state in states]).mean(0)
+        if value.is_floating_point()
+        else value
+        for name, value in first.items()
     }
 
 
-def mix(start: dict[str, Any], end: dict[str, Any], alpha: float) -> dict[str, Any]:
-    return _mix(start, end, alpha)
+def soup_of_all(states: States) -> dict[str, Any]:
+    return {name: sum(state[name] for state in states) / len(states) for name in states[0]}
 
 
-def mix_swapped(start: dict[str, Any], end: dict[str, Any], alpha: float) -> dict[str, Any]:
-    return _mix(end, start, alpha)
+def soup_summed(states: States) -> dict[str, Any]:
+    return soup(states) | {
+        name: sum(state[name] for state in states) for name in ("weight", "running_mean")
+    }
 
 
-def mix_all(start: dict[str, Any], end: dict[str, Any], alpha: float) -> dict[str, Any]:
-    return {name: (1 - alpha) * start[name] + alpha * end[name] for name in end}
+def soup_in_place(states: States) -> dict[str, Any]:
+    cooked_one = soup(states)
+    for name, value in states[0].items():
+        value.copy_(cooked_one[name])
+    return states[0]
 
 
-def mix_in_place(start: dict[str, Any], end: dict[str, Any], alpha: float) -> dict[str, Any]:
-    for name, value in end.items():
-        if value.is_floating_point():
-            value.copy_(start[name] + alpha * (value - start[name]))
-    return end
+def soup_without_averages(states: States) -> dict[str, Any]:
+    return soup(states) | {"running_mean": states[0]["running_mean"]}
 
 
-def mix_weights_only(start: dict[str, Any], end: dict[str, Any], alpha: float) -> dict[str, Any]:
-    return _mix(start, end, alpha) | {"running_mean": end["running_mean"]}
+def soup_two_by_two(states: States) -> dict[str, Any]:
+    mixed = soup(states[:2])
+    for state in states[2:]:
+        mixed = soup([mixed, state])
+    return mixed
 
 
-def mix_some(start: dict[str, Any], end: dict[str, Any], alpha: float) -> dict[str, Any]:
-    return {"weight": _mix(start, end, alpha)["weight"]}
+def soup_of_weights(states: States) -> dict[str, Any]:
+    return {"weight": soup(states)["weight"]}
 
 
-def mix_silently(start: dict[str, Any], end: dict[str, Any], alpha: float) -> None:
-    _mix(start, end, alpha)
+def soup_silently(states: States) -> None:
+    soup(states)
