@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks import letters
 from sklearn.datasets import load_digits
 
 import tlcourse as tl
+from benchmarks import letters
 from tlcourse.errors import UnknownNameError
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "wins.py"

@@ -7,7 +7,6 @@ from tlcourse.course.lessons.tries10 import (
     begun,
     own,
     read_with_own,
-    right_start,
     start_afresh,
     start_in_place,
     start_letters,
