@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from tlcourse.errors import CourseError
+
 CLASSES = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 # Text fonts only: neither symbols nor the letters of formulas.
 FONTS = (
@@ -122,5 +124,10 @@ def _font(name: str) -> ImageFont.FreeTypeFont:
     import matplotlib as mpl
 
     path = Path(mpl.get_data_path(), "fonts", "ttf", f"{name}.ttf")
-    # The basic layout engine is there on every machine, so every machine draws the same.
-    return ImageFont.truetype(str(path), _POINTS, layout_engine=ImageFont.Layout.BASIC)
+    try:  # the basic layout engine is there on every machine, so every machine draws the same
+        return ImageFont.truetype(str(path), _POINTS, layout_engine=ImageFont.Layout.BASIC)
+    except OSError as error:
+        raise CourseError(
+            f"The font {path.name} is not where matplotlib keeps its own. "
+            "Install it again: python -m pip install --force-reinstall --no-deps matplotlib"
+        ) from error
