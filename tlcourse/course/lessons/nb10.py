@@ -19,7 +19,7 @@ from tlcourse.course.lessons.tries10 import (
 from tlcourse.course.question import Question
 
 READ = 0.92  # exercise 10.1
-IMPROVED = 0.83  # exercise 10.5
+IMPROVED, TOO_GOOD = 0.81, 0.93  # exercise 10.5
 REVERSED = (0.40, 0.65)  # exercise 10.4: between which accuracies the letters are read
 
 QUESTIONS = (
@@ -224,11 +224,36 @@ EXERCISES = (
     Exercise(
         id="10.5",
         question="Improve on one labelled picture of each digit, without another label.",
-        right=lambda a: IMPROVED <= number(a) <= 1,
-        praise="",
-        misconceptions=(),
-        hints=("", ""),
-        otherwise="",
+        right=lambda a: IMPROVED <= number(a) <= TOO_GOOD,
+        praise="Turned and moved copies are free labels. They say what the label does not depend on.",
+        misconceptions=(
+            Misconception(
+                "no better",
+                lambda a: 0 <= number(a) < IMPROVED,
+                "Not yet. One picture of a digit says little about how it varies. How can you show "
+                "the probe the same digit in other positions?",
+                0.79,
+            ),
+            Misconception(
+                "more labels",
+                lambda a: TOO_GOOD < number(a) <= 1,
+                "That is more than one label of each can give here. Did other labelled digits come in?",
+                0.95,
+            ),
+            Misconception(
+                "percent",
+                lambda a: 1 < number(a) <= 100,
+                "As a share, please: `answer = 0.5` for one half.",
+                84.0,
+            ),
+        ),
+        hints=(
+            "`one.changed(turn=..., shift=..., scale=..., views=30).train` holds each picture and 30 "
+            "changed copies.",
+            "Extract the features of that split with `mine`, fit a probe, and count on the test "
+            "digits as they are: small changes only, a few degrees and a twentieth of the side.",
+        ),
+        otherwise="It should be the share of the test digits that are right.",
         expects="a number from 0 to 1",
     ),
 )
