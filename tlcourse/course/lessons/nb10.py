@@ -20,7 +20,7 @@ from tlcourse.course.question import Question
 
 READ = 0.92  # exercise 10.1
 IMPROVED, TOO_GOOD = 0.86, 0.985  # exercise 10.5
-REVERSED = (0.40, 0.65)  # exercise 10.4: between which accuracies the letters are read
+REVERSED = (0.30, 0.65)  # exercise 10.4: between which accuracies the letters are read
 
 QUESTIONS = (
     Question(
