@@ -32,11 +32,10 @@ QUESTIONS = (
     ),
     Question(
         id="10.B",
-        question="With five labels of each digit, how do features of ImageNet's last layer compare "
-        "with the pixels?",
-        options=("better than pixels", "about equal", "worse than pixels"),
+        question="With one label of each digit, how far is your network ahead of ImageNet's whole maps?",
+        options=("more than ten points", "a few points", "hardly", "it is behind"),
         figure="Figure 5",
-        where="Follow the line of the last layer to 5, and see on which side of zero it is.",
+        where="Look for the line of the whole maps above 1; below zero your network would be behind.",
     ),
 )
 
