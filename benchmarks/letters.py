@@ -6,7 +6,7 @@ A small network is trained on printed letters and reads handwritten digits, with
 It is compared with the same network from scratch and with random weights, with the pixels, and with
 the ImageNet network. Five draws, each with letters, first weights, splits and labelled digits of its
 own. Layers and rates are those with the highest mean on the validation digits; the test digits are
-opened once, for what was chosen. Probes see no validation picture: they take the strength that
+for the last number only. Probes see no validation picture: they take the strength that
 `tl.fit_probe` has by default. `--save` writes to `tlcourse/data/runs.json`, as `benchmarks/wins.py`
 does. All of it takes about 20 minutes on 2 slow cores.
 """
@@ -15,11 +15,14 @@ import argparse
 import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional
 
@@ -36,8 +39,8 @@ STEPS, BATCH = 200, 32  # of a training on digits
 RATES = {"own network, fine-tuned": (1e-4, 3e-4, 1e-3), "from scratch": (1e-3, 3e-3, 1e-2)}
 STAGES = ("stage1", "stage2", "stage3")  # as the notebook's network names them
 IMAGENET = tuple(f"stage{i}" for i in range(2, 8))
-MAPS = tuple(f"stage{i}" for i in range(3, 7))
 
+Scores = tuple[float, ...]  # on the validation and on the test pictures
 _preprocess = Preprocess.from_size(SIDE)
 
 
@@ -129,123 +132,126 @@ def maps(model: nn.Sequential, x: torch.Tensor) -> dict[str, np.ndarray]:
     return values
 
 
-def probe(x: dict[str, np.ndarray], task: tl.Task) -> tuple[float, float]:
-    """Accuracy of a probe on the validation and on the test pictures, without any choice."""
-    fitted = tl.fit_probe(x["train"], task.train.labels)
-    val, test = (
-        float((fitted.logits(x[name]).argmax(axis=1) == getattr(task, name).labels).mean())
-        for name in ("val", "test")
-    )
-    return val, test
+@dataclass(frozen=True)
+class Draw:
+    """One draw of the digits: which are labelled, which are for validation and for the test."""
+
+    labels: np.ndarray
+    train: np.ndarray  # places among all digits
+    val: np.ndarray
+    test: np.ndarray
+
+    def probe(self, x: np.ndarray) -> Scores:
+        """Accuracy on the validation and on the test digits of a probe on features (1797, D)."""
+        fitted = tl.fit_probe(x[self.train], self.labels[self.train])
+        return tuple(
+            float((fitted.logits(x[rows]).argmax(axis=1) == self.labels[rows]).mean())
+            for rows in (self.val, self.test)
+        )
+
+    def network(self, model: nn.Module, x: torch.Tensor) -> Scores:
+        """The same of a finished network on pictures (1797, 3, 16, 16)."""
+        y = torch.from_numpy(self.labels)
+        return tuple(share_right(model, x[rows], y[rows]) for rows in (self.val, self.test))
 
 
-def right(model: nn.Module, split: Any) -> float:
-    """Share of a split's pictures that a network puts into their class."""
-    x, y = tensors(split)
+def draw_of(seed: int, per_class: int, labels: np.ndarray) -> Draw:
+    """The digits of `benchmarks/wins.py`: `per_class` labelled ones, 1,078 for the test."""
+    task = digits(seed, per_class)
+    return Draw(labels, *(places(getattr(task, name)) for name in ("train", "val", "test")))
+
+
+def places(split: Any) -> np.ndarray:
+    """Where the pictures of a split stand among scikit-learn's digits; their names say it."""
+    return np.array([int(name.partition("/")[2]) for name in split.names])
+
+
+def share_right(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
+    """Share of the pictures that a network puts into their class."""
     with torch.inference_mode():
         return float((model.eval()(x).argmax(dim=1) == y).float().mean())
 
 
-def tuned(own: nn.Sequential, few: tl.Task, rate: float, seed: int) -> nn.Sequential:
+def tuned(own: nn.Sequential, x: torch.Tensor, y: torch.Tensor, rate: float) -> nn.Sequential:
     """Go on with the letters' network: a fitted head, then all of it moves."""
     body = copy.deepcopy(
         own[:-1]
     ).eval()  # also while it is trained: BatchNorm keeps its statistics
-    x, y = tensors(few.train)
-    with torch.inference_mode():
-        head = tl.fit_probe(body(x).numpy(), few.train.labels).as_head()
-    model = nn.Sequential(*body, head)
-    torch.manual_seed(seed)
+    with torch.no_grad():
+        features = body(x).numpy()
+    model = nn.Sequential(*body, tl.fit_probe(features, y.numpy()).as_head())
     train(model, x, y, steps=STEPS, rate=rate, batch=BATCH)
     return model
 
 
-def scratch(few: tl.Task, rate: float, seed: int) -> nn.Sequential:
+def scratch(x: torch.Tensor, y: torch.Tensor, rate: float) -> nn.Sequential:
     """The same network from random weights, on the labelled digits alone."""
-    torch.manual_seed(seed)
-    model = network(len(few.classes)).train()
-    train(model, *tensors(few.train), steps=STEPS, rate=rate, batch=BATCH)
+    model = network(10).train()
+    train(model, x, y, steps=STEPS, rate=rate, batch=BATCH)
     return model.eval()
 
 
-def stored(task: tl.Task, few: tl.Task, features: Any, layer: str) -> dict[str, np.ndarray]:
-    """Features of all digits, and of the few labelled ones, which are among the training ones."""
-    x = {name: features.of(name, layer)[0] for name in ("train", "val", "test")}
-    place = {name: i for i, name in enumerate(task.train.names)}
-    x["train"] = x["train"][[place[name] for name in few.train.names]]
-    return {name: np.asarray(values).reshape(len(values), -1) for name, values in x.items()}
+def all_digits() -> tuple[torch.Tensor, dict[tuple[str, str], np.ndarray]]:
+    """All digits as (1797, 3, 16, 16), and what needs no draw: pixels and the ImageNet network."""
+    task = tl.load_task("digits")
+    splits = (task.train, task.val, task.test)
+    order = np.concatenate([places(split) for split in splits]).argsort()
+    x = torch.cat([tensors(split)[0] for split in splits])[order]
+    imagenet = tl.load_backbone().at_size(96)
+    features = tl.extract_features(
+        imagenet, task, [*IMAGENET, "embedding"], pool="none", progress=False
+    )
+    values = {("pixels", "pixels"): np.concatenate([split.raw for split in splits])[order]}
+    for name, stored in features.x.items():
+        maps = np.asarray(stored)[order]
+        if name == "embedding":
+            values["ImageNet, last layer", name] = maps
+            continue
+        values["ImageNet, probe", name] = maps.mean(axis=(2, 3))
+        if name != "stage2":  # 13,824 numbers
+            values["ImageNet, whole maps", name] = maps
+    return x, {key: value.reshape(len(value), -1) for key, value in values.items()}
 
 
 def letters_to_digits() -> Iterator[Row]:
     """Each row of the comparison, for each draw and number of labels."""
-    imagenet = tl.load_backbone().at_size(96)
-    tried: list[Row] = []  # with every layer and rate; "test" is read for what is chosen only
-    for draw in DRAWS:
-        source = letters(draw)
+    x, fixed = all_digits()
+    labels = load_digits().target.astype(np.int64)
+    y = torch.from_numpy(labels)
+    tried: list[Row] = []  # with every layer and rate
+    for seed in DRAWS:
+        source = letters(seed)
         began = time.perf_counter()
-        own = pretrained(source, draw)
+        own = pretrained(source, seed)
         seconds = time.perf_counter() - began
-        yield {"input": "letters", "draw": draw, "held_out": right(own, source.test)} | {
-            "seconds": seconds
-        }
-        torch.manual_seed(100 + draw)
+        held_out = share_right(own, *tensors(source.test))
+        yield {"input": "letters", "draw": seed, "held_out": held_out, "seconds": seconds}
+        torch.manual_seed(100 + seed)
         random = network(len(source.classes)).eval()
-        task = digits(draw, 10**6)  # all training digits that the split leaves
-        x = {name: tensors(getattr(task, name))[0] for name in ("train", "val", "test")}
-        named = {"own network, probe": own, "random weights, probe": random}
-        values = {
-            key: {name: maps(model, batch) for name, batch in x.items()}
-            for key, model in named.items()
-        }
-        pooled = tl.extract_features(imagenet, task, [*IMAGENET, "embedding"], progress=False)
-        whole = tl.extract_features(imagenet, task, MAPS, pool="none", progress=False)
+        values = dict(fixed)
+        for name, model in {"own network, probe": own, "random weights, probe": random}.items():
+            values |= {(name, stage): v for stage, v in maps(model, x).items()}
         for n in PER_CLASS:
-            few = digits(draw, n)
-            place = {name: i for i, name in enumerate(task.train.names)}
-            rows = [place[name] for name in few.train.names]
-            told = {"draw": draw, "per_class": n}
-
-            def note(name: str, x: dict[str, np.ndarray], layer: str, told: Row = told) -> None:
-                few = digits(told["draw"], told["per_class"])
-                val, test = probe(x, few)
-                tried.append(
-                    {"input": name, **told, "layer": layer, "val": val, "test": lambda: test}
-                )
-
-            for key, parts in values.items():
-                for layer in STAGES:
-                    chosen = {name: parts[name][layer] for name in parts}
-                    chosen["train"] = chosen["train"][rows]
-                    note(key, chosen, layer)
-            pixels = {name: getattr(few, name).raw for name in ("train", "val", "test")}
-            note("pixels", {k: v.reshape(len(v), -1) for k, v in pixels.items()}, "pixels")
-            for layer in IMAGENET:
-                note("ImageNet, probe", stored(task, few, pooled, layer), layer)
-            note("ImageNet, last layer", stored(task, few, pooled, "embedding"), "embedding")
-            for layer in MAPS:
-                note("ImageNet, whole maps", stored(task, few, whole, layer), layer)
+            draw = draw_of(seed, n, labels)
+            told = {"draw": seed, "per_class": n}
+            for (name, layer), features in values.items():
+                scores = draw.probe(features)
+                tried.append({"input": name, **told, "layer": layer, "scores": scores})
+            few = x[draw.train], y[draw.train]
             for name, rates in RATES.items():
                 for rate in rates:
-                    model = (
-                        scratch(few, rate, draw)
-                        if name == "from scratch"
-                        else tuned(own, few, rate, draw)
-                    )
-                    tried.append(
-                        {"input": name, **told, "rate": rate, "val": right(model, few.val)}
-                        | {"test": _later(model, few)}
-                    )
-        print(f"  draw {draw} is done", flush=True)
+                    torch.manual_seed(seed)
+                    begin = scratch if name == "from scratch" else partial(tuned, own)
+                    scores = draw.network(begin(*few, rate), x)
+                    tried.append({"input": name, **told, "rate": rate, "scores": scores})
+        print(f"  draw {seed} is done", flush=True)
     yield from chosen_rows(tried)
-
-
-def _later(model: nn.Module, few: tl.Task) -> Callable[[], float]:
-    return lambda: right(model, few.test)
 
 
 def chosen_rows(tried: Sequence[Row]) -> Iterator[Row]:
     """Of each row take the layer, or for each number of labels the rate, best on validation."""
     table = pd.DataFrame(tried)
+    table["val"] = [scores[0] for scores in table["scores"]]  # the other number chooses nothing
     for _, rows in table.groupby("input", sort=False):
         if rows["rate"].isna().all():
             best = rows.groupby("layer")["val"].mean().idxmax()
@@ -255,8 +261,8 @@ def chosen_rows(tried: Sequence[Row]) -> Iterator[Row]:
             best = {n: means[n].idxmax() for n in PER_CLASS}
             kept = rows[rows["rate"] == rows["per_class"].map(best)]
         for row in kept.to_dict("records"):
-            row["test_accuracy"] = row.pop("test")()
-            row["val_accuracy"] = row.pop("val")
+            row["val_accuracy"], row["test_accuracy"] = row.pop("scores")
+            row.pop("val")
             yield {k: v for k, v in row.items() if v == v}
 
 
@@ -265,20 +271,22 @@ def digits_to_letters() -> Iterator[Row]:
     source = tl.load_task("digits", val_fraction=0, test_fraction=0.2)
     for draw in DRAWS:
         own = pretrained(source, draw, 300)
-        yield {"input": "digits", "draw": draw, "held_out": right(own, source.test)}
+        held_out = share_right(own, *tensors(source.test))
+        yield {"input": "digits", "draw": draw, "held_out": held_out}
         torch.manual_seed(100 + draw)
         models = {"own network": own, "random weights": network(10).eval()}
         whole = letters(draw)
         for n in PER_CLASS:
             few = whole.few_of_each(train=n, seed=draw)
-            x = {name: tensors(getattr(few, name))[0] for name in ("train", "val", "test")}
-            inputs = {
-                f"{key}, probe": {k: maps(model, v)["stage3"] for k, v in x.items()}
-                for key, model in models.items()
-            }
-            inputs["pixels"] = {k: getattr(few, k).raw.reshape(len(v), -1) for k, v in x.items()}
+            splits = {name: getattr(few, name) for name in ("train", "test")}
+            inputs = {"pixels": {k: v.raw.reshape(len(v), -1) for k, v in splits.items()}}
+            for key, model in models.items():
+                found = {k: maps(model, tensors(v)[0])["stage3"] for k, v in splits.items()}
+                inputs[f"{key}, probe"] = found
             for name, values in inputs.items():
-                _, test = probe(values, few)
+                probe = tl.fit_probe(values["train"], few.train.labels)
+                found = probe.logits(values["test"]).argmax(axis=1)
+                test = float((found == few.test.labels).mean())
                 yield {"input": name, "draw": draw, "per_class": n, "test_accuracy": test}
 
 

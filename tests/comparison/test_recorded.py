@@ -5,9 +5,13 @@ import importlib.util
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from sklearn.datasets import load_digits
 
 import tlcourse as tl
+from benchmarks import letters
 from tlcourse.errors import UnknownNameError
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "wins.py"
@@ -40,6 +44,40 @@ def test_each_experiment_says_how_it_was_made(wins):
         assert len(about["commit"]) >= 7
         assert not about["commit"].endswith("dirty")
         assert about["versions"].keys() >= {"torch", "timm"}
+
+
+def test_digits_are_read_again_from_pixels_and_from_random_weights():
+    """Draw 0 with five labels of each digit: a second's work, by the benchmark's own functions."""
+    digits = load_digits()
+    labels = digits.target.astype(np.int64)
+    draw = letters.draw_of(0, 5, labels)
+    assert len(draw.train) == 50
+    assert len(draw.test) == 1078
+    assert not set(draw.test) & {*draw.train, *draw.val}
+    table = tl.recorded_runs("letters_to_digits")
+    said = table[(table.draw == 0) & (table.per_class == 5)].set_index("input")
+    _, pixels = draw.probe(digits.images.reshape(1797, -1))
+    assert said.loc["pixels", "test_accuracy"] == pytest.approx(pixels, abs=0.005)
+    torch.manual_seed(100)
+    random = letters.network(26).eval()
+    task = tl.load_task("digits")
+    splits = (task.train, task.val, task.test)
+    order = np.concatenate([letters.places(split) for split in splits]).argsort()
+    x = torch.cat([letters.tensors(split)[0] for split in splits])[order]
+    row = said.loc["random weights, probe"]
+    _, found = draw.probe(letters.maps(random, x)[row["layer"]])
+    assert row["test_accuracy"] == pytest.approx(found, abs=0.01)
+
+
+@pytest.mark.parametrize("name", letters.EXPERIMENTS)
+def test_what_letters_are_worth_says_how_it_was_made(name):
+    table = tl.recorded_runs(name)
+    assert table.attrs["command"] == f"python -m benchmarks.letters --save --only {name}"
+    assert len(table.attrs["commit"]) >= 7
+    assert not table.attrs["commit"].endswith("dirty")
+    assert set(table["draw"]) == set(letters.DRAWS)
+    runs = table.dropna(subset="per_class")
+    assert set(runs.groupby(["input", "per_class"]).size()) == {len(letters.DRAWS)}
 
 
 def test_an_experiment_that_is_none_is_told_with_the_nearest():

@@ -158,6 +158,16 @@ def test_every_kind_of_layer_is_built_again_with_its_options(tmp_path):
     assert repr(again) == repr(row)
 
 
+def test_a_layer_without_weights_may_stand_there_twice(tmp_path):
+    act = nn.ReLU()
+    row = nn.Sequential(nn.Flatten(), nn.Linear(768, 9), act, nn.Linear(9, 9), act, nn.Linear(9, 3))
+    tl.save_backbone(tmp_path / "mine", row, classes=CLASSES, size=16)
+    batch = torch.randn(4, 3, 16, 16)
+    with torch.inference_mode():
+        again = tl.load_backbone(tmp_path / "mine", device="cpu").model(batch)
+        assert torch.equal(again, row(batch))
+
+
 def test_a_second_save_replaces_the_first_and_nothing_else(model, saved, tmp_path):
     with torch.no_grad():
         model[4].bias += 1
@@ -195,6 +205,8 @@ class Own(nn.Module):
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(768, 4)), "4.* but there are 3 classes"),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(700, 3)), r"does not take pictures \(3, 16"),
         (lambda: nn.Sequential(nn.Conv2d(3, 3, 3)), "but there are 3 classes"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.ReLU()), "no weights"),
+        (lambda: nn.Sequential(nn.Flatten(), *[nn.Linear(768, 768)] * 2), "share weights"),
         (
             lambda: nn.Sequential(
                 nn.Flatten(), nn.utils.parametrizations.weight_norm(nn.Linear(768, 3))
@@ -212,6 +224,8 @@ def test_another_network_is_refused_and_leaves_nothing(tmp_path, made, said):
 @pytest.mark.parametrize(
     ("option", "said"),
     [
+        ({"classes": "ABC"}, "classes is 'ABC', but must be a list"),
+        ({"classes": 3}, "classes is 3"),
         ({"size": 0}, "size is 0"),
         ({"mean": (0.5,)}, "mean is .* three numbers"),
         ({"mean": 0.5}, "mean is 0.5"),
@@ -264,6 +278,7 @@ def test_weights_of_another_network_are_told_though_the_digest_fits(saved):
         ({"layers": [["0", "Linear", {"in_features": "many", "out_features": 3}]]}, "damaged"),
         ({"layers": [["0", "Linear", {"in_features": 10**15, "out_features": 3}]]}, "not those of"),
         ({"layers": 3}, "damaged"),
+        ({"layers": [["0", "Linear", None]]}, "damaged"),
         ({"size": "big"}, "size is 'big'"),
         ({"classes": ["A"]}, "1 classes"),
         ({"std": [0, 0, 0]}, "above 0"),
@@ -297,6 +312,16 @@ def test_a_name_that_is_none_still_gets_the_nearest_names():
         tl.load_backbone("resnet_18")
     with pytest.raises(CourseError, match="needs a name or a path, not int"):
         tl.load_backbone(7)
+
+
+def test_a_folder_that_is_misspelt_gets_the_nearest_one(saved, monkeypatch, tmp_path):
+    with pytest.raises(CourseError, match=r"Nearest: .*/mine/\."):
+        tl.load_backbone(f"{tmp_path}/mime")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnknownNameError, match="Nearest: mine"):
+        tl.load_backbone("mime")
+    with pytest.raises(CourseError, match="needs a path, not int"):
+        tl.save_backbone(3, nn.Sequential(), classes=CLASSES, size=16)
 
 
 def test_a_name_of_the_list_is_never_a_folder(saved, monkeypatch, tmp_path):

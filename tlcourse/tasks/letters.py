@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from tlcourse.errors import CourseError
+
 CLASSES = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 # Text fonts only: neither symbols nor the letters of formulas.
 FONTS = (
@@ -43,7 +45,7 @@ _SIDE, _BLOCK = 32, 4  # dots per side, and of a block that is counted
 _CANVAS = 64  # pixels a side on which a letter is drawn before it is changed
 _LETTER = 60  # of them that its longer side takes
 _POINTS = 100  # font size at which it is drawn at first
-_STROKES = 8
+_STROKES = 8  # widths of a line that is drawn around it: 0 to 7 of those points
 # The limits of the changes; a number between them is as likely as any other.
 _TURN = 15  # degrees to the left or right
 _SLANT = 0.4  # shear: columns moved for each row, to the left or right
@@ -95,9 +97,9 @@ def _changed(
     dots = letter.transform(
         (_SIDE, _SIDE), Image.Transform.AFFINE, numbers, Image.Resampling.BILINEAR
     )
-    black = np.asarray(dots) >= 128
+    ink = np.asarray(dots) >= 128
     side = _SIDE // _BLOCK
-    return black.reshape(side, _BLOCK, side, _BLOCK).sum(axis=(1, 3), dtype=np.uint8)
+    return ink.reshape(side, _BLOCK, side, _BLOCK).sum(axis=(1, 3), dtype=np.uint8)
 
 
 @cache
@@ -122,5 +124,10 @@ def _font(name: str) -> ImageFont.FreeTypeFont:
     import matplotlib as mpl
 
     path = Path(mpl.get_data_path(), "fonts", "ttf", f"{name}.ttf")
-    # The basic layout engine is there on every machine, so every machine draws the same.
-    return ImageFont.truetype(str(path), _POINTS, layout_engine=ImageFont.Layout.BASIC)
+    try:  # the basic layout engine is there on every machine, so every machine draws the same
+        return ImageFont.truetype(str(path), _POINTS, layout_engine=ImageFont.Layout.BASIC)
+    except OSError as error:
+        raise CourseError(
+            f"The font {path.name} is not where matplotlib keeps its own. "
+            "Install it again: python -m pip install --force-reinstall --no-deps matplotlib"
+        ) from error
