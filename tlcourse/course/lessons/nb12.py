@@ -236,7 +236,7 @@ EXERCISES = (
             Misconception(
                 "too little",
                 lambda a: h_of(a) <= CHEATED,
-                "Not yet above 8.59. With how many columns can 300 pictures be parted by chance? "
+                "Not yet above 8.75. With how many columns can 300 pictures be parted by chance? "
                 "And noise that is too strong hides what there is.",
                 little_noise,
             ),

@@ -9,7 +9,7 @@ import numpy as np
 MOST = 300_000  # exercise 12.1: parameters up to the cut
 LEAST = 0.95  # of the validation digits
 BEATS = 0.83  # exercise 12.4: with 300 labels the best probe of SqueezeNet reaches .79
-CHEATED = 8.59  # exercise 12.5: random weights
+CHEATED = 8.75  # exercise 12.5: random weights
 
 
 # Exercise 12.1: a small network
