@@ -31,7 +31,7 @@ SIZE = 96  # pixels
 # third of it for the network without BatchNorm.
 RATES = {"": 1e-3, "squeezenet1_1": 3e-4}
 EPOCHS = 3
-ROUNDS = 6  # of timing
+ROUNDS = 3  # of timing
 TRAIN, VAL = 30, 20  # pictures of each class
 
 
