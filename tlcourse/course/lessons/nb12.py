@@ -33,10 +33,10 @@ QUESTIONS = (
     ),
     Question(
         id="12.B",
-        question="Which score orders the networks most like their accuracy after fine-tuning?",
+        question="Which score orders the networks most like their accuracy on the test clothes?",
         options=("LogME", "H-score", "probe"),
         figure="Figure 2",
-        where="In the right panel points that lie further to the right also lie higher.",
+        where="In which panel do points further to the right also lie higher?",
     ),
     Question(
         id="12.C",
