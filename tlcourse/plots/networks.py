@@ -73,6 +73,8 @@ def scatter(
         if log:
             axes.set_xscale("log")
             plain_numbers(axes.xaxis)
+        else:
+            axes.locator_params(axis="x", nbins=5)
         axes.margins(0.12)
         axes.set_title(title)
         axes.grid(alpha=0.3)
@@ -123,7 +125,8 @@ def similarity(
                 ink = "white" if value < 0.55 else "black"
                 shown = "1" if value > 0.995 else f"{value:.2f}".lstrip("0")
                 axes.text(j, i, shown, ha="center", va="center", color=ink, fontsize=8)
-        axes.set_xticks(range(table.shape[1]), table.columns, rotation=50, ha="right")
+        tilted = {"rotation": 50, "ha": "right", "rotation_mode": "anchor"}
+        axes.set_xticks(range(table.shape[1]), table.columns, **tilted)
         axes.set_yticks(range(table.shape[0]), table.index)
         axes.set_title(title)
         axes.spines[:].set_visible(False)
