@@ -73,6 +73,8 @@ def scatter(
         if log:
             axes.set_xscale("log")
             plain_numbers(axes.xaxis)
+        else:
+            axes.locator_params(axis="x", nbins=5)
         axes.margins(0.12)
         axes.set_title(title)
         axes.grid(alpha=0.3)
@@ -113,17 +115,18 @@ def similarity(
                 f"The table {title!r} must hold values from 0 to 1, and at least one."
             )
     figure = new_figure(0.4 * max(map(len, panels.values())) + 1.6)
-    texts, drawn = [], None
+    texts = []
     row = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (title, table) in zip(row, panels.items(), strict=True):
         values = table.to_numpy(dtype=float)
-        drawn = axes.imshow(values, vmin=0, vmax=1, cmap="cividis", aspect="auto", origin="lower")
+        axes.imshow(values, vmin=0, vmax=1, cmap="cividis", aspect="auto", origin="lower")
         if values.size <= _WRITTEN:
             for (i, j), value in np.ndenumerate(values):
                 ink = "white" if value < 0.55 else "black"
                 shown = "1" if value > 0.995 else f"{value:.2f}".lstrip("0")
                 axes.text(j, i, shown, ha="center", va="center", color=ink, fontsize=8)
-        axes.set_xticks(range(table.shape[1]), table.columns, rotation=50, ha="right")
+        tilted = {"rotation": 50, "ha": "right", "rotation_mode": "anchor"}
+        axes.set_xticks(range(table.shape[1]), table.columns, **tilted)
         axes.set_yticks(range(table.shape[0]), table.index)
         axes.set_title(title)
         axes.spines[:].set_visible(False)
@@ -133,7 +136,7 @@ def similarity(
             for i, (name, j) in enumerate(zip(table.index, nearest, strict=True))
         ]
         texts.append(f"{title}: {', '.join(said)}; the lowest value is {values.min():.2f}")
-    figure.colorbar(drawn, ax=row, label="similarity (CKA)")
+    figure.colorbar(row[0].images[0], ax=row, label="similarity (CKA)")
     if xlabel:
         figure.supxlabel(xlabel, size=11)
     row[0].set_ylabel(ylabel)
