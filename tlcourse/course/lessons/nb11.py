@@ -11,6 +11,7 @@ from tlcourse.course.lessons.tries11 import (
     all_of_it,
     changed,
     changes_of_parameters,
+    changes_silently,
     fits,
     merge_in_place,
     merge_silently,
@@ -219,7 +220,7 @@ EXERCISES = (
                 "returns nothing",
                 lambda a: changed(a) == "nothing",
                 "Your function returned nothing. Write `return` before the dictionary.",
-                lambda: lambda net, before: None,
+                lambda: changes_silently,
             ),
         ),
         hints=(

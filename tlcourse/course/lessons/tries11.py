@@ -176,3 +176,7 @@ def values_from_before(net: Any, before: Any) -> dict[str, Any]:
 
 def names_only(net: Any, before: Any) -> list[str]:
     return list(changes(net, before))
+
+
+def changes_silently(net: Any, before: Any) -> None:
+    changes(net, before)
