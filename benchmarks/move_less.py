@@ -72,7 +72,7 @@ def rates() -> Iterator[Row]:
 
 
 def move_less() -> Iterator[Row]:
-    """The fitted head alone, and what moves behind it: accuracy, parameters, bytes, seconds."""
+    """The fitted head alone, and what moves behind it: accuracy, parameters, bytes."""
     backbone = tl.load_backbone().at_size(SIZE)
     for seed in SEEDS:
         task = digits(seed)
@@ -100,7 +100,6 @@ def _said(result: tl.Result) -> Row:
         "val_accuracy": result.val_accuracy,
         "test_accuracy": result.test_accuracy,
         "parameters": result.trainable_parameters,
-        "seconds": result.seconds,
     }
 
 
