@@ -138,19 +138,19 @@ EXERCISES = (
                 lambda a: fits(a) == "too much",
                 f"That step needs more than {ROOM} MiB. A smaller rank saves next to nothing. What "
                 "do the activations depend on?",
-                lambda: a_network(None, "lora"),
+                lambda: a_network("lora"),
             ),
             Misconception(
                 "the head alone",
                 lambda a: fits(a) == "head only",
                 "Only the head moves in it. Freeze less of the body.",
-                lambda: a_network("embedding", "lora"),
+                lambda: a_network("head only"),
             ),
             Misconception(
                 "another way",
                 lambda a: fits(a) == "no lora",
                 "It should have LoRA in what is not frozen.",
-                lambda: a_network("stage5", "norms"),
+                lambda: a_network("norms"),
             ),
         ),
         hints=(

@@ -1,6 +1,7 @@
 """What tries the answers to the exercises of notebook 11, and wrong answers to try it with."""
 
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 MOST_PARAMETERS, LEAST_RIGHT = 40_000, 0.93  # exercise 11.1
@@ -73,16 +74,17 @@ def merge_silently(weight: Any, up: Any, down: Any, scale: float) -> None:
 
 
 @cache
-def a_network(until: str | None, move: str) -> Any:
-    """The course's network for ten classes at 96 pixels, frozen up to a layer."""
+def a_network(kind: str) -> Any:
+    """The course's network at 96 pixels that says what was added to it; or "head only"."""
     from tlcourse.networks.load import load_backbone
     from tlcourse.networks.network import Network
-    from tlcourse.training.finetune import freeze
-    from tlcourse.training.moves import moving
 
     network = Network(load_backbone(pretrained=False).at_size(96), 10)
-    freeze(network, until)
-    return network if until == "embedding" else moving(network, move)
+    if kind == "head only":
+        network.freeze_body()
+    else:
+        network.added = SimpleNamespace(kind=kind)
+    return network
 
 
 def fits(answer: Any) -> str:
