@@ -114,6 +114,37 @@ def test_what_letters_are_worth_says_how_it_was_made(name):
     assert set(runs.groupby(["input", "per_class"]).size()) == {len(letters.DRAWS)}
 
 
+def test_what_each_move_takes_is_counted_again():
+    """Bytes and parameters of a step do not depend on a seed, so they are the same to the byte."""
+    move_less = importlib.import_module("benchmarks.move_less")
+    backbone, task = tl.load_backbone().at_size(move_less.SIZE), move_less.digits(0)
+    table = tl.recorded_runs("move_less").set_index(["move", "seed"])
+    for name in ("lora, rank 4", "biases"):
+        options = move_less.OURS[name]
+        said = table.loc[(name, 0)]
+        counted = move_less._bytes(backbone, task, **options)
+        assert counted["bytes_gradients"] == 4 * said["parameters"]
+        assert {owner: said[owner] for owner in counted} == counted
+    head = tl.patterns.standalone_extractor(backbone, task, progress=False)
+    assert head.test_accuracy == pytest.approx(table.loc[("head", 0), "test_accuracy"], abs=0.005)
+
+
+def test_moving_less_says_how_it_was_made_and_has_three_seeds():
+    move_less = importlib.import_module("benchmarks.move_less")
+    for name in move_less.EXPERIMENTS:
+        table = tl.recorded_runs(name)
+        about = table.attrs
+        assert about["command"] == f"python -m benchmarks.move_less --save --only {name}"
+        assert len(about["commit"]) >= 7
+        assert not about["commit"].endswith("dirty")
+        if name != "move_less_rates":  # which only chose the rates, on validation pictures
+            assert set(table["seed"]) == set(move_less.SEEDS)
+            groups = table.groupby("move" if name == "move_less" else "package")
+            assert (groups.size() == len(move_less.SEEDS)).all()
+    assert "test_accuracy" not in tl.recorded_runs("move_less_rates")
+    assert "peft" in tl.recorded_runs("peer_peft").attrs["versions"]
+
+
 def test_an_experiment_that_is_none_is_told_with_the_nearest():
     with pytest.raises(UnknownNameError, match="few_labels"):
         tl.recorded_runs("few_label")

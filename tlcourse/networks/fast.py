@@ -8,6 +8,7 @@ import copy
 import hashlib
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
@@ -41,7 +42,7 @@ def _fold(model: nn.Module, kept: set[str]) -> None:
     """Fold each BatchNorm that stands behind a convolution, whether or not it runs behind it."""
     for module in list(model.modules()):  # a weight that is computed, such as LoRA's
         if parametrize.is_parametrized(module, "weight"):
-            set_weight(module, module.weight)
+            set_weight(module)
     for path, parent in list(model.named_modules()):
         for (name, convolution), (norm_name, norm) in pairwise(list(parent.named_children())):
             if (
@@ -58,11 +59,14 @@ def _fold(model: nn.Module, kept: set[str]) -> None:
                 setattr(parent, norm_name, nn.Sequential(*behind))
 
 
-def set_weight(module: nn.Module, weight: torch.Tensor) -> None:
-    """Give a layer with a parametrized weight, such as LoRA's, an ordinary weight in its place.
+def set_weight(module: Any, *, original: bool = False) -> None:
+    """Give a layer with a parametrized weight, such as LoRA's, an ordinary weight of that value.
+
+    With `original` it gets the weight from before the parametrization.
 
     PyTorch's `remove_parametrizations` would break all copies of the layer, which share its class.
     """
+    weight = module.parametrizations.weight.original if original else module.weight
     value, bias = weight.detach().clone(), module._parameters.pop("bias", None)
     moves = any(parameter.requires_grad for parameter in module.parametrizations.parameters())
     del module.parametrizations

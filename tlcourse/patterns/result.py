@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -181,6 +181,7 @@ class Result:
         model = self.backbone.model
         weights = save({name: t.cpu().contiguous() for name, t in model.state_dict().items()})
         figures = {name: getattr(self, name) for name in _FIGURES}
+        added: Any = getattr(model, "added", None)
         about = {
             "format": _FORMAT,
             "sha256": hashlib.sha256(weights).hexdigest(),
@@ -189,6 +190,7 @@ class Result:
             "pool": getattr(model, "pool", "mean"),
             "head": _kind_of(getattr(model, "head", None)),
             "groups": getattr(model, "groups", []),
+            "added": None if added is None else asdict(added),
             "preprocess": _preprocessing(self.backbone),
             "temperature": self.temperature,
         } | {name: None if value != value else value for name, value in figures.items()}
@@ -375,6 +377,10 @@ def _build(
             )
         kind = head
     network = Network(backbone, len(classes), layer=about["layer"], pool=about["pool"], head=kind)
+    if added := about.get("added"):  # bottleneck adapters; nothing else stays beside the weights
+        from tlcourse.training.adapters import Added, put_on
+
+        put_on(network, Added(**added | {"layers": tuple(added["layers"])}))
     return network.as_backbone(classes)
 
 

@@ -106,15 +106,15 @@ def load_adapter(body: Backbone | Network, path: str | Path) -> Network:
         )
     head = _head_for(network, about, moved)
     take_off(network)
-    added = json.loads(about["added"])
-    added = Added(**added | {"layers": tuple(added["layers"])})
+    said = json.loads(about["added"])
+    added = Added(**said | {"layers": tuple(said["layers"])})
     if added.layers:
         put_on(network, added)
     network.added, network.head, network.n_classes = added, head, n_classes
-    body = dict(network.body.named_parameters())
-    network.hold(f"body.{name}" for name in body if f"body.{name}" not in moved)
+    own = dict(network.body.named_parameters())
+    network.hold(f"body.{name}" for name in own if f"body.{name}" not in moved)
     with torch.no_grad():
-        for name, parameter in body.items():
+        for name, parameter in own.items():
             if f"body.{name}" in moved:
                 parameter.copy_(moved[f"body.{name}"])
     network.train(network.training)

@@ -63,8 +63,8 @@ class Bottleneck(nn.Module):
         super().__init__()
         self.down = nn.Conv2d(channels, width, 1) if maps else nn.Linear(channels, width)
         self.up = nn.Conv2d(width, channels, 1) if maps else nn.Linear(width, channels)
-        nn.init.zeros_(self.up.weight)
-        nn.init.zeros_(self.up.bias)
+        for parameter in self.up.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, value: torch.Tensor) -> torch.Tensor:
         """Return a value of the same shape."""
@@ -188,7 +188,7 @@ def merge(network: Network) -> Network:
     twin = copy.deepcopy(network)
     for module in list(twin.body.modules()):
         if parametrize.is_parametrized(module, "weight"):
-            set_weight(module, module.weight)
+            set_weight(module)
     twin.added = None
     twin.hold(())
     return twin
@@ -199,10 +199,10 @@ def put_on(network: Network, added: Added, *, seed: int = 0) -> None:
     old = {f"body.{name}" for name, _ in network.body.named_parameters()}
     with fixed_seed(seed, torch.device("cpu")):
         for path in added.layers:
-            module = network.body.get_submodule(path)
+            module: Any = network.body.get_submodule(path)
             if added.kind == "lora":
-                part = LowRank(module.weight.detach(), added.size, added.alpha / added.size)
-                parametrize.register_parametrization(module, "weight", part, unsafe=True)
+                product = LowRank(module.weight.detach(), added.size, added.alpha / added.size)
+                parametrize.register_parametrization(module, "weight", product, unsafe=True)
                 name = f"body.{path}.weight"
                 old = old - {name} | {f"body.{path}.parametrizations.weight.original"}
             else:
@@ -220,9 +220,9 @@ def put_on(network: Network, added: Added, *, seed: int = 0) -> None:
 def take_off(network: Network) -> None:
     """Remove a network's new parts, in place; the weights are again those from before."""
     for path in network.added.layers if network.added else ():
-        module = network.body.get_submodule(path)
+        module: Any = network.body.get_submodule(path)
         if parametrize.is_parametrized(module, "weight"):
-            set_weight(module, module.parametrizations.weight.original)
+            set_weight(module, original=True)
         else:
             delattr(module, _NAME)
             if not isinstance(module, nn.Sequential):
@@ -244,6 +244,8 @@ def _put_behind(module: nn.Module, part: nn.Module) -> None:
 class _Adapted(nn.Module):
     """Comes before a block's own class, and lets its output go through its adapter."""
 
+    adapter: nn.Module
+
     def forward(self, *inputs: Any, **options: Any) -> Any:
         return self.adapter(super().forward(*inputs, **options))
 
@@ -263,6 +265,7 @@ def _chosen(
 ) -> list[str]:
     """Those of the paths that match a pattern, or a sentence if there is none."""
     patterns = [where] if isinstance(where, str) else list(where)
+    paths = list(paths)
     chosen = [path for path in paths if any(fnmatchcase(path, p) for p in patterns)]
     if not chosen:
         known = f"Some that can: {', '.join(paths[:2] + paths[-2:])}." if paths else ""

@@ -19,7 +19,7 @@ RATES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "everything": {},
         "lora": {"learning_rate": 1e-3, "body_rate": 1e-2, "layer_decay": 1.0},
-        "norms": {"learning_rate": 1e-3, "body_rate": 1e-2, "layer_decay": 1.0},
+        "norms": {"learning_rate": 1e-3, "body_rate": 3e-2, "layer_decay": 1.0},
         "biases": {"learning_rate": 1e-3, "body_rate": 3e-2, "layer_decay": 1.0},
         "adapter": {"learning_rate": 1e-3, "body_rate": 1e-2, "layer_decay": 1.0},
     }
