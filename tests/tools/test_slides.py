@@ -123,7 +123,10 @@ def test_there_is_a_page_for_each_notebook_and_each_plan(folder):
 
 
 @in_a_browser
-@pytest.mark.parametrize("name", [p.stem for p in NOTEBOOKS] + ["workshop_90", "workshop_180", "workshop_second_afternoon"])
+@pytest.mark.parametrize(
+    "name",
+    [p.stem for p in NOTEBOOKS] + ["workshop_90", "workshop_180", "workshop_second_afternoon"],
+)
 def test_every_slide_fits_and_nothing_is_fetched(name, folder, show):
     tab = show(folder / f"{name}.html")
     tab.evaluate("Reveal.configure({margin: 0})")  # one pixel of a slide is one of the screen
