@@ -24,7 +24,7 @@ import pandas as pd
 import tlcourse as tl
 from tlcourse.base.files import whole_file
 from tlcourse.base.machine import describe
-from tlcourse.comparison.recorded import SHIPPED
+from tlcourse.course.recorded import SHIPPED
 from tlcourse.features.probe import Kind
 
 SEEDS = (0, 1, 2)

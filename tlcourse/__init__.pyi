@@ -8,12 +8,12 @@ from tlcourse.base.device import resolve_device as resolve_device
 from tlcourse.base.device import seed_everything as seed_everything
 from tlcourse.comparison.compare import compare as compare
 from tlcourse.comparison.comparison import Comparison as Comparison
-from tlcourse.comparison.recorded import recorded_runs as recorded_runs
 from tlcourse.course.check import check as check
 from tlcourse.course.check import hint as hint
 from tlcourse.course.guess import guess as guess
 from tlcourse.course.guess import reveal as reveal
 from tlcourse.course.progress import progress as progress
+from tlcourse.course.recorded import recorded_runs as recorded_runs
 from tlcourse.errors import CourseError as CourseError
 from tlcourse.explain.attributions import attribute as attribute
 from tlcourse.explain.excitation import excitations as excitations

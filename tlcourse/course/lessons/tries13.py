@@ -34,7 +34,7 @@ def refused(answer: Any) -> str:
 @cache
 def seed_ranges() -> "pd.Series":
     """Largest minus smallest accuracy over the seeds, by network and kind, at strength 3."""
-    from tlcourse.comparison.recorded import recorded_runs
+    from tlcourse.course.recorded import recorded_runs
 
     runs = recorded_runs("world_changes")
     some = runs[(runs["part"] == "strength") & (runs["strength"] == 3)]

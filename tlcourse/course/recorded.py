@@ -14,7 +14,7 @@ SHIPPED = Path(str(files("tlcourse"))) / "data" / "runs.json"
 
 
 def recorded_runs(experiment: str) -> "pd.DataFrame":
-    """Return what `benchmarks/wins.py` has measured in one experiment.
+    """Return what a program in `benchmarks` has measured in one experiment.
 
     Args:
         experiment: A name of the file `tlcourse/data/runs.json`, such as "turned_digits".
