@@ -11,7 +11,8 @@ are corrupted, at strengths 1 to 5. The parts of the experiment, in the column `
 - line: networks between the start of the fine-tuning and its end (WiSE-FT, arXiv:2109.01903);
 - things: colour photographs, with a nearest class mean of the network's embedding.
 
-`--save` writes them to `tlcourse/data/runs.json`. It takes about 20 minutes on one slow core.
+`--save` writes them to `tlcourse/data/runs.json`. It took half an hour on one core of a
+busy machine.
 """
 
 import argparse
