@@ -142,7 +142,8 @@ def test_moving_less_says_how_it_was_made_and_has_three_seeds():
             groups = table.groupby("move" if name == "move_less" else "package")
             assert (groups.size() == len(move_less.SEEDS)).all()
     assert "test_accuracy" not in tl.recorded_runs("move_less_rates")
-    assert "peft" in tl.recorded_runs("peer_peft").attrs["versions"]
+    for name in ("peer_peft", "peer_peft_steps"):
+        assert "peft" in tl.recorded_runs(name).attrs["versions"]
 
 
 def test_an_experiment_that_is_none_is_told_with_the_nearest():

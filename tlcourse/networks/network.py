@@ -133,7 +133,8 @@ class Network(nn.Module):
             for parameter in self.body.get_submodule(path).parameters(recurse=False):
                 parameter.requires_grad_(False)
                 parameter.grad = None
-        self.hold(self.held)
+        if self.held:
+            self.hold(self.held)
         self.train(self.training)
 
     def hold(self, names: Iterable[str]) -> None:
