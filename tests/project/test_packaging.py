@@ -220,7 +220,7 @@ def test_binder_uses_no_more_threads_than_a_visitor_has_cores():
 # The wheel
 
 
-def test_the_wheel_holds_notebooks_and_data_and_nothing_that_notebook_05_wrote(tmp_path):
+def test_the_wheel_holds_notebooks_and_data_and_nothing_that_notebooks_wrote(tmp_path):
     written = {"finetune.py", "finetuned.pt"}  # beside the notebooks, where they were run
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "wheel"]
     options = ["--no-build-isolation", "--no-deps", "--no-index", "--wheel-dir", tmp_path]
@@ -234,12 +234,14 @@ def test_the_wheel_holds_notebooks_and_data_and_nothing_that_notebook_05_wrote(t
             if path.is_file()
             and not {".ipynb_checkpoints", "__pycache__"} & set(path.parts)
             and not (folder == "notebooks" and path.name in written)
+            and not path.parent.name.startswith("my_")
         ]
         assert tracked
         inside = {p if p.startswith("tlcourse/") else f"tlcourse/{p}" for p in tracked}
         assert inside <= held, inside - held
     assert not [name for name in held if "checkpoint" in name or name.startswith("tests")]
     assert not held & {f"tlcourse/notebooks/{name}" for name in written}
+    assert not [name for name in held if "notebooks/my_" in name]
     assert wheel.stat().st_size < 20e6
 
 
