@@ -29,7 +29,7 @@ QUESTIONS = (
     Question(
         id="11.A",
         question="How much of the gain does LoRA at rank 4 bring, with 3 % of the parameters?",
-        options=("a quarter", "half", "four fifths", "all"),
+        options=("a quarter", "half", "three quarters", "all"),
         figure="Figure 1",
         where="Look for the mean of LoRA at rank 4.",
     ),

@@ -138,7 +138,7 @@ EXERCISES = (
     ),
     Exercise(
         id="13.3",
-        question="Find and fix three faults of a function that removes test pictures with a twin.",
+        question="Find and fix four faults of a function that removes test pictures with a twin.",
         right=lambda a: cleaned(a) == "right",
         praise="What is left are test pictures that the training has not seen.",
         misconceptions=(
