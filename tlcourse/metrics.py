@@ -105,7 +105,8 @@ def by_group(predicted: Any, labels: Any, groups: Any) -> Groups:
             f"{answers.shape}, {truth.shape} and {names.shape}."
         )
     right = pd.Series(answers == truth).groupby(names.astype(str), sort=False)
-    kept = list(dict.fromkeys(np.sort(names).astype(str)))  # numbers in the order of numbers
+    numbers = np.issubdtype(names.dtype, np.number)  # in the order of numbers
+    kept = list(dict.fromkeys(np.sort(names if numbers else names.astype(str)).astype(str)))
     table = right.agg(n="size", right="sum", accuracy="mean").loc[kept]
     pairs = zip(table["right"].tolist(), table["n"].tolist(), strict=True)
     table["low"], table["high"] = zip(*(wilson_interval(*pair) for pair in pairs), strict=True)

@@ -331,3 +331,23 @@ def test_a_name_of_the_list_is_never_a_folder(saved, monkeypatch, tmp_path):
     assert tl.load_backbone("squeezenet1_1/").classes == CLASSES
     (tmp_path / "squeezenet1_1").rename(tmp_path / "mine")
     assert tl.load_backbone("mine").name == "mine/"
+
+
+def test_what_goes_into_the_last_linear_layer_is_the_embedding_wherever_it_stands(tmp_path):
+    parts = {
+        "features": nn.Sequential(nn.Conv2d(3, 8, 3), nn.Identity(), nn.Tanh(), nn.Flatten()),
+        "classifier": nn.Sequential(nn.Dropout(), nn.Linear(8 * 14 * 14, 3)),
+    }
+    tl.save_backbone(tmp_path / "own", nn.Sequential(OrderedDict(parts)), classes=CLASSES, size=16)
+    backbone = tl.load_backbone(tmp_path / "own")
+    assert backbone.layers == ("features", "embedding", "logits")
+    assert tl.Network(backbone, 2)(torch.zeros(1, 3, 16, 16)).shape == (1, 2)
+
+
+def test_a_part_with_a_name_that_is_taken_is_refused_before_anything_is_written(tmp_path):
+    parts = {"logits": nn.Conv2d(3, 2, 3), "flat": nn.Flatten(), "head": nn.Linear(2 * 14 * 14, 3)}
+    with pytest.raises(CourseError, match="would be called 'logits'"):
+        tl.save_backbone(
+            tmp_path / "own", nn.Sequential(OrderedDict(parts)), classes=CLASSES, size=16
+        )
+    assert not (tmp_path / "own").exists()

@@ -328,3 +328,60 @@ def test_the_pattern_has_a_rate_for_each_way_to_move(few):
     with pytest.raises(UnknownNameError, match="lora"):
         tl.patterns.fine_tune(tiny_backbone(), few, move="Lora")
     assert set(RATES) == {"everything", *SMALL}
+
+
+# --- what first use found ---
+
+
+def test_what_was_learned_is_saved_after_the_network_was_frozen(tmp_path, few):
+    network = trained("lora", "efficientnet", few).eval()
+    batch = batch_of(network.backbone)
+    said = network(batch)
+    network.requires_grad_(False)
+    path = tl.finetune.save_adapter(network, tmp_path / "a.safetensors")
+    torch.manual_seed(5)
+    drawn = torch.get_rng_state()
+    again = tl.finetune.load_adapter(tiny_backbone("efficientnet"), path).eval()
+    assert torch.equal(torch.get_rng_state(), drawn)
+    torch.testing.assert_close(again(batch), said)
+
+
+def test_an_adapter_for_another_pooling_is_refused(tmp_path):
+    layer = tiny_backbone().layers[1]
+    network = tl.finetune.add_lora(tl.Network(tiny_backbone(), 3, layer=layer, pool="mean"), 1)
+    path = tl.finetune.save_adapter(network, tmp_path / "a.safetensors")
+    with pytest.raises(CourseError, match="trained with pool='mean'"):
+        tl.finetune.load_adapter(tl.Network(tiny_backbone(), 3, layer=layer, pool="max"), path)
+
+
+@pytest.mark.parametrize(("name", "blocks"), [("timm/regnety_002", 5), ("timm/convnext_atto", 12)])
+def test_each_block_calls_its_adapter_once(name, blocks):
+    network = tl.Network(tl.load_backbone(name, pretrained=False).at_size(64), 3)
+    adapted = tl.finetune.add_adapter(network, 2).eval()
+    called = []
+    for path in adapted.added.layers:
+        part = adapted.body.get_submodule(path).adapter
+        part.register_forward_hook(lambda *_: called.append(1))
+    adapted(torch.zeros(1, 3, 64, 64))
+    assert len(called) == len(adapted.added.layers) == blocks
+
+
+def test_freezing_later_freezes_the_new_parts_too():
+    network = network_of()
+    first = network.backbone.layers[0]
+    adapted = tl.finetune.add_lora(network, 1)
+    freeze(adapted, first)
+    inside = network.backbone.layer(first).path
+    left = [n for n, p in adapted.named_parameters() if p.requires_grad]
+    assert left
+    assert not [name for name in left if name.startswith(f"body.{inside}.")]
+
+
+def test_a_network_or_a_pattern_of_another_kind_is_one_sentence(tmp_path):
+    backbone = tiny_backbone()
+    with pytest.raises(CourseError, match=r"A tl\.Network is needed, not Backbone"):
+        tl.finetune.add_lora(backbone)
+    with pytest.raises(CourseError, match="must be a pattern"):
+        tl.finetune.add_lora(network_of(), where=5)
+    with pytest.raises(CourseError, match=r"put on a backbone or a tl\.Network, not on str"):
+        tl.finetune.load_adapter("efficientnet_lite0", tmp_path / "a.safetensors")

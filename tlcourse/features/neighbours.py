@@ -56,9 +56,10 @@ class Neighbours:
 
     def pairs(self, similarity: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Find all pairs that are at least so alike: places (P,), (P,) and cosines (P,)."""
-        distances, found = self._finder.radius_neighbors(self.x, 1 - similarity)
+        rounding = 1e-6
+        distances, found = self._finder.radius_neighbors(self.x, 1 - similarity + rounding)
         first = np.repeat(np.arange(len(found)), [len(row) for row in found])
-        second, cosine = np.concatenate(found), 1 - np.concatenate(distances)
+        second, cosine = np.concatenate(found), np.minimum(1 - np.concatenate(distances), 1)
         once = first < second
         return first[once], second[once].astype(int), cosine[once]
 

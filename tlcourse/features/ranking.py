@@ -29,7 +29,7 @@ _PASSES = 5  # of which the fastest counts
 
 def rank_backbones(
     task: Task,
-    backbones: Mapping[str, Backbone] | Sequence[Backbone | str],
+    backbones: Mapping[str, Backbone | str] | Sequence[Backbone | str],
     by: Score = "logme",
     *,
     layer: str | None = "embedding",
@@ -111,16 +111,19 @@ def milliseconds(backbone: Backbone, layer: str = "embedding") -> float:
     return 1e3 * min(seconds[1:]) / batch
 
 
-def _named(backbones: Mapping[str, Backbone] | Sequence[Backbone | str]) -> dict[str, Backbone]:
+def _named(
+    backbones: Mapping[str, Backbone | str] | Sequence[Backbone | str],
+) -> dict[str, Backbone]:
     """Load what is only named, and give each network a name of its own."""
-    if isinstance(backbones, (str, Backbone)) or len(backbones) < 2:
-        n = 1 if isinstance(backbones, (str, Backbone)) else len(backbones)
+    several = isinstance(backbones, Mapping | list | tuple)
+    if not several or len(backbones) < 2:
+        n = len(backbones) if several else 1
         raise CourseError(f"A ranking needs at least two networks to compare, but got {n}.")
     if isinstance(backbones, Mapping):
-        return dict(backbones)
+        return {name: _loaded(one) for name, one in backbones.items()}
     networks: dict[str, Backbone] = {}
     for one in backbones:
-        backbone = load_backbone(one) if isinstance(one, str) else one
+        backbone = _loaded(one)
         if backbone.name in networks:
             raise CourseError(
                 f"Two networks are called {backbone.name!r}. Name them: "
@@ -128,6 +131,14 @@ def _named(backbones: Mapping[str, Backbone] | Sequence[Backbone | str]) -> dict
             )
         networks[backbone.name] = backbone
     return networks
+
+
+def _loaded(one: Backbone | str) -> Backbone:
+    if isinstance(one, str):
+        return load_backbone(one)
+    if not isinstance(one, Backbone):
+        raise CourseError(f"A backbone or its name is needed, not {type(one).__name__}.")
+    return one
 
 
 def _score(by: str, x: np.ndarray, y: np.ndarray, seed: int) -> float:

@@ -32,6 +32,8 @@ KINDS = (
     *("Softplus", "Tanh"),
 )
 _FORMAT = 1
+# What layers with impossible options raise when they are made, or when a picture goes in.
+_BROKEN = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
 _ABOUT, _WEIGHTS = "network.json", "weights.safetensors"
 
 
@@ -119,6 +121,7 @@ def save_backbone(
             "them. Save it without what was added to it."
         )
     _check_pass(again, about)
+    _named(again)
     text = json.dumps(about, indent=1)
     try:
         with whole_folder(target) as part:
@@ -199,7 +202,7 @@ def read_folder(folder: str, pretrained: bool, device: torch.device) -> Backbone
         raise
     except KeyError as error:
         raise CourseError(f"{_ABOUT} in {folder!r} is damaged: it does not say {error}.") from error
-    except (OSError, ValueError, TypeError, AttributeError, RuntimeError, RecursionError) as error:
+    except (OSError, RecursionError, *_BROKEN) as error:
         raise CourseError(f"The backbone in {folder!r} is damaged ({_short(error)}).") from error
     except SafetensorError as error:
         raise WeightsError(f"{_WEIGHTS} in {folder!r} is damaged ({_short(error)}).") from error
@@ -229,8 +232,9 @@ def _described(model: nn.Sequential) -> list[list[Any]]:
 
 def _options(module: nn.Module) -> Iterator[tuple[str, Any]]:
     """What the module was made with, read off the module itself."""
-    for name in inspect.signature(type(module)).parameters:
-        if name not in ("device", "dtype"):
+    for name, parameter in inspect.signature(type(module)).parameters.items():
+        free = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if name not in ("device", "dtype") and not free:
             value = getattr(module, name)
             yield name, value is not None if name == "bias" else value
 
@@ -259,7 +263,7 @@ def _check_pass(model: nn.Sequential, about: Mapping[str, Any]) -> None:
     size, n_classes = about["size"], len(about["classes"])
     try:
         given = trace(model.eval(), (3, size, size))[""].output_shape
-    except (RuntimeError, ValueError) as error:
+    except _BROKEN as error:
         raise CourseError(
             f"The network does not take pictures (3, {size}, {size}): {_short(error)}."
         ) from error
@@ -270,16 +274,28 @@ def _check_pass(model: nn.Sequential, about: Mapping[str, Any]) -> None:
 
 
 def _named(model: nn.Sequential) -> tuple[Layer, ...]:
-    """The parts with parameters, in order; then what goes into the last linear one."""
-    parts = {n: p for n, p in model.named_children() if next(p.parameters(), None) is not None}
-    names = list(parts)
-    last = names.pop() if isinstance(parts[names[-1]], nn.Linear) else None
+    """The parts with parameters, in order; then what goes into the last linear layer."""
+    holders = [
+        (n, m) for n, m in model.named_modules() if next(m.parameters(False), None) is not None
+    ]
+    path, last = holders[-1]
+    names = list(dict.fromkeys(name.partition(".")[0] for name, _ in holders))
+    linear = isinstance(last, nn.Linear)
+    if linear and sum(name.partition(".")[0] == names[-1] for name, _ in holders) == 1:
+        names.pop()  # nothing else learns in that part
     layers = [
         Layer(f"stage{i}" if name.isdigit() else name, name) for i, name in enumerate(names, 1)
     ]
-    if last is not None:
-        layers.append(Layer("embedding", last, "input"))
-    return (*layers, Layer("logits", ""))
+    if linear:
+        layers.append(Layer("embedding", path, "input"))
+    layers.append(Layer("logits", ""))
+    called = [layer.name for layer in layers]
+    if twice := next((name for name in called if called.count(name) > 1), None):
+        raise CourseError(
+            f"Two layers of this network would be called {twice!r}. Give its part another name; "
+            '"embedding", "logits" and "stage1", "stage2", ... are given by the course.'
+        )
+    return tuple(layers)
 
 
 def _three(name: str, values: Any) -> list[float]:

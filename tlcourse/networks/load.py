@@ -93,7 +93,7 @@ def load_backbone(
         return _load_torchvision(name, pretrained, where)
     if name.startswith("timm/"):
         return _load_timm(name, pretrained, where)
-    if Path(name).name != name or Path(name).is_dir():  # a path
+    if Path(name).name != name or os.path.isdir(name):  # noqa: PTH112  a name may be too long
         return _load_folder(name, pretrained, where)
     from tlcourse.networks.folder import saved_in
 

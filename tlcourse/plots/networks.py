@@ -43,8 +43,7 @@ def scatter(
         UnknownNameError: There is no such column, title or name.
         CourseError: There is no panel, or one without points.
     """
-    if not panels or any(table.empty for table in panels.values()):
-        raise CourseError("There is nothing to show. Pass at least one title with its table.")
+    panels = _tables(panels)
     for table in panels.values():
         for column in (x, y):
             check_choice("column of the table", column, map(str, table.columns))
@@ -106,8 +105,7 @@ def similarity(
     Raises:
         CourseError: There is no table, or a value is not from 0 to 1.
     """
-    if not panels:
-        raise CourseError("There is nothing to show. Pass at least one title with its table.")
+    panels = _tables(panels)
     for title, table in panels.items():
         values = table.to_numpy(dtype=float)
         if not values.size or not ((values >= 0) & (values <= 1)).all():
@@ -142,3 +140,14 @@ def similarity(
     row[0].set_ylabel(ylabel)
     figure.alt = alt or f"Maps of the similarity of layers. {'. '.join(texts)}."
     return figure
+
+
+def _tables(panels: "Mapping[str, pd.DataFrame]") -> "dict[str, pd.DataFrame]":
+    """The tables with texts as the names of their rows, each name once."""
+    if not isinstance(panels, Mapping) or not panels or any(t.empty for t in panels.values()):
+        raise CourseError("There is nothing to show. Pass at least one title with its table.")
+    named = {title: table.set_axis(table.index.map(str)) for title, table in panels.items()}
+    for title, table in named.items():
+        if not table.index.is_unique:
+            raise CourseError(f"Two rows of the table {title!r} have the same name.")
+    return named

@@ -62,7 +62,7 @@ class Corruption:
     def drawn(self, picture: Image.Image, draws: Sequence[float]) -> Image.Image:
         """Return the picture corrupted with all of the strength; the one draw is a seed."""
         if self.strength == 0:
-            return picture
+            return to_rgb(picture)
         import torch
 
         random = torch.Generator().manual_seed(int(draws[0]))
@@ -79,7 +79,7 @@ def corrupt(picture: Image.Image, kind: Kind, strength: float, *, seed: int = 0)
             to a tenth at 5), "grey" (colours fade, and are gone at 5), "turn" (12 degrees for each
             step, the seed says to which side) or "scale" (smaller, to two fifths at 5). What comes
             in from outside has the middle colour of the picture's four corners.
-        strength: From 0, which returns the picture as it is, to 5.
+        strength: From 0, which changes nothing, to 5.
         seed: Decides noise and the side of a turn.
 
     Returns:
@@ -89,7 +89,7 @@ def corrupt(picture: Image.Image, kind: Kind, strength: float, *, seed: int = 0)
         UnknownNameError: There is no such kind.
         CourseError: The strength is no number from 0 to 5, or the seed no whole number.
     """
-    check_whole("seed", seed, least=0)
+    check_whole("seed", seed, least=0, most=2**63 - 1)
     return Corruption(kind, strength).drawn(picture, [seed])
 
 

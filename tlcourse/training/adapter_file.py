@@ -44,7 +44,7 @@ def save_adapter(network: Network, path: str | Path) -> Path:
     moved = {
         name: parameter.detach().cpu().contiguous()
         for name, parameter in network.named_parameters()
-        if name.startswith("body.") and parameter.requires_grad
+        if name.startswith("body.") and name not in network.held  # also what is frozen by now
     }
     for name, tensor in network.head.state_dict().items():
         moved[f"head.{name}"] = tensor.detach().cpu().contiguous()
@@ -84,6 +84,11 @@ def load_adapter(body: Backbone | Network, path: str | Path) -> Network:
             a head of your own is missing.
     """
     target = Path(path).expanduser()
+    if not isinstance(body, Backbone | Network):
+        raise CourseError(
+            f"An adapter is put on a backbone or a tl.Network, not on {type(body).__name__}. "
+            "tl.load_backbone() gives one."
+        )
     about, moved = _read(target)
     n_classes = int(about["n_classes"])
     if isinstance(body, Network):
@@ -103,6 +108,11 @@ def load_adapter(body: Backbone | Network, path: str | Path) -> Network:
             f"{about['layer']!r}, with the weights that it was trained on. This is "
             f"{network.backbone.name}, cut at {network.layer!r}, or its weights have moved. Load it "
             "into a fresh backbone."
+        )
+    if network.pool != about["pool"]:
+        raise CourseError(
+            f"The adapter in {target.name} was trained with pool={about['pool']!r}, but this network "
+            f"has pool={network.pool!r}. Load it into a network with the same."
         )
     head = _head_for(network, about, moved)
     take_off(network)
@@ -127,7 +137,8 @@ def _head_for(
     """Return a head with the saved weights: a new linear one, or the network's own."""
     saved = {name[5:]: tensor for name, tensor in moved.items() if name.startswith("head.")}
     if about["head"] == "linear":
-        head: nn.Module = nn.Linear(saved["weight"].shape[1], saved["weight"].shape[0])
+        outputs, inputs = saved["weight"].shape
+        head: nn.Module = nn.utils.skip_init(nn.Linear, inputs, outputs)  # draws no random number
         head = head.to(network.backbone.device).train(network.training)
     else:
         head = network.head

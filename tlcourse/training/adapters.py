@@ -147,12 +147,12 @@ def add_adapter(
     """
     check_whole("width", width)
     _refuse_twice(network)
-    trace = network.backbone.trace
+    trace, end = network.backbone.trace, network.backbone.depth(network.layer)
     fitting = [
         path
         for path, module in network.body.named_modules()
         if path
-        and trace[path].position >= 0
+        and 0 <= trace[path].position <= end
         and len(trace[path].output_shape or ()) > 1
         and len(list(module.children())) > 1
         and _may_learn(network, path)
@@ -164,8 +164,10 @@ def add_adapter(
             if not isinstance(network.body.get_submodule(path), nn.Sequential)
             and sum(hasattr(m, "weight") for m in network.body.get_submodule(path).modules()) > 1
         ]
+        blocks = [path for path in blocks if not _is_row_of(network.body, path, blocks)]
         fitting = [p for p in blocks if not any(is_inside(p, holder) for holder in blocks)]
-    chosen = _chosen(network, fitting, where or "*", "block with maps or tokens")
+    pattern = "*" if where is None else where
+    chosen = _chosen(network, fitting, pattern, "block with maps or tokens")
     twin = copy.deepcopy(network)
     put_on(twin, Added("adapter", tuple(chosen), width), seed=seed)
     return twin
@@ -207,7 +209,7 @@ def put_on(network: Network, added: Added, *, seed: int = 0) -> None:
                 old = old - {name} | {f"body.{path}.parametrizations.weight.original"}
             else:
                 shape = network.backbone.trace[path].output_shape or ()
-                maps = are_maps(shape)
+                maps = are_maps(shape) or tuple(shape[1:]) == (1, 1)
                 first = next(module.parameters())
                 part = Bottleneck(shape[0 if maps else -1], added.size, maps=maps)
                 _put_behind(module, part.to(first.device, first.dtype))
@@ -247,7 +249,12 @@ class _Adapted(nn.Module):
     adapter: nn.Module
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
-        return self.adapter(super().forward(*inputs, **options))
+        part = self._modules.pop(_NAME)  # a block may run all of its children by itself
+        try:
+            value = super().forward(*inputs, **options)
+        finally:
+            self._modules[_NAME] = part
+        return self.adapter(value)
 
 
 def _may_learn(network: Network, path: str) -> bool:
@@ -264,6 +271,10 @@ def _chosen(
     network: Network, paths: Sequence[str], where: str | Sequence[str], what: str
 ) -> list[str]:
     """Those of the paths that match a pattern, or a sentence if there is none."""
+    if not isinstance(where, str | list | tuple):
+        raise CourseError(
+            f"where is {where!r}, but must be a pattern such as 'blocks.*', or several."
+        )
     patterns = [where] if isinstance(where, str) else list(where)
     paths = list(paths)
     chosen = [path for path in paths if any(fnmatchcase(path, p) for p in patterns)]
@@ -276,7 +287,22 @@ def _chosen(
     return chosen
 
 
+def _is_row_of(body: nn.Module, path: str, blocks: Sequence[str]) -> bool:
+    """Whether a module only calls a row of blocks, one after the other."""
+    return any(
+        isinstance(part, nn.Sequential | nn.ModuleList)
+        and len(part) > 1
+        and all(f"{path}.{name}.{place}" in blocks for place, _ in part.named_children())
+        for name, part in body.get_submodule(path).named_children()
+    )
+
+
 def _refuse_twice(network: Network) -> None:
+    if not isinstance(network, Network):
+        raise CourseError(
+            f"A tl.Network is needed, not {type(network).__name__}. tl.Network(backbone, n_classes) "
+            "makes one."
+        )
     if network.added is not None:
         raise CourseError(
             f"This network has {network.added.kind!r} already. Begin with a new tl.Network, or "

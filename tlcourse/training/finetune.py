@@ -239,7 +239,17 @@ def _frozen_paths(network: Network, until: str) -> tuple[str, ...]:
             f"it is not part of it. Freeze up to {network.layer!r} at most."
         )
     there = dict(network.body.named_modules())
-    return tuple(path for path in _with_holders(backbone, layer) if path in there)
+    frozen = [path for path in _with_holders(backbone, layer) if path in there]
+    done = set(modules_up_to(backbone.trace, layer.path, inclusive=layer.side == "output"))
+    new = [path for path in there if path not in backbone.trace]
+    return (*frozen, *(path for path in new if _traced(backbone, path) in done))
+
+
+def _traced(backbone: Backbone, path: str) -> str:
+    """The module around a part that was added, such as LoRA's; its own path if it was not."""
+    while path and path not in backbone.trace:
+        path = path.rpartition(".")[0]
+    return path
 
 
 def _with_holders(backbone: Backbone, layer: Layer) -> list[str]:
