@@ -11,7 +11,6 @@ for the last number only. Probes see no validation picture: they take the streng
 does. All of it takes about 20 minutes on 2 slow cores.
 """
 
-import argparse
 import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,8 +26,8 @@ from torch import nn
 from torch.nn import functional
 
 import tlcourse as tl
-from benchmarks.wins import Row, digits, save
-from tlcourse.base.machine import describe
+from benchmarks.recording import Row, record
+from benchmarks.wins import digits
 from tlcourse.networks.preprocess import Preprocess
 
 DRAWS = range(5)
@@ -42,27 +41,6 @@ IMAGENET = tuple(f"stage{i}" for i in range(2, 8))
 
 Scores = tuple[float, ...]  # on the validation and on the test pictures
 _preprocess = Preprocess.from_size(SIDE)
-
-
-def main() -> None:
-    """Run the experiments, print each as a table, and keep them if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", default=list(EXPERIMENTS), choices=list(EXPERIMENTS))
-    parser.add_argument("--save", action="store_true", help="write tlcourse/data/runs.json")
-    arguments = parser.parse_args()
-    print(describe())
-    for name in arguments.only:
-        rows = []
-        for row in EXPERIMENTS[name]():
-            print(" ", row, flush=True)
-            rows.append(row)
-        table = pd.DataFrame(rows)
-        means = table.dropna(subset="per_class").pivot_table(
-            index="input", columns="per_class", values="test_accuracy"
-        )
-        print(f"\n{name}\n{means.round(3).to_string()}\n", flush=True)
-        if arguments.save:
-            save(name, table, f"python -m benchmarks.letters --save --only {name}")
 
 
 # The network and its training, as the notebook writes them
@@ -296,4 +274,4 @@ EXPERIMENTS: dict[str, Callable[[], Iterator[Row]]] = {
 }
 
 if __name__ == "__main__":
-    main()
+    record("python -m benchmarks.letters", __doc__, EXPERIMENTS)

@@ -8,18 +8,16 @@ to the features. Rates and the width of the adapters were chosen on validation p
 the same network with LoRA of this package and with that of `peft` (`pip install peft`), in turns.
 """
 
-import argparse
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 import tlcourse as tl
-from benchmarks.wins import SEEDS, Row, digits, save
-from tlcourse.base.machine import describe
+from benchmarks.recording import Row, record
+from benchmarks.wins import SEEDS, digits
 from tlcourse.networks.account import training_account
 from tlcourse.training.finetune import freeze, trainable
 from tlcourse.training.moves import RATES, moving
@@ -35,26 +33,6 @@ OURS: dict[str, dict[str, Any]] = {
     "adapter": {"move": "adapter"},
     **{f"lora, rank {rank}": {"move": "lora", "rank": rank} for rank in RANKS},
 }
-
-
-def main() -> None:
-    """Run the experiments, print each as a table, and keep them if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", default=list(EXPERIMENTS), choices=list(EXPERIMENTS))
-    parser.add_argument("--save", action="store_true", help="write tlcourse/data/runs.json")
-    arguments = parser.parse_args()
-    print(describe())
-    for name in arguments.only:
-        rows = []
-        for row in EXPERIMENTS[name]():
-            print(" ", row, flush=True)
-            rows.append(row)
-        table = pd.DataFrame(rows)
-        print(f"\n{name}\n{table.round(3).to_string()}\n", flush=True)
-        if arguments.save:
-            packages = ["peft"] if name.startswith("peer") else []
-            command = f"python -m benchmarks.move_less --save --only {name}"
-            save(name, table, command, packages)
 
 
 def rates() -> Iterator[Row]:
@@ -220,6 +198,7 @@ EXPERIMENTS: dict[str, Callable[[], Iterator[Row]]] = {
     "peer_peft": peer_peft,
     "peer_peft_steps": peer_peft_steps,
 }
+PEER = dict.fromkeys(("peer_peft", "peer_peft_steps"), ("peft",))
 
 if __name__ == "__main__":
-    main()
+    record("python -m benchmarks.move_less", __doc__, EXPERIMENTS, PEER)

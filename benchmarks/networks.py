@@ -8,17 +8,16 @@ on validation pictures, and the test pictures are opened once for each way. Comm
 experiments, or the second one says that its code was changed. About 20 minutes on one slow core.
 """
 
-import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 import tlcourse as tl
-from benchmarks.wins import SEEDS, Row, digits, save
-from tlcourse.base.machine import describe
+from benchmarks.recording import Row, record
+from benchmarks.wins import SEEDS, digits
 from tlcourse.features.layerwise import STRENGTHS, cross_validate, draw_folds
 from tlcourse.features.ranking import milliseconds
 from tlcourse.features.transferability import h_score, logme
@@ -33,25 +32,6 @@ RATES = {"": 1e-3, "squeezenet1_1": 3e-4}
 EPOCHS = 3
 ROUNDS = 3  # of timing
 TRAIN, VAL = 30, 20  # pictures of each class
-
-
-def main() -> None:
-    """Run the experiments, print each as a table, and keep them if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", default=list(EXPERIMENTS), choices=list(EXPERIMENTS))
-    parser.add_argument("--save", action="store_true", help="write tlcourse/data/runs.json")
-    arguments = parser.parse_args()
-    print(describe())
-    for name in arguments.only:
-        rows: list[Row] = []
-        for task in TASKS[name]:  # each task is kept as soon as it is done
-            for row in EXPERIMENTS[name](task):
-                print(" ", row, flush=True)
-                rows.append({"task": task, **row})
-            table = pd.DataFrame(rows)
-            print(f"{name}\n{table.round(3).to_string()}", flush=True)
-            if arguments.save:
-                save(name, table, f"python -m benchmarks.networks --save --only {name}")
 
 
 def network_scores(name: str) -> Iterator[Row]:
@@ -193,18 +173,18 @@ def options(seed: int) -> dict[str, Any]:
     return {"epochs": EPOCHS, "seed": seed, "live": False, "progress": False}
 
 
-EXPERIMENTS: dict[str, Callable[[str], Iterator[Row]]] = {
-    "network_scores": network_scores,
-    "network_sizes": network_sizes,
-    "network_tuning": network_tuning,
-    "network_costs": network_costs,
-}
-TASKS = {
-    "network_scores": ("fashion",),
-    "network_sizes": ("emoji",),
-    "network_tuning": ("fashion",),
-    "network_costs": ("fashion",),
+def of_task(experiment: Callable[[str], Iterator[Row]], task: str) -> Iterator[Row]:
+    """Run an experiment on a task, and say in each row which one it is."""
+    for row in experiment(task):
+        yield {"task": task, **row}
+
+
+EXPERIMENTS: dict[str, Callable[[], Iterator[Row]]] = {
+    "network_scores": partial(of_task, network_scores, "fashion"),
+    "network_sizes": partial(of_task, network_sizes, "emoji"),
+    "network_tuning": partial(of_task, network_tuning, "fashion"),
+    "network_costs": partial(of_task, network_costs, "fashion"),
 }
 
 if __name__ == "__main__":
-    main()
+    record("python -m benchmarks.networks", __doc__, EXPERIMENTS)

@@ -15,24 +15,21 @@ are corrupted, at strengths 1 to 5. The parts of the experiment, in the column `
 busy machine.
 """
 
-import argparse
 import random
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import numpy as np
-import pandas as pd
 import torch
 from PIL import Image
 
 import tlcourse as tl
-from benchmarks.wins import DRAWS, SEEDS, Row, digits, save
+from benchmarks.recording import Row, record
+from benchmarks.wins import DRAWS, SEEDS, digits
 from tlcourse import metrics
-from tlcourse.base.machine import describe
 from tlcourse.tasks.corruptions import KINDS
 
 EXPERIMENT = "world_changes"
-COMMAND = "python -m benchmarks.shift --save"
 OF_DIGITS = tuple(kind for kind in KINDS if kind != "grey")  # which have no colours
 STRENGTHS = (1, 2, 3, 4, 5)
 MIDDLE = 3  # the strength of the parts "views" and "line"
@@ -41,21 +38,6 @@ EPOCHS = 8
 SURE = 0.9  # the threshold above which an answer is given
 INSIDE = "inside"
 QUIET = {"progress": False, "live": False}
-
-
-def main() -> None:
-    """Measure everything, print it as tables, and keep it if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--save", action="store_true", help="write tlcourse/data/runs.json")
-    arguments = parser.parse_args()
-    print(describe(), flush=True)
-    rows = []
-    for row in world_changes():
-        print(" ", row, flush=True)
-        rows.append(row)
-    table = pd.DataFrame(rows)
-    if arguments.save:
-        save(EXPERIMENT, table, COMMAND)
 
 
 def world_changes() -> Iterator[Row]:
@@ -208,5 +190,7 @@ def things_once(clean: np.ndarray, seen: np.ndarray, labels: np.ndarray, draw: i
     return float((probe.logits(seen[test]).argmax(axis=1) == labels[test]).mean())
 
 
+EXPERIMENTS = {EXPERIMENT: world_changes}
+
 if __name__ == "__main__":
-    main()
+    record("python -m benchmarks.shift", __doc__, EXPERIMENTS)

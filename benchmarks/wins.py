@@ -9,27 +9,18 @@ experiments in that file as they are; `--only` names those to run. All of them t
 2 slow cores.
 """
 
-import argparse
-import datetime
-import json
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
-from importlib.metadata import version
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 import tlcourse as tl
-from tlcourse.base.files import whole_file
-from tlcourse.base.machine import describe
-from tlcourse.course.recorded import SHIPPED
+from benchmarks.recording import Row, record
 from tlcourse.features.probe import Kind
 
 SEEDS = (0, 1, 2)
 TURNED = {"turn": 40, "shift": 0.125, "scale": (0.7, 1.2)}
-Row = dict[str, Any]
 DRAWS = 50  # of labelled pictures, where training takes no time
 
 # Of the classes of `things`: which of the network's 1000 classes belong to each.
@@ -43,50 +34,6 @@ THINGS = {
     "shovel, nail, screw, rule, lawn mower, can opener, corkscrew, letter opener, cleaver, "
     "hand blower, paintbrush, stopwatch, scale, padlock, safety pin, buckle, syringe",
 }
-
-
-def main() -> None:
-    """Run the experiments, print each as a table, and keep them if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", default=list(EXPERIMENTS), choices=list(EXPERIMENTS))
-    parser.add_argument("--save", action="store_true", help="write tlcourse/data/runs.json")
-    arguments = parser.parse_args()
-    print(describe())
-    for name in arguments.only:
-        rows = []
-        for row in EXPERIMENTS[name]():
-            print(" ", row, flush=True)
-            rows.append(row)
-        table = pd.DataFrame(rows)
-        print(f"\n{name}\n{table.round(3).to_string()}\n", flush=True)
-        if arguments.save:
-            save(name, table)
-
-
-def save(
-    experiment: str,
-    table: pd.DataFrame,
-    command: str | None = None,
-    packages: Sequence[str] = (),
-) -> None:
-    """Write the runs of an experiment into the shipped file, and keep all others.
-
-    `command` is what ran, by default this program; `packages` are further ones whose versions count.
-    """
-    recorded = json.loads(SHIPPED.read_text("utf-8")) if SHIPPED.exists() else {}
-    git = ["git", "describe", "--always", "--dirty"]
-    names = ("torch", "torchvision", "timm", "scikit-learn", "numpy")
-    about = {
-        "command": command or f"python benchmarks/wins.py --save --only {experiment}",
-        "commit": subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip(),
-        "date": datetime.date.today().isoformat(),
-        "machine": describe(),
-        "versions": {name: version(name) for name in (*names, *packages)},
-    }
-    rows = [row.dropna().to_dict() for _, row in table.astype(object).iterrows()]
-    recorded[experiment] = {"about": about, "runs": rows}
-    with whole_file(SHIPPED) as part:
-        part.write_text(json.dumps(recorded, indent=1, allow_nan=False) + "\n", "utf-8")
 
 
 # Pattern 1: where classes are shared
@@ -292,4 +239,4 @@ EXPERIMENTS: dict[str, Callable[[], Iterator[Row]]] = {
 }
 
 if __name__ == "__main__":
-    main()
+    record("python benchmarks/wins.py", __doc__, EXPERIMENTS)
