@@ -176,7 +176,7 @@ def test_a_second_save_replaces_the_first_and_nothing_else(model, saved, tmp_pat
     other = tmp_path / "notes"
     other.mkdir()
     (other / "todo.txt").write_text("keep me")
-    with pytest.raises(CourseError, match="something else than a backbone"):
+    with pytest.raises(CourseError, match="something else than a saved backbone"):
         tl.save_backbone(other, model, classes=CLASSES, size=16)
     assert (other / "todo.txt").read_text() == "keep me"
 

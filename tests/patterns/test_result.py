@@ -311,18 +311,27 @@ def assert_nothing_happened(folder, before):
     tl.load_result(folder, device="cpu")
 
 
+def writing_until(name, error):
+    """`Path.write_bytes` that raises at the file of this name."""
+    real = Path.write_bytes
+
+    def write(path, content):
+        if path.name == name:
+            raise error
+        return real(path, content)
+
+    return write
+
+
 @pytest.mark.parametrize("file", sorted(FILES))
 def test_a_full_disk_leaves_nothing_and_the_earlier_result_whole(results, mine, monkeypatch, file):
     """The disk is full while this file is written: the weights, or what describes them."""
     resource = pytest.importorskip("resource")
     before = {path: path.read_bytes() for path in mine.iterdir()}
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    if file == "model.json":
-
-        def full(*_, **__):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-        monkeypatch.setattr(Path, "write_text", full)
+    if file == "model.json":  # the second one
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        monkeypatch.setattr(Path, "write_bytes", writing_until("model.json", full))
     try:
         if file == "model.safetensors":  # no file may be longer; it is as good as a full disk
             resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limit[1]))
@@ -337,10 +346,7 @@ def test_a_full_disk_leaves_nothing_and_the_earlier_result_whole(results, mine, 
 def test_an_interruption_leaves_nothing_and_the_earlier_result_whole(results, mine, monkeypatch):
     before = {path: path.read_bytes() for path in mine.iterdir()}
 
-    def interrupt(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Path, "write_text", interrupt)
+    monkeypatch.setattr(Path, "write_bytes", writing_until("model.json", KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         results["fine_tune"].save(mine)
     monkeypatch.undo()

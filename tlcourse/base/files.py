@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -116,6 +116,30 @@ def whole_folder(path: Path) -> Iterator[Path]:
         _bring_back(path)
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def save_files(folder: Path, files: Mapping[str, bytes], what: str) -> None:
+    """Write files as a folder, whole or not at all, in place of an earlier one of the same kind.
+
+    Args:
+        folder: Where to write.
+        files: Name -> content.
+        what: What they are together, in one word such as "result".
+
+    Raises:
+        CourseError: The folder holds something else, or cannot be written to.
+    """
+    if folder.is_file() or {path.name for path in folder.glob("*")} - set(files):
+        raise CourseError(
+            f"{folder} holds something else than a saved {what}. Name another folder."
+        )
+    try:
+        with whole_folder(folder) as part:
+            for name, content in files.items():
+                (part / name).write_bytes(content)
+    except OSError as error:
+        reason = error.strerror or error
+        raise CourseError(f"The {what} cannot be saved in {folder} ({reason}).") from error
 
 
 def _beside(path: Path) -> Path:

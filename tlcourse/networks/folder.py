@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tlcourse.base.files import whole_folder
+from tlcourse.base.files import save_files
 from tlcourse.errors import CourseError, WeightsError, check_whole
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.layers import Layer
@@ -84,8 +84,6 @@ def save_backbone(
     if not isinstance(folder, str | os.PathLike):
         raise CourseError(f"save_backbone needs a path, not {type(folder).__name__}.")
     target = Path(folder).expanduser()
-    if target.is_file() or {path.name for path in target.glob("*")} - {_ABOUT, _WEIGHTS}:
-        raise CourseError(f"{target} holds something else than a backbone. Name another folder.")
     if type(model) is not nn.Sequential:
         raise CourseError(
             f"A backbone is saved as a row of layers, torch.nn.Sequential(...), not as "
@@ -122,14 +120,8 @@ def save_backbone(
         )
     _check_pass(again, about)
     _named(again)
-    text = json.dumps(about, indent=1)
-    try:
-        with whole_folder(target) as part:
-            (part / _WEIGHTS).write_bytes(weights)
-            (part / _ABOUT).write_text(text + "\n", "utf-8")
-    except OSError as error:
-        reason = error.strerror or error
-        raise CourseError(f"The backbone cannot be saved in {target} ({reason}).") from error
+    text = json.dumps(about, indent=1) + "\n"
+    save_files(target, {_WEIGHTS: weights, _ABOUT: text.encode()}, "backbone")
     return target
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tlcourse.base.files import sha256_of, whole_folder
+from tlcourse.base.files import save_files, sha256_of
 from tlcourse.errors import CourseError
 from tlcourse.explain.predictions import top_k
 from tlcourse.metrics import Paired, compare_paired, fit_temperature, probabilities
@@ -174,10 +174,6 @@ class Result:
         from safetensors.torch import save
 
         target = Path(folder).expanduser()
-        if target.is_file() or {path.name for path in target.glob("*")} - {_ABOUT, _WEIGHTS}:
-            raise CourseError(
-                f"{target} holds something else than a saved result. Name another folder."
-            )
         model = self.backbone.model
         weights = save({name: t.cpu().contiguous() for name, t in model.state_dict().items()})
         figures = {name: getattr(self, name) for name in _FIGURES}
@@ -194,14 +190,8 @@ class Result:
             "preprocess": _preprocessing(self.backbone),
             "temperature": self.temperature,
         } | {name: None if value != value else value for name, value in figures.items()}
-        text = json.dumps(about, indent=2)
-        try:
-            with whole_folder(target) as part:
-                (part / _WEIGHTS).write_bytes(weights)
-                (part / _ABOUT).write_text(text + "\n", "utf-8")
-        except OSError as error:
-            reason = error.strerror or error
-            raise CourseError(f"The result cannot be saved in {target} ({reason}).") from error
+        text = json.dumps(about, indent=2) + "\n"
+        save_files(target, {_WEIGHTS: weights, _ABOUT: text.encode()}, "result")
         return target
 
     def __repr__(self) -> str:
