@@ -268,9 +268,7 @@ def _stages_of(backbone: Backbone) -> dict[str, str]:
                 owner.setdefault(path, layer.name)
     found = {}
     for name, _ in backbone.model.named_parameters():
-        path = name.rpartition(".")[0]
-        while path and path not in backbone.trace:  # a part that was added: the one around it
-            path = path.rpartition(".")[0]
+        path = _traced(backbone, name.rpartition(".")[0])
         if path in owner:
             found[name] = owner[path]
     return found
