@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from tlcourse.features.features import Features, extract_features
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.fast import fast_copy
 from tlcourse.networks.network import Network
+from tlcourse.networks.preprocess import Preprocess
 from tlcourse.networks.tail import tail_behind
 from tlcourse.networks.tap import activations
 from tlcourse.networks.trace import up_to
@@ -185,11 +187,13 @@ def _pictures(
     """Read a split from its pictures, as they are or each time in a fresh view."""
     backbone, preprocess = network.backbone, network.backbone.preprocess
     transform = fresh or preprocess
-    side = 2 * preprocess.crop_size if fresh else preprocess.resize_size
-    kept = KeptPictures(split, side, preprocess.interpolation)
+    opened: Callable[[int], Any] = lambda place: split[place][0]  # noqa: E731  a sound
+    if isinstance(preprocess, Preprocess):
+        side = 2 * preprocess.crop_size if fresh else preprocess.resize_size
+        opened = KeptPictures(split, side, preprocess.interpolation).__getitem__
 
     def inputs(places: np.ndarray) -> torch.Tensor:
-        stacked = torch.stack([transform(kept[int(place)]) for place in places])
+        stacked = torch.stack([transform(opened(int(place))) for place in places])
         return stacked.to(backbone.device, memory_format=torch.channels_last)
 
     return Source(network, inputs, torch.from_numpy(split.labels).to(backbone.device))
