@@ -24,8 +24,9 @@ _FLOOR, _RANGE = 1e-10, 80.0  # least power, and decibels below the loudest valu
 class MelPreprocess:
     """Resample to 16 kHz, fill or cut to the length, and take the power in each mel band.
 
-    A shorter sound is repeated until it fills the length, as is usual for speakers, or followed by
-    silence. Of a longer one the beginning is read: take `backbone.at_size(frames)` for more.
+    A shorter sound is repeated until it fills the length, as is usual for speakers. Of words this
+    is better than silence, too: the network sees them in several places. Of a longer sound the
+    beginning is read: take `backbone.at_size(frames)` for more.
     """
 
     network: str  # that it is for
@@ -124,7 +125,7 @@ class MelPreprocess:
     @classmethod
     def for_keywords(cls) -> "MelPreprocess":
         """Make that of Google's keyword network: 32 log-mels from 60 to 3800 Hz."""
-        return cls("speech_embedding", 100, 32, 60.0, 3800.0, logarithmic=True, least=76)
+        return cls("speech_embedding", 200, 32, 60.0, 3800.0, logarithmic=True, least=76)
 
     @classmethod
     def for_speakers(cls) -> "MelPreprocess":

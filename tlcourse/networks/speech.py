@@ -63,7 +63,7 @@ class KeywordNetwork(nn.Sequential):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, a=_SLOPE)
-                module.bias.data.zero_()
+                module.bias.data.zero_()  # type: ignore[union-attr]
 
     def forward(self, mels: torch.Tensor) -> torch.Tensor:
         """Turn log-mels (B, 1, frames, 32), 76 frames or more, into (B, 96, 1, steps)."""
