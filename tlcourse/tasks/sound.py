@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from tlcourse.base.files import whole_file
 from tlcourse.base.messages import printable
 from tlcourse.errors import CourseError, SoundError, check_whole
 
@@ -138,6 +139,21 @@ class Sound:
         picture = Image.fromarray(grey).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
         return picture.convert("RGB")
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a WAV file of 16 bit, whole or not at all.
+
+        Raises:
+            CourseError: It cannot be written there.
+        """
+        import soundfile
+
+        target = Path(path).expanduser()
+        try:
+            with whole_file(target) as part:
+                soundfile.write(part, self.samples, self.rate, "PCM_16", format="WAV")
+        except (OSError, soundfile.SoundFileError) as error:
+            raise CourseError(f"{printable(target)} cannot be written ({error}).") from error
+
     def __repr__(self) -> str:
         return f"Sound of {self.seconds:.2f} s, {self.rate:,} samples per second"
 
@@ -254,8 +270,10 @@ def _check_number(name: str, value: Any, *, above: float) -> None:
 
 @cache
 def _mel_bands(n_bands: int, size: int) -> "torch.Tensor":
-    """Weights (n_bands, size // 2 + 1): each band is a triangle, from the middles of its two
-    neighbours to its own. Mel is 2595 log10(1 + Hz / 700)."""
+    """Weights (n_bands, size // 2 + 1) of triangles that end in the middles of their neighbours.
+
+    Mel is 2595 log10(1 + Hz / 700).
+    """
     import torch
 
     highest = 2595 * math.log10(1 + RATE / 2 / 700)

@@ -138,8 +138,8 @@ _Changed = tuple[Any, Sequence[float] | None]  # an item, and the numbers that c
 
 
 def _open_changed(
-    open_item: Callable[[Any], Image.Image], change: "Change | Corruption", item: _Changed
-) -> Image.Image:
+    open_item: Callable[[Any], Any], change: "Change | Corruption", item: _Changed
+) -> Any:
     picture = open_item(item[0])
     return picture if item[1] is None else change.drawn(picture, item[1])
 
@@ -174,11 +174,16 @@ class Shares:
 
 
 def draw_splits(
-    labels: np.ndarray, classes: Sequence[str], shares: Shares, given: Iterable[str] = ()
+    labels: np.ndarray,
+    classes: Sequence[str],
+    shares: Shares,
+    given: Iterable[str] = (),
+    what: str = "picture",
 ) -> dict[str, np.ndarray]:
     """Draw each class at random into splits, and return split -> places, in increasing order.
 
     A share above 0 gets at least one picture of each class. `given` splits are not drawn.
+    `what` is what an error calls one of them.
     """
     fractions = {"val": shares.val, "test": shares.test}
     for split in given:
@@ -189,9 +194,9 @@ def draw_splits(
         places = np.flatnonzero(labels == label)
         if len(places) < 1 + len(wanted):
             raise CourseError(
-                f"Class {name!r} has {len(places)} usable picture{'s'[: len(places) != 1]}, but "
+                f"Class {name!r} has {len(places)} usable {what}{'s'[: len(places) != 1]}, but "
                 f"needs at least {1 + len(wanted)}: one for each of {', '.join(['train', *wanted])}. "
-                "Add pictures, or remove the class."
+                f"Add {what}s, or remove the class."
             )
         counts = np.rint(np.array(list(wanted.values())) * len(places)).astype(int).clip(1)
         while counts.sum() >= len(places):

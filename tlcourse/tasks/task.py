@@ -246,8 +246,8 @@ def check_task(task: Task, *, n_outputs: int | None = None) -> None:
     few = [f"{task.classes[i]!r} ({counts[i]})" for i in np.flatnonzero(counts < 2)]
     if few:
         raise CourseError(
-            f"Each class needs at least 2 training pictures, but these have fewer: "
-            f"{', '.join(few)}. Add pictures, or remove the class."
+            f"Each class needs at least 2 training {task.holds}, but these have fewer: "
+            f"{', '.join(few)}. Add {task.holds}, or remove the class."
         )
     if n_outputs is not None and n_outputs != n_classes:
         raise CourseError(
