@@ -1,5 +1,6 @@
 """What a training reads: pictures, or what a frozen part gave for them."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -191,13 +192,14 @@ def _pictures(
     """Read a split from its pictures, as they are or each time in a fresh view."""
     backbone, preprocess = network.backbone, network.backbone.preprocess
     transform = fresh or preprocess
-    opened: Callable[[int], Any] = lambda place: split[place][0]  # noqa: E731  a sound
+    side, interpolation = sys.maxsize, "bilinear"  # a sound stays as it is
     if isinstance(preprocess, Preprocess):
         side = 2 * preprocess.crop_size if fresh else preprocess.resize_size
-        opened = KeptPictures(split, side, preprocess.interpolation).__getitem__
+        interpolation = preprocess.interpolation
+    kept = KeptPictures(split, side, interpolation)
 
     def inputs(places: np.ndarray) -> torch.Tensor:
-        stacked = torch.stack([transform(opened(int(place))) for place in places])
+        stacked = torch.stack([transform(kept[int(place)]) for place in places])
         return stacked.to(backbone.device, memory_format=torch.channels_last)
 
     return Source(network, inputs, torch.from_numpy(split.labels).to(backbone.device))
