@@ -87,7 +87,7 @@ def _task_and_network(
 
     network = load_backbone(backbone) if backbone else load_backbone()
     network = network.at_size(size) if size else network
-    max_side = max(_MAX_SIDE, 2 * network.preprocess.resize_size)
+    max_side = max(_MAX_SIDE, 2 * getattr(network.preprocess, "resize_size", 0))
     task = load_task(folder, max_side=max_side, progress=True)
     print(task)
     for skipped in task.skipped[:_SHOWN]:

@@ -33,6 +33,11 @@ def top_k(
     """
     import pandas as pd
 
+    if not backbone.classes:
+        raise CourseError(
+            f"{backbone.name} knows no classes of its own: it turns a {backbone.preprocess.one} into "
+            "numbers. Reuse it with a pattern, such as tl.patterns.standalone_extractor."
+        )
     check_whole("k", k, most=len(backbone.classes))
     logits = activations(backbone, picture, "logits")["logits"]
     if len(logits) != 1:

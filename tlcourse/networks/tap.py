@@ -133,13 +133,15 @@ def layer_table(backbone: Backbone) -> "pd.DataFrame":
 def to_batch(
     backbone: Backbone, pictures: "Image | Sound | Sequence[Image | Sound] | torch.Tensor"
 ) -> torch.Tensor:
-    """Make a batch (N, 3, H, W) on the backbone's device; what is no tensor is preprocessed."""
+    """Make a batch (N, 3, H, W), of sounds (N, 1, frames, bands), on the backbone's device; what is no tensor is preprocessed."""
     if isinstance(pictures, torch.Tensor):
         batch = pictures[None] if pictures.ndim == 3 else pictures
-        if batch.ndim != 4 or batch.shape[1] != 3:
+        channels, one = backbone.preprocess.shape[0], backbone.preprocess.one
+        if batch.ndim != 4 or batch.shape[1] != channels:
+            axes = "3, H, W" if channels == 3 else "1, frames, bands"
             raise CourseError(
-                f"A tensor of shape {tuple(pictures.shape)} is not a picture. "
-                "Expected (3, H, W) or (N, 3, H, W), as backbone.preprocess gives it."
+                f"A tensor of shape {tuple(pictures.shape)} is not a {one}. "
+                f"Expected ({axes}) or (N, {axes}), as backbone.preprocess gives it."
             )
     else:
         several = pictures if isinstance(pictures, (list, tuple)) else [pictures]

@@ -347,10 +347,13 @@ def _kind_of(head: nn.Module | None) -> str:
 def _build(
     about: Mapping[str, Any], device: str | torch.device | None, head: nn.Module | None
 ) -> Backbone:
-    said = {"channels": "RGB", "scale": 1.0} | about["preprocess"]  # not said by version 1
+    said = about["preprocess"]
+    if "frames" not in said:  # a network for pictures, of which version 1 did not say all
+        said = {"channels": "RGB", "scale": 1.0} | said
     classes = tuple(about["classes"])
     backbone = load_backbone(about["backbone"], pretrained=False, device=device)
-    backbone = backbone.at_size(said["crop_size"])
+    size = said["frames"] if "frames" in said else said["crop_size"]
+    backbone = backbone.at_size(size)
     if (here := _preprocessing(backbone)) != said:
         raise CourseError(
             f"The saved network was trained with another preprocessing than {backbone.name} has "
@@ -377,6 +380,5 @@ def _build(
 
 
 def _preprocessing(backbone: Backbone) -> dict[str, Any]:
-    names = ("resize_size", "crop_size", "mean", "std", "interpolation", "channels", "scale")
     # As they are read back: JSON knows no tuples.
-    return json.loads(json.dumps({name: getattr(backbone.preprocess, name) for name in names}))
+    return json.loads(json.dumps(backbone.preprocess.options))

@@ -1,5 +1,6 @@
 """What a training reads: pictures, or what a frozen part gave for them."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from tlcourse.features.features import Features, extract_features
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.fast import fast_copy
 from tlcourse.networks.network import Network
+from tlcourse.networks.preprocess import Preprocess
 from tlcourse.networks.tail import tail_behind
 from tlcourse.networks.tap import activations
 from tlcourse.networks.trace import up_to
@@ -191,8 +193,11 @@ def _pictures(
     """Read a split from its pictures, as they are or each time in a fresh view."""
     backbone, preprocess = network.backbone, network.backbone.preprocess
     transform = fresh or preprocess
-    side = 2 * preprocess.crop_size if fresh else preprocess.resize_size
-    kept = KeptPictures(split, side, preprocess.interpolation)
+    side, interpolation = sys.maxsize, "bilinear"  # a sound stays as it is
+    if isinstance(preprocess, Preprocess):
+        side = 2 * preprocess.crop_size if fresh else preprocess.resize_size
+        interpolation = preprocess.interpolation
+    kept = KeptPictures(split, side, interpolation)
 
     def inputs(places: np.ndarray) -> torch.Tensor:
         stacked = torch.stack([transform(kept[int(place)]) for place in places])
