@@ -16,9 +16,9 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -77,9 +77,9 @@ def serve(
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with suppress(KeyboardInterrupt), _listening(model, port) as listener:
-            server = make_server(load_result(model))
-            print(f"Open http://{_HOST}:{listener.getsockname()[1]}/ in a browser on this machine.")
-            print("Ctrl-C stops it.", flush=True)
+            address = f"http://{_HOST}:{listener.getsockname()[1]}/"
+            said = f"Open {address} in a browser on this machine.\nCtrl-C stops it."
+            server = make_server(load_result(model), lambda: print(said, flush=True))
             server.run(sockets=[listener])
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -123,16 +123,21 @@ def _kind_of(result: "Result") -> _Kind:
     return _Kind("picture", "image/*", opened)
 
 
-def make_server(result: "Result") -> "uvicorn.Server":
-    """Make the server of a result, which says nothing of what comes in and stops within a second."""
+def make_server(result: "Result", on_start: Callable[[], None] = lambda: None) -> "uvicorn.Server":
+    """Make the server of a result, which says nothing of what comes in and stops within a second.
+
+    Args:
+        result: What is served.
+        on_start: Called once, when a signal would stop the server in order.
+    """
     import uvicorn
 
     return uvicorn.Server(
         uvicorn.Config(
-            make_app(result),
+            make_app(result, on_start),
             http="h11",
             ws="none",
-            lifespan="off",
+            lifespan="on",
             log_config=None,
             log_level="critical",
             access_log=False,
@@ -143,7 +148,7 @@ def make_server(result: "Result") -> "uvicorn.Server":
     )
 
 
-def make_app(result: "Result") -> "FastAPI":
+def make_app(result: "Result", on_start: Callable[[], None]) -> "FastAPI":
     """Make the page and the addresses for programs.
 
     `GET /` is the page, `GET /health` says that the server is there, and `POST /predict` takes the
@@ -166,8 +171,21 @@ def make_app(result: "Result") -> "FastAPI":
         rows = result.predict(opened, calibrated=True).itertuples(index=False)
         return [{"class": name, "probability": probability} for name, probability in rows]
 
-    # No page of the framework's own: it would load scripts from elsewhere.
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        on_start()
+        yield
+        for pool in (reader, network):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    app = FastAPI(
+        lifespan=lifespan,
+        redirect_slashes=False,
+        # No page of the framework's own: it would load scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
     app.add_middleware(_Gate)
 
     @app.get("/")
@@ -289,12 +307,14 @@ class _Gate:
                 message["headers"] = [*message["headers"], *headers]
             await send(message)
 
+        if scope["type"] != "http":  # the server's own start and end
+            return await self.app(scope, receive, send)
         app, refused = self.app, self._refusal(scope)
         if refused is not None:
             app = JSONResponse({"error": str(refused)}, refused.status)
         self.inside += 1
         try:
-            await app(scope, receive, send_with_headers)
+            return await app(scope, receive, send_with_headers)
         finally:
             self.inside -= 1
 
