@@ -78,7 +78,7 @@ def serve(
     try:
         with suppress(KeyboardInterrupt), _listening(model, port) as listener:
             address = f"http://{_HOST}:{listener.getsockname()[1]}/"
-            said = f"Open {address} in a browser on this machine.\nCtrl-C stops it."
+            said = f"Open {address} in a browser on this machine. Ctrl-C stops it."
             server = make_server(load_result(model), lambda: print(said, flush=True))
             server.run(sockets=[listener])
     finally:
