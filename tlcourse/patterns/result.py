@@ -21,13 +21,14 @@ from tlcourse.metrics import Paired, compare_paired, fit_temperature, probabilit
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.load import load_backbone
 from tlcourse.networks.network import Network
-from tlcourse.tasks.pictures import open_picture
+from tlcourse.tasks.folder import open_either
 from tlcourse.tasks.split import Split
 
 if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
 
+    from tlcourse.tasks.sound import Sound
     from tlcourse.training.history import History
 
 # What `model.json` holds of the result, beside how the network is built again.
@@ -143,12 +144,13 @@ class Result:
         return self.history.peak_bytes if self.history is not None else 0
 
     def predict(
-        self, picture: "Image | str | Path | torch.Tensor", *, calibrated: bool = False
+        self, picture: "Image | Sound | str | Path | torch.Tensor", *, calibrated: bool = False
     ) -> "pd.DataFrame":
-        """Classify one picture.
+        """Classify one picture, or one sound.
 
         Args:
-            picture: A PIL image, the path of a picture file, or a preprocessed tensor (3, H, W).
+            picture: A PIL image, a `Sound`, the path of a file, or a preprocessed tensor (3, H, W).
+                A file whose name ends like a sound's is opened as one.
             calibrated: Divide the logits by `temperature` first. No answer changes, but of those
                 with 80 % about 80 % are right, for pictures like the validation pictures.
 
@@ -156,7 +158,7 @@ class Result:
             One row per class: `class` and `probability`, most probable first.
         """
         if isinstance(picture, str | Path):
-            picture = open_picture(picture)
+            picture = open_either(picture)
         table = top_k(self.backbone, picture, len(self.classes))
         if calibrated:
             found = [table["probability"]]
@@ -345,10 +347,13 @@ def _kind_of(head: nn.Module | None) -> str:
 def _build(
     about: Mapping[str, Any], device: str | torch.device | None, head: nn.Module | None
 ) -> Backbone:
-    said = {"channels": "RGB", "scale": 1.0} | about["preprocess"]  # not said by version 1
+    said = about["preprocess"]
+    if "frames" not in said:  # a network for pictures, of which version 1 did not say all
+        said = {"channels": "RGB", "scale": 1.0} | said
     classes = tuple(about["classes"])
     backbone = load_backbone(about["backbone"], pretrained=False, device=device)
-    backbone = backbone.at_size(said["crop_size"])
+    size = said["frames"] if "frames" in said else said["crop_size"]
+    backbone = backbone.at_size(size)
     if (here := _preprocessing(backbone)) != said:
         raise CourseError(
             f"The saved network was trained with another preprocessing than {backbone.name} has "
@@ -375,6 +380,5 @@ def _build(
 
 
 def _preprocessing(backbone: Backbone) -> dict[str, Any]:
-    names = ("resize_size", "crop_size", "mean", "std", "interpolation", "channels", "scale")
     # As they are read back: JSON knows no tuples.
-    return json.loads(json.dumps({name: getattr(backbone.preprocess, name) for name in names}))
+    return json.loads(json.dumps(backbone.preprocess.options))
