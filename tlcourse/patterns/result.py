@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from tlcourse.base.files import save_files, sha256_of
-from tlcourse.errors import CourseError
+from tlcourse.errors import CourseError, check_choice
 from tlcourse.explain.predictions import top_k
 from tlcourse.metrics import Paired, compare_paired, fit_temperature, probabilities
 from tlcourse.networks.backbone import Backbone
@@ -37,6 +37,7 @@ _FIGURES = (
     *("seconds", "trainable_parameters"),
 )
 _FORMAT = 1
+KINDS = ("pictures", "sounds")
 _ABOUT, _WEIGHTS = "model.json", "model.safetensors"
 
 
@@ -63,6 +64,7 @@ class Result:
             pictures.
         trainable_parameters: How many parameters were learned.
         history: The epochs, where there were any.
+        holds: What the task holds: "pictures" or "sounds".
     """
 
     pattern: str
@@ -84,6 +86,7 @@ class Result:
     trainable_parameters: int = 0
     history: "History | None" = None
     made: Backbone | None = None  # the `backbone`, where it is kept
+    holds: str = "pictures"
 
     @property
     def backbone(self) -> Backbone:
@@ -185,6 +188,7 @@ class Result:
             "sha256": hashlib.sha256(weights).hexdigest(),
             "tlcourse": version("tlcourse"),
             "backbone": self.backbone.name,
+            "holds": self.holds,
             "pool": getattr(model, "pool", "mean"),
             "head": _kind_of(getattr(model, "head", None)),
             "groups": getattr(model, "groups", []),
@@ -290,6 +294,7 @@ def load_result(
         figures |= {name: math.nan for name, value in figures.items() if value is None}
         figures |= {name: tuple(figures[name]) for name in ("classes", "interval")}
         figures["saved_temperature"] = _temperature(about)
+        figures["holds"] = check_choice("kind of data", about.get("holds", "pictures"), KINDS)
         made = _build(about, device, head)
         made.model.load_state_dict(load_file(place / _WEIGHTS))
     except FileNotFoundError as error:
@@ -367,8 +372,9 @@ def _build(
     if kind == "own":
         if head is None:
             raise CourseError(
-                "The head of this result is a module of your own, which a file cannot hold. Pass "
-                "one that is built in the same way: tl.load_result(folder, head=...)."
+                "The head of this result is a module of your own, which a file cannot hold. No "
+                "command can load it. In a program, pass one that is built in the same way: "
+                "tl.load_result(folder, head=...)."
             )
         kind = head
     network = Network(backbone, len(classes), layer=about["layer"], pool=about["pool"], head=kind)

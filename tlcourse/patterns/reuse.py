@@ -334,6 +334,7 @@ def score(result: Result, task: Task, logits: Mapping[str, np.ndarray]) -> Resul
         confusion=confusion,
         logits=kept,
         pictures={"val": task.val, "test": task.test},
+        holds=task.holds,
     )
 
 
