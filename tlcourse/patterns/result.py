@@ -21,6 +21,7 @@ from tlcourse.metrics import Paired, compare_paired, fit_temperature, probabilit
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.load import load_backbone
 from tlcourse.networks.network import Network
+from tlcourse.networks.preprocess import Preprocess
 from tlcourse.tasks.pictures import open_picture
 from tlcourse.tasks.split import Split
 
@@ -187,7 +188,7 @@ class Result:
             "head": _kind_of(getattr(model, "head", None)),
             "groups": getattr(model, "groups", []),
             "added": None if added is None else asdict(added),
-            "preprocess": _preprocessing(self.backbone),
+            "preprocess": described(self.backbone.preprocess),
             "temperature": self.temperature,
         } | {name: None if value != value else value for name, value in figures.items()}
         text = json.dumps(about, indent=2) + "\n"
@@ -349,7 +350,7 @@ def _build(
     classes = tuple(about["classes"])
     backbone = load_backbone(about["backbone"], pretrained=False, device=device)
     backbone = backbone.at_size(said["crop_size"])
-    if (here := _preprocessing(backbone)) != said:
+    if (here := described(backbone.preprocess)) != said:
         raise CourseError(
             f"The saved network was trained with another preprocessing than {backbone.name} has "
             f"here: {said}, not {here}."
@@ -374,7 +375,8 @@ def _build(
     return network.as_backbone(classes)
 
 
-def _preprocessing(backbone: Backbone) -> dict[str, Any]:
+def described(preprocess: Preprocess) -> dict[str, Any]:
+    """Say in words and numbers how a picture is preprocessed, as JSON holds it."""
     names = ("resize_size", "crop_size", "mean", "std", "interpolation", "channels", "scale")
     # As they are read back: JSON knows no tuples.
-    return json.loads(json.dumps({name: getattr(backbone.preprocess, name) for name in names}))
+    return json.loads(json.dumps({name: getattr(preprocess, name) for name in names}))
