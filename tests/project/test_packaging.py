@@ -35,7 +35,7 @@ def requirements(*texts):
 NEEDED = requirements(*PROJECT["dependencies"])
 EXTRAS = PROJECT["optional-dependencies"]
 TESTED = [texts for extra, texts in EXTRAS.items() if extra != "more"]  # which no test needs
-OPTIONAL = [text for texts in TESTED for text in texts if text != "tlcourse[site]"]
+OPTIONAL = [text for texts in TESTED for text in texts if not text.startswith("tlcourse[")]
 OPTIONAL_NEED = requirements(*OPTIONAL)
 
 

@@ -1,6 +1,5 @@
 """A copy of a network for `torch.export`, which follows a forward pass that runs to its end."""
 
-import copy
 from typing import Any
 
 import torch

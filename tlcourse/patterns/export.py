@@ -123,10 +123,10 @@ def export(
         if ending == ".onnx":
             from tlcourse.patterns.onnx_file import onnx_writer
 
-            given = _calibration(result, pictures) if precision == "int8" else None
-            write = onnx_writer(_program(backbone, "float32"), precision, given)
+            given = calibration(result, pictures) if precision == "int8" else None
+            write = onnx_writer(traced(backbone, "float32"), precision, given)
         else:
-            write = _writer(_program(backbone, precision))
+            write = _writer(traced(backbone, precision))
         run, _ = _reader(ending)(write(about))
         expected = [_logits(backbone, batch) for batch in examples]
         about["difference"] = _checked(expected, [run(batch) for batch in examples], precision)
@@ -159,12 +159,14 @@ def load_exported(path: str | Path) -> Exported:
     try:
         with _quiet():
             run, about = _reader(ending)(content)
-        about["shape"], about["classes"]  # noqa: B018
+        about["shape"], about["classes"]
     except CourseError:
         raise
     except Exception as error:  # the readers raise whatever they stumble over
         said = (str(error).splitlines() or [type(error).__name__])[0][:100]
-        raise CourseError(f"{target} is no file that tl.export wrote, or damaged ({said}).") from error
+        raise CourseError(
+            f"{target} is no file that tl.export wrote, or damaged ({said})."
+        ) from error
     return Exported(target, about, run)
 
 
@@ -201,7 +203,7 @@ def _facts(result: Result, precision: Precision) -> dict[str, Any]:
     }
 
 
-def _program(backbone: Backbone, precision: Precision) -> torch.export.ExportedProgram:
+def traced(backbone: Backbone, precision: Precision) -> torch.export.ExportedProgram:
     """Follow one pass of two inputs, and let their number vary."""
     network = store_weights(straight(backbone), precision)
     pair = torch.zeros(2, *input_shape(backbone))
@@ -260,7 +262,7 @@ def _examples(result: Result) -> list[np.ndarray]:
     return [batch.numpy() for batch in examples]
 
 
-def _calibration(result: Result, pictures: Split | None) -> np.ndarray:
+def calibration(result: Result, pictures: Split | None) -> np.ndarray:
     """Preprocessed pictures (N, 3, H, W) from which the range of each layer's outputs is read."""
     chosen = result.pictures.get("val", ()) if pictures is None else pictures
     if not len(chosen):

@@ -36,11 +36,11 @@ def onnx_writer(
         CourseError: A package is missing, or the network has a step that ONNX does not know.
     """
     _check_packages()
-    model = _translated(program)
+    model = translated(program)
     if precision == "float16":
         _halve(model)
     elif calibration is not None:
-        model = _quantized(model, calibration)
+        model = quantized(model, calibration)
 
     def write(about: Mapping[str, Any]) -> bytes:
         from onnx import helper
@@ -56,7 +56,9 @@ def read_onnx(content: bytes) -> tuple[Callable[[np.ndarray], np.ndarray], dict[
     _check_packages()
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     facts = session.get_modelmeta().custom_metadata_map
     about = {name: json.loads(value) for name, value in facts.items()}
     return lambda batch: session.run([_OUTPUT], {_INPUT: batch})[0], about
@@ -71,7 +73,12 @@ def _check_packages() -> None:
         )
 
 
-def _translated(program: torch.export.ExportedProgram) -> "ModelProto":
+def translated(program: torch.export.ExportedProgram) -> "ModelProto":
+    """Translate a program into ONNX, in float32.
+
+    Raises:
+        CourseError: The network has a step that ONNX does not know.
+    """
     try:
         made = torch.onnx.export(
             program, (), input_names=[_INPUT], output_names=[_OUTPUT], dynamo=True, verbose=False
@@ -81,6 +88,7 @@ def _translated(program: torch.export.ExportedProgram) -> "ModelProto":
         raise CourseError(
             f"This network cannot be written as ONNX ({said}). A file that ends in .pt2 may do."
         ) from error
+    assert made is not None  # it is, unless a file is asked for
     model = made.model_proto
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = _NUMBER
@@ -101,8 +109,18 @@ def _halve(model: "ModelProto") -> None:
         model.graph.node.insert(0, cast)
 
 
-def _quantized(model: "ModelProto", pictures: np.ndarray) -> "ModelProto":
-    """Compute with 8 bits: onnxruntime's static quantisation, each output channel by itself."""
+def quantized(model: "ModelProto", pictures: np.ndarray, **options: Any) -> "ModelProto":
+    """Let a model compute with 8 bits, by onnxruntime's static quantisation.
+
+    Each output channel of a weight has a scale of its own: without that, the depthwise convolutions
+    of small networks lose many answers (benchmarks/export.py). Processors without instructions for
+    8 bits may need `reduce_range=True`.
+
+    Args:
+        model: In float32.
+        pictures: Preprocessed, (N, 3, H, W): they show how large each layer's outputs become.
+        options: Further ones of `onnxruntime.quantization.quantize_static`.
+    """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -115,16 +133,12 @@ def _quantized(model: "ModelProto", pictures: np.ndarray) -> "ModelProto":
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(self.batches, None)
 
+    kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
     with tempfile.TemporaryDirectory() as folder:
-        whole, plain, eight = (Path(folder) / f"{name}.onnx" for name in ("whole", "plain", "eight"))
+        whole, plain, eight = (
+            Path(folder) / f"{name}.onnx" for name in ("whole", "plain", "eight")
+        )
         onnx.save(model, whole)
         quant_pre_process(whole, plain, skip_symbolic_shape=True)
-        quantize_static(
-            plain,
-            eight,
-            Pictures(),
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
+        quantize_static(plain, eight, Pictures(), **{"per_channel": True} | kinds | options)
         return onnx.load(eight)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -37,7 +37,7 @@ _FIGURES = (
     *("seconds", "trainable_parameters"),
 )
 _FORMAT = 1
-_ABOUT, _WEIGHTS = "model.json", "model.safetensors"
+_ABOUT, _WEIGHTS, _CARD = "model.json", "model.safetensors", "README.md"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +63,8 @@ class Result:
             pictures.
         trainable_parameters: How many parameters were learned.
         history: The epochs, where there were any.
+        facts: What the model card says of the data, the training and the backbone; see
+            `tlcourse.patterns.card`. A loaded result has what was saved.
     """
 
     pattern: str
@@ -84,6 +86,7 @@ class Result:
     trainable_parameters: int = 0
     history: "History | None" = None
     made: Backbone | None = None  # the `backbone`, where it is kept
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def backbone(self) -> Backbone:
@@ -164,15 +167,32 @@ class Result:
             table["probability"] = probabilities(found, temperature=self.temperature)[0]
         return table
 
-    def save(self, folder: str | Path) -> Path:
-        """Write `model.safetensors` and `model.json` into a folder, whole or not at all.
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        purpose: str | None = None,
+        groups: "Sequence[Any] | np.ndarray | None" = None,
+    ) -> Path:
+        """Write the network and its model card into a folder, whole or not at all.
 
-        A folder that holds an earlier result is replaced; any other one is left alone.
+        `model.safetensors` holds the weights, `model.json` how the network is built again, and
+        `README.md` says on one page what it is for, what it was made of, and how well it does. A
+        folder that holds an earlier result is replaced; any other one is left alone.
+
+        Args:
+            folder: Where to write.
+            purpose: What it is for, in your words, for the card.
+            groups: What each test picture belongs to, such as its camera or its writer, (N,) names:
+                the card then shows the accuracy of each group (`tl.metrics.by_group`).
 
         Raises:
-            CourseError: The folder holds something else, or cannot be written to.
+            CourseError: The folder holds something else, or cannot be written to; or there is not
+                one group for each test picture.
         """
         from safetensors.torch import save
+
+        from tlcourse.patterns.card import made_facts, score_facts, write_card
 
         target = Path(folder).expanduser()
         model = self.backbone.model
@@ -191,8 +211,15 @@ class Result:
             "preprocess": described(self.backbone.preprocess),
             "temperature": self.temperature,
         } | {name: None if value != value else value for name, value in figures.items()}
-        text = json.dumps(about, indent=2) + "\n"
-        save_files(target, {_WEIGHTS: weights, _ABOUT: text.encode()}, "result")
+        if groups is not None and not self.logits:
+            self.last_split  # noqa: B018  says why there are no answers
+        facts: dict[str, Any] = {"made": made_facts()} | dict(self.facts)
+        facts |= {"scores": found} if (found := score_facts(self, groups)) else {}
+        facts |= {} if purpose is None else {"purpose": purpose}
+        text = json.dumps(about | {"facts": facts}, indent=2) + "\n"
+        card = write_card(self, facts)
+        files = {_WEIGHTS: weights, _ABOUT: text.encode(), _CARD: card.encode()}
+        save_files(target, files, "result")
         return target
 
     def __repr__(self) -> str:
@@ -289,6 +316,7 @@ def load_result(
         figures |= {name: math.nan for name, value in figures.items() if value is None}
         figures |= {name: tuple(figures[name]) for name in ("classes", "interval")}
         figures["saved_temperature"] = _temperature(about)
+        figures["facts"] = dict(about.get("facts", {}))  # version 1.1 had none
         made = _build(about, device, head)
         made.model.load_state_dict(load_file(place / _WEIGHTS))
     except FileNotFoundError as error:
