@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 from markdown_it import MarkdownIt
-from tiny_tasks import CLASSES, make_task, tiny_backbone
+from tiny_tasks import CLASSES, make_task, tiny_backbone, without
 
 import tlcourse as tl
 from tlcourse import metrics, patterns
@@ -27,7 +27,8 @@ def task():
 
 @pytest.fixture(scope="module")
 def result(task):
-    return patterns.fine_tune(tiny_backbone(), task, epochs=1, seed=7, progress=False)
+    backbone = dataclasses.replace(tiny_backbone(), source="a package")
+    return patterns.fine_tune(backbone, task, epochs=1, seed=7, progress=False)
 
 
 def card(folder):
@@ -73,7 +74,7 @@ def test_groups_are_shown_where_they_are_passed(result, tmp_path):
     text = card(result.save(tmp_path / "x", groups=cameras))
     right = int(result.right[cameras == "old"].sum())
     assert f"| old | 3 | {right / 3:.2f} |" in section(text, "Groups")
-    with pytest.raises(CourseError, match="one group for each"):
+    with pytest.raises(CourseError, match="a label and a group"):
         result.save(tmp_path / "y", groups=cameras[:4])
     assert not (tmp_path / "y").exists()
 
@@ -125,8 +126,6 @@ def test_names_of_folders_cannot_write_markdown(task, tmp_path):
 
 
 def test_without_test_pictures_the_validation_pictures_are_named(task, tmp_path):
-    from tiny_tasks import without
-
     result = patterns.standalone_extractor(tiny_backbone(), without(task, "test"), progress=False)
     text = card(result.save(tmp_path / "x"))
     assert "There were no test pictures" in text
