@@ -50,6 +50,7 @@ def compare(
     print(f"\n{comparison!r}")
     print(f"\nReport: {comparison.save(out) / 'report.html'}")
     print(f"Next:   tlcourse predict {out / 'model'} PICTURE...")
+    print(f"Or:     tlcourse serve {out / 'model'}")
 
 
 def predict(

@@ -27,7 +27,10 @@ _QUIET = threading.Lock()  # warning filters belong to the whole process, not to
 
 
 def open_picture(
-    source: str | os.PathLike[str] | bytes | BinaryIO, *, max_side: int | None = None
+    source: str | os.PathLike[str] | bytes | BinaryIO,
+    *,
+    max_side: int | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Image.Image:
     """Open a picture as red-green-blue, 8 bit, upright; of an animation the first frame.
 
@@ -38,18 +41,19 @@ def open_picture(
         source: Path, content (bytes) or opened binary file.
         max_side: Shrink so that no side is longer than this many pixels. Large JPEG photographs
             are then decoded at a reduced size, which is faster. By default nothing is shrunk.
+        max_pixels: The most pixels that it may have, up to 100 million.
 
     Returns:
         A PIL picture of mode "RGB" that is in memory and needs no open file.
 
     Raises:
-        PictureError: It does not exist, is empty, no picture or cut off, or has more than 100
-            million pixels, as its header says before anything is decoded.
+        PictureError: It does not exist, is empty, no picture or cut off, or has more than
+            `max_pixels`, as its header says before anything is decoded.
     """
     name, file = open_file(source)
     with file:
         try:
-            picture = _read_header(file, name)
+            picture = _read_header(file, name, min(max_pixels, MAX_PIXELS))
             if max_side is not None:
                 picture.draft(None, (2 * max_side, 2 * max_side))  # acts on JPEG only
             picture.load()
@@ -114,14 +118,14 @@ def open_file(source: object) -> tuple[str, BytesIO | BufferedReader]:
         raise PictureError(said, f"{reason}") from error
 
 
-def _read_header(file: BytesIO | BufferedReader, name: str) -> Image.Image:
+def _read_header(file: BytesIO | BufferedReader, name: str, most: int) -> Image.Image:
     """Open a picture without decoding it, and refuse what is not one or is too large."""
     start = file.read(12)
     if not start:
         raise _unreadable(name, "it is empty (0 bytes)")
     file.seek(0)
     Image.init()
-    too_many = f"it has more than {MAX_PIXELS // 1_000_000} million pixels"
+    too_many = f"it has more than {most / 1_000_000:g} million pixels"
     try:
         with _quiet():
             picture = Image.open(file, formats=[f for f in _FORMATS if f in Image.OPEN])
@@ -131,7 +135,7 @@ def _read_header(file: BytesIO | BufferedReader, name: str) -> Image.Image:
         raise _unreadable(name, f"it is {kind}") from error
     except Image.DecompressionBombError as error:
         raise _unreadable(name, too_many) from error
-    if picture.width * picture.height > MAX_PIXELS:
+    if picture.width * picture.height > most:
         raise _unreadable(name, too_many)
     return picture
 
