@@ -37,6 +37,9 @@ from tlcourse.networks.load import weights_file as weights_file
 from tlcourse.networks.network import Network as Network
 from tlcourse.networks.tap import activations as activations
 from tlcourse.networks.tap import layer_table as layer_table
+from tlcourse.patterns.export import Exported as Exported
+from tlcourse.patterns.export import export as export
+from tlcourse.patterns.export import load_exported as load_exported
 from tlcourse.patterns.result import Result as Result
 from tlcourse.patterns.result import load_result as load_result
 from tlcourse.patterns.result import same_or_not as same_or_not

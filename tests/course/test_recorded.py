@@ -14,10 +14,10 @@ from tlcourse.errors import UnknownNameError
 
 PROGRAMS = {
     name: importlib.import_module(f"benchmarks.{name}")
-    for name in ("wins", "letters", "move_less", "networks", "shift")
+    for name in ("wins", "letters", "move_less", "networks", "shift", "export")
 }
-letters, move_less, networks, shift, wins = (
-    PROGRAMS[name] for name in ("letters", "move_less", "networks", "shift", "wins")
+export, letters, move_less, networks, shift, wins = (
+    PROGRAMS[name] for name in ("export", "letters", "move_less", "networks", "shift", "wins")
 )
 
 
@@ -153,3 +153,28 @@ def test_the_changing_world_holds_each_cell():
         runs = table[table["part"] == part]
         assert len(runs) == each * len(shift.SEEDS)
         assert runs["accuracy"].between(0, 1).all()
+
+
+def test_the_exported_files_hold_each_format_and_precision():
+    table = tl.recorded_runs("exported")
+    formats = {("eager", "float32"), ("eager", "bfloat16")}
+    formats |= {(kind, p) for kind in ("pt2", "onnx") for p in export.PRECISIONS}
+    for _, rows in table.groupby("result"):
+        assert set(zip(rows["format"], rows["precision"], strict=True)) == formats
+        assert (rows[rows["precision"] == "float32"]["difference"] < 1e-4).all()
+    ways = tl.recorded_runs("eight_bits").groupby("result")["way"].apply(set)
+    assert set(ways.index) == {"probe", "fine_tuned"}
+    assert (ways == set(export.EIGHT_BITS)).all()
+
+
+def test_one_exported_file_is_made_again(tmp_path):
+    task = export.clothes()
+    backbone = tl.load_backbone().at_size(export.SIZE)
+    result = tl.patterns.standalone_extractor(backbone, task, layer=export.LAYER, progress=False)
+    file = tl.export(result, tmp_path / "model.pt2", precision="int8")
+    found = export.compared(result, export.answers(file, export.inputs(result)))
+    table = tl.recorded_runs("exported").set_index(["result", "format", "precision"])
+    said = table.loc[("probe", "pt2", "int8")]
+    assert file.size == pytest.approx(said["bytes"], rel=0.02)
+    assert found["accuracy"] == pytest.approx(said["accuracy"], abs=0.01)
+    assert found["same"] == pytest.approx(said["same"], abs=0.01)

@@ -34,7 +34,8 @@ FIGURES = (
     *("pattern", "task", "classes", "layer", "val_accuracy", "test_accuracy", "interval"),
     *("seconds", "trainable_parameters"),
 )
-FILES = {"model.json", "model.safetensors"}
+NETWORK = {"model.json", "model.safetensors"}
+FILES = NETWORK | {"README.md"}
 TWO_LINES = """
 import json, sys, tlcourse as tl
 picture, *folders = sys.argv[1:]
@@ -333,7 +334,7 @@ def writing_until(name, error):
     return write
 
 
-@pytest.mark.parametrize("file", sorted(FILES))
+@pytest.mark.parametrize("file", sorted(NETWORK))
 def test_a_full_disk_leaves_nothing_and_the_earlier_result_whole(results, mine, monkeypatch, file):
     """The disk is full while this file is written: the weights, or what describes them."""
     resource = pytest.importorskip("resource")
@@ -376,9 +377,9 @@ def test_a_folder_that_cannot_be_written_to_is_told(results, tmp_path, monkeypat
 # --- what cannot be loaded ---
 
 
-@pytest.mark.parametrize("missing", [*sorted(FILES), "both"])
+@pytest.mark.parametrize("missing", [*sorted(NETWORK), "both"])
 def test_a_folder_without_a_result_is_told(mine, missing):
-    for name in FILES if missing == "both" else [missing]:
+    for name in NETWORK if missing == "both" else [missing]:
         (mine / name).unlink()
     with pytest.raises(
         CourseError, match=r"mine holds no saved result.*result\.save\(folder\) writes them"

@@ -1,4 +1,4 @@
-"""HTML: one engine for all templates, and the box around a sentence."""
+"""HTML and Markdown: one engine for all templates, and the box around a sentence."""
 
 import re
 from functools import cache
@@ -14,6 +14,8 @@ _BOX = (
     'margin: 0.4em 0"><strong><span aria-hidden="true">{{ sign }}</span> {{ first }}</strong> '
     "{{ text }}</div>"
 )
+# What means something in Markdown; an underscore inside a word does not.
+_MARKS = re.compile(r"([\\`*{}\[\]<>#|~&]|(?<![^\W_])_|_(?![^\W_]))")
 # Each colour stands out from white and from black.
 GREEN, RED, BLUE, VIOLET = "#009e73", "#d55e00", "#3d85c6", "#b07aa1"
 
@@ -36,6 +38,21 @@ def render_template(name: str, /, **values: Any) -> "Markup":
     from markupsafe import Markup
 
     return Markup(_environment().get_template(f"{name}.html.j2").render(values))
+
+
+def render_markdown(name: str, /, **values: Any) -> str:
+    """Fill the template `name` of `tlcourse/templates` that writes Markdown.
+
+    What the values hold stays plain text: signs that mean something in Markdown are escaped.
+    """
+    environment = _environment().overlay(autoescape=False, finalize=_plain)
+    text = environment.get_template(f"{name}.md.j2").render(values)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """Escape what is text; numbers stay as they are."""
+    return _MARKS.sub(r"\\\1", value) if isinstance(value, str) else value
 
 
 def render(text: str, /, **values: Any) -> "Markup":

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -20,7 +20,9 @@ from tlcourse.explain.predictions import top_k
 from tlcourse.metrics import Paired, compare_paired, fit_temperature, probabilities
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.load import load_backbone
+from tlcourse.networks.mel import MelPreprocess
 from tlcourse.networks.network import Network
+from tlcourse.networks.preprocess import Preprocess
 from tlcourse.tasks.folder import open_either
 from tlcourse.tasks.split import Split
 
@@ -38,7 +40,7 @@ _FIGURES = (
 )
 _FORMAT = 1
 KINDS = ("pictures", "sounds")
-_ABOUT, _WEIGHTS = "model.json", "model.safetensors"
+_ABOUT, _WEIGHTS, _CARD = "model.json", "model.safetensors", "README.md"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +67,8 @@ class Result:
         trainable_parameters: How many parameters were learned.
         history: The epochs, where there were any.
         holds: What the task holds: "pictures" or "sounds".
+        facts: What the model card says of the data, the training and the backbone; see
+            `tlcourse.patterns.card`. A loaded result has what was saved.
     """
 
     pattern: str
@@ -87,6 +91,7 @@ class Result:
     history: "History | None" = None
     made: Backbone | None = None  # the `backbone`, where it is kept
     holds: str = "pictures"
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def backbone(self) -> Backbone:
@@ -168,15 +173,32 @@ class Result:
             table["probability"] = probabilities(found, temperature=self.temperature)[0]
         return table
 
-    def save(self, folder: str | Path) -> Path:
-        """Write `model.safetensors` and `model.json` into a folder, whole or not at all.
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        purpose: str | None = None,
+        groups: "Sequence[Any] | np.ndarray | None" = None,
+    ) -> Path:
+        """Write the network and its model card into a folder, whole or not at all.
 
-        A folder that holds an earlier result is replaced; any other one is left alone.
+        `model.safetensors` holds the weights, `model.json` how the network is built again, and
+        `README.md` says on one page what it is for, what it was made of, and how well it does. A
+        folder that holds an earlier result is replaced; any other one is left alone.
+
+        Args:
+            folder: Where to write.
+            purpose: What it is for, in your words, for the card.
+            groups: What each test picture belongs to, such as its camera or its writer, (N,) names:
+                the card then shows the accuracy of each group (`tl.metrics.by_group`).
 
         Raises:
-            CourseError: The folder holds something else, or cannot be written to.
+            CourseError: The folder holds something else, or cannot be written to; or there is not
+                one group for each test picture.
         """
         from safetensors.torch import save
+
+        from tlcourse.patterns.card import made_facts, score_facts, write_card
 
         target = Path(folder).expanduser()
         model = self.backbone.model
@@ -193,11 +215,18 @@ class Result:
             "head": _kind_of(getattr(model, "head", None)),
             "groups": getattr(model, "groups", []),
             "added": None if added is None else asdict(added),
-            "preprocess": _preprocessing(self.backbone),
+            "preprocess": described(self.backbone.preprocess),
             "temperature": self.temperature,
         } | {name: None if value != value else value for name, value in figures.items()}
-        text = json.dumps(about, indent=2) + "\n"
-        save_files(target, {_WEIGHTS: weights, _ABOUT: text.encode()}, "result")
+        if groups is not None and not self.logits:
+            self.last_split  # noqa: B018  says why there are no answers
+        facts: dict[str, Any] = {"made": made_facts()} | dict(self.facts)
+        facts |= {"scores": found} if (found := score_facts(self, groups)) else {}
+        facts |= {} if purpose is None else {"purpose": purpose}
+        text = json.dumps(about | {"facts": facts}, indent=2) + "\n"
+        card = write_card(self, facts)
+        files = {_WEIGHTS: weights, _ABOUT: text.encode(), _CARD: card.encode()}
+        save_files(target, files, "result")
         return target
 
     def __repr__(self) -> str:
@@ -295,6 +324,7 @@ def load_result(
         figures |= {name: tuple(figures[name]) for name in ("classes", "interval")}
         figures["saved_temperature"] = _temperature(about)
         figures["holds"] = check_choice("kind of data", about.get("holds", "pictures"), KINDS)
+        figures["facts"] = dict(about.get("facts", {}))  # version 1.1 had none
         made = _build(about, device, head)
         made.model.load_state_dict(load_file(place / _WEIGHTS))
     except FileNotFoundError as error:
@@ -359,7 +389,7 @@ def _build(
     backbone = load_backbone(about["backbone"], pretrained=False, device=device)
     size = said["frames"] if "frames" in said else said["crop_size"]
     backbone = backbone.at_size(size)
-    if (here := _preprocessing(backbone)) != said:
+    if (here := described(backbone.preprocess)) != said:
         raise CourseError(
             f"The saved network was trained with another preprocessing than {backbone.name} has "
             f"here: {said}, not {here}."
@@ -385,6 +415,8 @@ def _build(
     return network.as_backbone(classes)
 
 
-def _preprocessing(backbone: Backbone) -> dict[str, Any]:
+def described(preprocess: Preprocess | MelPreprocess) -> dict[str, Any]:
+    """Say in words and numbers how a picture or a sound is preprocessed, as JSON holds it."""
     # As they are read back: JSON knows no tuples.
-    return json.loads(json.dumps(backbone.preprocess.options))
+    options: dict[str, Any] = json.loads(json.dumps(preprocess.options))
+    return options

@@ -1,0 +1,144 @@
+"""The format ONNX: written, made smaller, and run. All of it needs the extra `export`."""
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from tlcourse.errors import CourseError
+from tlcourse.networks.stored import Precision
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+_INPUT, _OUTPUT, _NUMBER = "pictures", "logits", "batch"
+_SMALL = 64  # numbers; halving fewer would save nothing
+_AT_ONCE = 20  # calibration pictures
+
+
+def onnx_writer(
+    program: torch.export.ExportedProgram, precision: Precision, calibration: np.ndarray | None
+) -> Callable[[Mapping[str, Any]], bytes]:
+    """Translate a program into ONNX, and return what writes it with some facts about it.
+
+    Args:
+        program: In float32.
+        precision: Of the file.
+        calibration: For 8 bits: preprocessed pictures (N, 3, H, W).
+
+    Raises:
+        CourseError: A package is missing, or the network has a step that ONNX does not know.
+    """
+    _check_packages()
+    model = translated(program)
+    if precision == "float16":
+        _halve(model)
+    elif calibration is not None:
+        model = quantized(model, calibration)
+
+    def write(about: Mapping[str, Any]) -> bytes:
+        from onnx import helper
+
+        helper.set_model_props(model, {name: json.dumps(value) for name, value in about.items()})
+        return model.SerializeToString()
+
+    return write
+
+
+def read_onnx(content: bytes) -> tuple[Callable[[np.ndarray], np.ndarray], dict[str, Any]]:
+    """Open a file's content with onnxruntime, and return what computes its logits, and its facts."""
+    _check_packages()
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    facts = session.get_modelmeta().custom_metadata_map
+    about = {name: json.loads(value) for name, value in facts.items()}
+    return lambda batch: session.run([_OUTPUT], {_INPUT: batch})[0], about
+
+
+def _check_packages() -> None:
+    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    if missing:
+        raise CourseError(
+            f"A file that ends in .onnx needs {', '.join(missing)}. Install it: "
+            f"python -m pip install {' '.join(missing)}. A file that ends in .pt2 needs nothing more."
+        )
+
+
+def translated(program: torch.export.ExportedProgram) -> "ModelProto":
+    """Translate a program into ONNX, in float32.
+
+    Raises:
+        CourseError: The network has a step that ONNX does not know.
+    """
+    try:
+        made = torch.onnx.export(
+            program, (), input_names=[_INPUT], output_names=[_OUTPUT], dynamo=True, verbose=False
+        )
+    except Exception as error:  # whatever the translation stumbles over
+        said = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise CourseError(
+            f"This network cannot be written as ONNX ({said}). A file that ends in .pt2 may do."
+        ) from error
+    assert made is not None  # it is, unless a file is asked for
+    model = made.model_proto
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = _NUMBER
+    del model.graph.value_info[:]  # which call that number something else
+    return model
+
+
+def _halve(model: "ModelProto") -> None:
+    """Store the weights in half precision; a reader turns them back once, when it opens the file."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _SMALL:
+            continue
+        name, values = tensor.name, numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(numpy_helper.from_array(values, f"{name}_half"))
+        cast = helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT)
+        model.graph.node.insert(0, cast)
+
+
+def quantized(model: "ModelProto", pictures: np.ndarray, **options: Any) -> "ModelProto":
+    """Let a model compute with 8 bits, by onnxruntime's static quantisation.
+
+    Each output channel of a weight has a scale of its own: without that, the depthwise convolutions
+    of small networks lose many answers (benchmarks/export.py). Processors without instructions for
+    8 bits may need `reduce_range=True`.
+
+    Args:
+        model: In float32.
+        pictures: Preprocessed, (N, 3, H, W): they show how large each layer's outputs become.
+        options: Further ones of `onnxruntime.quantization.quantize_static`.
+    """
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Pictures(CalibrationDataReader):
+        def __init__(self) -> None:
+            starts = range(0, len(pictures), _AT_ONCE)
+            self.batches = iter([{_INPUT: pictures[i : i + _AT_ONCE]} for i in starts])
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            return next(self.batches, None)
+
+    kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
+    with tempfile.TemporaryDirectory() as folder:
+        whole, plain, eight = (
+            Path(folder) / f"{name}.onnx" for name in ("whole", "plain", "eight")
+        )
+        onnx.save(model, whole)
+        quant_pre_process(whole, plain, skip_symbolic_shape=True)
+        quantize_static(plain, eight, Pictures(), **{"per_channel": True} | kinds | options)
+        return onnx.load(eight)
