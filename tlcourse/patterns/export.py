@@ -170,11 +170,6 @@ def load_exported(path: str | Path) -> Exported:
     return Exported(target, about, run)
 
 
-def input_shape(backbone: Backbone) -> tuple[int, ...]:
-    """Shape of one preprocessed input: (3, H, W) of a picture."""
-    return backbone.preprocess.shape
-
-
 def _ending(path: Path) -> str:
     ending = path.suffix.lower()
     if ending in _ENDINGS:
@@ -187,7 +182,7 @@ def _ending(path: Path) -> str:
 
 def _facts(result: Result, precision: Precision) -> dict[str, Any]:
     """What the file says of itself."""
-    backbone, shape = result.backbone, input_shape(result.backbone)
+    backbone, shape = result.backbone, result.backbone.preprocess.shape
     return {
         "made_by": f"tlcourse {version('tlcourse')}",
         "pattern": result.pattern,
@@ -205,7 +200,7 @@ def _facts(result: Result, precision: Precision) -> dict[str, Any]:
 def traced(backbone: Backbone, precision: Precision) -> torch.export.ExportedProgram:
     """Follow one pass of two inputs, and let their number vary."""
     network = store_weights(straight(backbone), precision)
-    pair = torch.zeros(2, *input_shape(backbone))
+    pair = torch.zeros(2, *backbone.preprocess.shape)
     batch = torch.export.Dim("batch")
     try:
         with torch.no_grad():
@@ -254,7 +249,7 @@ def _examples(result: Result) -> list[np.ndarray]:
     """Inputs to check the file with: noise, one and three, and a few pictures if there are any."""
     backbone = result.backbone
     noise = torch.Generator().manual_seed(0)
-    examples = [torch.randn(n, *input_shape(backbone), generator=noise) for n in (1, 3)]
+    examples = [torch.randn(n, *backbone.preprocess.shape, generator=noise) for n in (1, 3)]
     if len(known := result.pictures.get("val", ())):
         places = np.linspace(0, len(known) - 1, min(_SEEN, len(known))).astype(int)
         examples.append(torch.stack([backbone.preprocess(known[i][0]) for i in places]))
