@@ -30,6 +30,7 @@ _TASKS = {
     "faces": ("scikit-image", "skimage/data/lfw_subset.npy"),
     "things": ("tlcourse", "tlcourse/data/things/credits.json"),
     "fashion": ("tlcourse", "tlcourse/data/fashion.png"),
+    "capstone": ("tlcourse", "tlcourse/data/capstone.png"),
     "hymenoptera, its features": ("tlcourse", "tlcourse/data/hymenoptera_imagenet.safetensors"),
 }
 
