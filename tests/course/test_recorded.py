@@ -3,6 +3,7 @@
 import importlib
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,13 +12,14 @@ from sklearn.datasets import load_digits
 
 import tlcourse as tl
 from tlcourse.errors import UnknownNameError
+from tlcourse.tasks.load import capstone_part
 
 PROGRAMS = {
     name: importlib.import_module(f"benchmarks.{name}")
-    for name in ("wins", "letters", "move_less", "networks", "shift")
+    for name in ("wins", "letters", "move_less", "networks", "shift", "capstone")
 }
-letters, move_less, networks, shift, wins = (
-    PROGRAMS[name] for name in ("letters", "move_less", "networks", "shift", "wins")
+capstone, letters, move_less, networks, shift, wins = (
+    PROGRAMS[name] for name in ("capstone", "letters", "move_less", "networks", "shift", "wins")
 )
 
 
@@ -153,3 +155,16 @@ def test_the_changing_world_holds_each_cell():
         runs = table[table["part"] == part]
         assert len(runs) == each * len(shift.SEEDS)
         assert runs["accuracy"].between(0, 1).all()
+
+
+def test_the_pixels_answer_the_tries_of_the_capstone_again():
+    task = replace(tl.load_task("capstone"), test=capstone_part("tries"))
+    answers, _ = capstone.pixels(task)
+    table = tl.recorded_runs(capstone.RUNS)
+    said = table[(table.baseline == "pixels") & (table.part == "tries")].iloc[0]
+    same = np.array(list(map(int, said["answers"]))) == answers
+    assert same.mean() > 0.98
+    assert said["right"] / said["n"] == pytest.approx(
+        (answers == task.test.labels).mean(), abs=0.01
+    )
+    assert set(table.groupby("part").size()) == {4}

@@ -83,7 +83,7 @@ class Submission:
             f"{self.right} of {self.n} pictures of the {self.part} part are right: "
             f"{self.accuracy:.3f} (95 % interval {low:.3f} to {high:.3f}).",
             f"{place} with {value:.3f}.",
-            f"The difference to the {TO_BEAT} {self.paired.verdict}.",
+            self._against_the_probe,
         ]
         if self.mistakes:
             true, answered, times = self.mistakes
@@ -101,6 +101,16 @@ class Submission:
                 "teacher: `tlcourse progress --csv progress.csv` counts your answers again."
             )
         return " ".join(said)
+
+    @property
+    def _against_the_probe(self) -> str:
+        if self.paired.difference == 0:
+            return f"You are level with the {TO_BEAT}."
+        points, side = 100 * abs(self.paired.difference), ("above", "below")
+        return (
+            f"You are {points:.1f} points {side[self.paired.difference < 0]} the {TO_BEAT}. "
+            f"The difference {self.paired.verdict}."
+        )
 
     @property
     def heading(self) -> str:
@@ -155,19 +165,16 @@ def submit(predict: Predict | Any, *, final: bool = False) -> Submission:
 
 def kept_answers(entry: progress_file.Entry) -> np.ndarray | None:
     """The answers to the private part that a progress file holds, (N,); None if it holds none."""
-    kept = entry.get("answers")
-    whole = isinstance(kept, str) and kept.isascii() and kept.isdigit() and "solved" in entry
-    return np.array(list(map(int, kept))) if whole and len(kept) == _n("private") else None
+    kept = str(entry.get("answers", ""))
+    if "solved" not in entry or len(kept) != capstone.SIZES["private"]:
+        return None
+    return np.array(list(map(int, kept))) if kept.isascii() and kept.isdigit() else None
 
 
 def kept_accuracy(entry: progress_file.Entry) -> float | None:
     """The final score of a progress file, counted again from the answers; None if it has none."""
     answers = kept_answers(entry)
     return None if answers is None else float((answers == capstone.labels("private")).mean())
-
-
-def _n(part: Part) -> int:
-    return capstone.SIZES[part]
 
 
 def _scored(part: Part, answers: np.ndarray, **about: Any) -> Submission:
@@ -239,13 +246,13 @@ def _as_labels(answers: Any, part: Part) -> np.ndarray:
     except (TypeError, ValueError, RuntimeError) as error:
         raise CourseError(
             f"Nothing was scored, because predict returned {type(answers).__name__}. It must return "
-            f"a list with one class for each of the {_n(part)} pictures."
+            f"a list with one class for each of the {capstone.SIZES[part]} pictures."
         ) from error
-    if values.shape != (_n(part),):
+    if values.shape != (capstone.SIZES[part],):
         hint = " Take the class with the highest score of each." if values.ndim == 2 else ""
         raise CourseError(
             f"Nothing was scored, because predict returned values of shape {values.shape} instead "
-            f"of one class for each of the {_n(part)} pictures.{hint}"
+            f"of one class for each of the {capstone.SIZES[part]} pictures.{hint}"
         )
     if values.dtype.kind in "iu":
         if values.min() < 0 or values.max() >= len(CLASSES):
@@ -257,7 +264,7 @@ def _as_labels(answers: Any, part: Part) -> np.ndarray:
         return values.astype(np.int64)
     if values.dtype.kind != "U":
         raise CourseError(
-            f"Nothing was scored, because predict returned {values[0]!r} for the first picture. "
+            f"Nothing was scored, because predict returned {values.tolist()[0]!r} for the first picture. "
             f"It must return names of classes, or whole numbers from 0 to {len(CLASSES) - 1}."
         )
     for name in values.tolist():
