@@ -168,3 +168,9 @@ def test_the_pixels_answer_the_tries_of_the_capstone_again():
         (answers == task.test.labels).mean(), abs=0.01
     )
     assert set(table.groupby("part").size()) == {4}
+
+
+def test_the_ideas_of_the_capstone_hold_each_seed_and_no_private_part():
+    table = tl.recorded_runs("capstone_ideas")
+    assert set(table.groupby("idea").size()) == {len(capstone.SEEDS)}
+    assert set(table["part"]) == {"tries"}
