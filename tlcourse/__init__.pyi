@@ -14,6 +14,8 @@ from tlcourse.course.guess import guess as guess
 from tlcourse.course.guess import reveal as reveal
 from tlcourse.course.progress import progress as progress
 from tlcourse.course.recorded import recorded_runs as recorded_runs
+from tlcourse.course.submission import Submission as Submission
+from tlcourse.course.submission import submit as submit
 from tlcourse.errors import CourseError as CourseError
 from tlcourse.explain.attributions import attribute as attribute
 from tlcourse.explain.excitation import excitations as excitations

@@ -291,18 +291,21 @@ def test_a_class_is_one_table_with_a_row_for_each_learner_and_question(collected
     before = {p: p.read_bytes() for p in collected.rglob("*.jsonl")}
     table = progress_table(progress_files([collected]))
     assert table.astype(object).where(table.notna(), None).to_numpy().tolist() == [
-        ["anna", "00", "00.1", "exercise", "solved", 3, 2, "2026-11-24T10:00:00+00:00"],
-        ["anna", "00", "00.2", "exercise", "tried", 1, 0, None],
-        ["anna", "03", "03.1", "exercise", "open", 0, 0, None],
-        ["anna", "03", "03.A", "prediction", "not as guessed", None, None, None],
-        ["ben", "00", "00.1", "exercise", "open", 0, 0, None],
-        ["ben", "00", "00.2", "exercise", "open", 0, 0, None],
-        ["ben", "03", "03.1", "exercise", "open", 0, 1, None],
-        ["ben", "03", "03.A", "prediction", "guessed", None, None, None],
-        ["zoë", "00", "00.1", "exercise", "open", 0, 0, None],
-        ["zoë", "00", "00.2", "exercise", "open", 0, 0, None],
-        ["zoë", "03", "03.1", "exercise", "open", 0, 0, None],
-        ["zoë", "03", "03.A", "prediction", "open", None, None, None],
+        ["anna", "00", "00.1", "exercise", "solved", 3, 2, "2026-11-24T10:00:00+00:00", None],
+        ["anna", "00", "00.2", "exercise", "tried", 1, 0, None, None],
+        ["anna", "03", "03.1", "exercise", "open", 0, 0, None, None],
+        ["anna", "03", "03.A", "prediction", "not as guessed", None, None, None, None],
+        ["anna", "16", "16.final", "capstone", "open", 0, None, None, None],
+        ["ben", "00", "00.1", "exercise", "open", 0, 0, None, None],
+        ["ben", "00", "00.2", "exercise", "open", 0, 0, None, None],
+        ["ben", "03", "03.1", "exercise", "open", 0, 1, None, None],
+        ["ben", "03", "03.A", "prediction", "guessed", None, None, None, None],
+        ["ben", "16", "16.final", "capstone", "open", 0, None, None, None],
+        ["zoë", "00", "00.1", "exercise", "open", 0, 0, None, None],
+        ["zoë", "00", "00.2", "exercise", "open", 0, 0, None, None],
+        ["zoë", "03", "03.1", "exercise", "open", 0, 0, None, None],
+        ["zoë", "03", "03.A", "prediction", "open", None, None, None, None],
+        ["zoë", "16", "16.final", "capstone", "open", 0, None, None, None],
     ]
     assert {p: p.read_bytes() for p in collected.rglob("*.jsonl")} == before
 
@@ -335,7 +338,7 @@ def test_damaged_lines_are_left_out_and_the_file_stays(tmp_path, capsys):
     file = tmp_path / "anna.jsonl"
     file.write_text(ANNA + "{\n")
     table = progress_table({"anna": file})
-    assert table.state.tolist() == ["solved", "tried", "open", "not as guessed"]
+    assert table.state.tolist() == ["solved", "tried", "open", "not as guessed", "open"]
     assert "1 of its lines could not be read" in capsys.readouterr().out
     assert file.read_text() == ANNA + "{\n"
     assert list(tmp_path.iterdir()) == [file]
@@ -345,7 +348,7 @@ def test_the_command_writes_the_table(collected, tmp_path, monkeypatch):
     target = tmp_path / "class.csv"
     said = CliRunner().invoke(cli.app, ["progress", str(collected), "--csv", str(target)])
     assert said.exit_code == 0, said.output
-    assert said.output.replace("\n", "") == f"Wrote 12 rows of 3 learners to {target}."
+    assert said.output.replace("\n", "") == f"Wrote 15 rows of 3 learners to {target}."
     table = pd.read_csv(target, dtype={"notebook": str, "question": str})
     assert table.learner.unique().tolist() == ["anna", "ben", "zoë"]
     assert table.groupby("learner").state.apply(lambda s: (s == "solved").sum()).tolist() == [
@@ -354,7 +357,7 @@ def test_the_command_writes_the_table(collected, tmp_path, monkeypatch):
         0,
     ]
     line = target.read_text("utf-8-sig").splitlines()[1]
-    assert line == "anna,00,00.1,exercise,solved,3,2,2026-11-24T10:00:00+00:00"
+    assert line == "anna,00,00.1,exercise,solved,3,2,2026-11-24T10:00:00+00:00,"
     for wrong, message in (
         ([collected], "Say where the table goes"),
         ([collected, "--csv", collected / "anna.jsonl"], "is a progress file. Name another"),

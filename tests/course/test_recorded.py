@@ -3,6 +3,7 @@
 import importlib
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,13 +12,15 @@ from sklearn.datasets import load_digits
 
 import tlcourse as tl
 from tlcourse.errors import UnknownNameError
+from tlcourse.tasks.load import capstone_part
 
 PROGRAMS = {
     name: importlib.import_module(f"benchmarks.{name}")
-    for name in ("wins", "letters", "move_less", "networks", "shift", "export")
+    for name in ("wins", "letters", "move_less", "networks", "shift", "export", "capstone")
 }
-export, letters, move_less, networks, shift, wins = (
-    PROGRAMS[name] for name in ("export", "letters", "move_less", "networks", "shift", "wins")
+capstone, export, letters, move_less, networks, shift, wins = (
+    PROGRAMS[name]
+    for name in ("capstone", "export", "letters", "move_less", "networks", "shift", "wins")
 )
 
 
@@ -178,3 +181,22 @@ def test_one_exported_file_is_made_again(tmp_path):
     assert file.size == pytest.approx(said["bytes"], rel=0.02)
     assert found["accuracy"] == pytest.approx(said["accuracy"], abs=0.01)
     assert found["same"] == pytest.approx(said["same"], abs=0.01)
+
+
+def test_the_pixels_answer_the_tries_of_the_capstone_again():
+    task = replace(tl.load_task("capstone"), test=capstone_part("tries"))
+    answers, _ = capstone.pixels(task)
+    table = tl.recorded_runs(capstone.RUNS)
+    said = table[(table.baseline == "pixels") & (table.part == "tries")].iloc[0]
+    same = np.array(list(map(int, said["answers"]))) == answers
+    assert same.mean() > 0.98
+    assert said["right"] / said["n"] == pytest.approx(
+        (answers == task.test.labels).mean(), abs=0.01
+    )
+    assert set(table.groupby("part").size()) == {4}
+
+
+def test_the_ideas_of_the_capstone_hold_each_seed_and_no_private_part():
+    table = tl.recorded_runs("capstone_ideas")
+    assert set(table.groupby("idea").size()) == {len(capstone.SEEDS)}
+    assert set(table["part"]) == {"tries"}

@@ -203,6 +203,19 @@ def official(tmp_path, monkeypatch):
     return folder
 
 
+def test_the_capstone_gives_labels_for_its_public_part_only():
+    task = tl.load_task("capstone")
+    assert {name: len(getattr(task, name)) for name in SPLITS} == {
+        "train": 480, "val": 120, "test": 0
+    }  # fmt: skip
+    assert task.classes == tl.load_task("fashion").classes
+    assert task.train.raw.shape == (480, 28, 28)
+    assert set(np.bincount(task.val.labels)) == {12}
+    of_fashion = tl.load_task("fashion")
+    known = {p.tobytes() for name in SPLITS for p in getattr(of_fashion, name).raw}
+    assert not known & {p.tobytes() for p in task.train.raw}
+
+
 def test_all_of_fashion_is_read_as_torchvision_reads_it(official):
     from torchvision.datasets import FashionMNIST
 

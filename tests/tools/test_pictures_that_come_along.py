@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tlcourse.tasks import load
-from tools import fashion, things
+from tools import capstone, fashion, things
 
 DATA = Path(load.__file__).parents[1] / "data"
 GCOMPRIS = Path("/usr/share/gcompris-qt/rcc/categorization.rcc")
@@ -75,3 +75,11 @@ def test_things_are_made_again_as_they_are(tmp_path, monkeypatch):
 @pytest.mark.skipif(not FASHION.exists(), reason="Debian's dataset-fashion-mnist is not installed")
 def test_fashion_is_made_again_as_it_is():
     assert np.array_equal(fashion.draw(FASHION), Image.open(DATA / "fashion.png"))
+
+
+@pytest.mark.skipif(not FASHION.exists(), reason="Debian's dataset-fashion-mnist is not installed")
+def test_the_capstone_is_made_again_as_it_is(tmp_path):
+    capstone.main(FASHION, tmp_path)
+    made, kept = (Image.open(folder / "capstone.png") for folder in (tmp_path, DATA))
+    assert np.array_equal(made, kept)
+    assert (tmp_path / "capstone.json").read_text() == (DATA / "capstone.json").read_text()

@@ -31,6 +31,7 @@ _TASKS = {
     "things": ("tlcourse", "tlcourse/data/things/credits.json"),
     "fashion": ("tlcourse", "tlcourse/data/fashion.png"),
     "voices, spoken digits and numbers": ("tlcourse", "tlcourse/data/voices.safetensors"),
+    "capstone": ("tlcourse", "tlcourse/data/capstone.png"),
     "hymenoptera, its features": ("tlcourse", "tlcourse/data/hymenoptera_imagenet.safetensors"),
 }
 

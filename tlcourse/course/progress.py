@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tlcourse.base.html import render_template
 from tlcourse.base.messages import say
@@ -15,12 +15,23 @@ from tlcourse.course import progress_file
 from tlcourse.course.check import all_exercises
 from tlcourse.course.guess import all_questions
 from tlcourse.course.notebooks import find_notebooks, notebooks_in
+from tlcourse.course.submission import QUESTION, kept_accuracy
 from tlcourse.errors import CourseError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_EXPORTED = ("learner", "notebook", "question", "kind", "state", "tries", "hints", "solved")
+_EXPORTED = (
+    "learner",
+    "notebook",
+    "question",
+    "kind",
+    "state",
+    "tries",
+    "hints",
+    "solved",
+    "score",
+)
 _BELOW = ("*/progress.jsonl", "*/.local/share/tlcourse/progress.jsonl")  # in a folder of a class
 _COLUMNS = ("Notebook", "Solved", "Still open", "Guesses", "As guessed")
 
@@ -141,14 +152,15 @@ def progress_table(files: Mapping[str, Path]) -> "pd.DataFrame":
         A row for each learner and exercise or prediction: `learner`, `notebook`, `question` (its
         number), `kind` ("exercise" or "prediction"), `state` ("solved", "tried" or "open"; "as
         guessed", "not as guessed", "guessed" or "open"), `tries` and `hints` (of an exercise), and
-        `solved` (when, ISO 8601).
+        `solved` (when, ISO 8601). One more row is of kind "capstone" ("scored", "tried" or "open"),
+        and its `score` is the share of the private part that is right, counted from the answers.
 
     Raises:
         CourseError: A file holds no progress.
     """
     import pandas as pd
 
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for learner, path in files.items():
         known, damaged = progress_file.read_only(path)
         if damaged and not known:
@@ -159,12 +171,13 @@ def progress_table(files: Mapping[str, Path]) -> "pd.DataFrame":
             entry = known.get(name, {})
             state = "solved" if "solved" in entry else "tried" if entry.get("tries") else "open"
             done = (state, entry.get("tries", 0), entry.get("hints", 0), entry.get("solved"))
-            rows.append((learner, name[:2], name, "exercise", *done))
+            rows.append((learner, name[:2], name, "exercise", *done, None))
         for name in all_questions():
             state = _guess_state(known.get(name, {}))
-            rows.append((learner, name[:2], name, "prediction", state, None, None, None))
+            rows.append((learner, name[:2], name, "prediction", state, None, None, None, None))
+        rows.append((learner, QUESTION[:2], QUESTION, "capstone", *_capstone(known)))
     table = pd.DataFrame(rows, columns=list(_EXPORTED))
-    return table.astype({"tries": "Int64", "hints": "Int64"}).sort_values(
+    return table.astype({"tries": "Int64", "hints": "Int64", "score": "Float64"}).sort_values(
         ["learner", "question"], kind="stable", ignore_index=True
     )
 
@@ -183,6 +196,18 @@ def _guess_state(entry: progress_file.Entry) -> str:
     if "right" not in entry:
         return "guessed"
     return "as guessed" if entry["right"] else "not as guessed"
+
+
+def _capstone(known: progress_file.Entries) -> tuple[Any, ...]:
+    """State, tries, hints (there are none), when it was scored, and the score."""
+    entry = known.get(QUESTION, {})
+    score, tries = kept_accuracy(entry), entry.get("tries", 0)
+    state = "tried" if tries else "open"
+    return (
+        (state, tries, None, None, None)
+        if score is None
+        else ("scored", tries, None, entry["solved"], score)
+    )
 
 
 def _of_notebook(number: str, name: str, known: progress_file.Entries) -> NotebookProgress:
