@@ -1,7 +1,7 @@
 """Write `coverage.md`: which notebook shows and asks each of the course's seven ideas.
 
 Read off the notebooks' own tags. Run it after a change of a notebook: `python -m tools.coverage`
-What stands on the page from "Fourteen questions" on is written by hand, and is kept.
+What stands on the page from "Seventeen questions" on is written by hand, and is kept.
 """
 
 import re
@@ -25,7 +25,7 @@ IDEAS = {
     "f": "Each of them can save much time.",
     "g": "It is not obvious beforehand which of them is best, so test.",
 }
-BY_HAND = "\n## Fourteen questions"
+BY_HAND = "\n## Seventeen questions"
 _CAPTION = re.compile(r"\*\*((?:Figure|Explorer|Table) \d+)\.\*\*\s+(.+?[.?])(?=\s|$)", re.DOTALL)
 _ASKED = re.compile(r"""\b(?:check|guess)\(\s*["'](\d\d\.\w+)["']""")
 

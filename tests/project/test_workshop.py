@@ -17,7 +17,7 @@ from tools import coverage
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "workshop.md").read_text(encoding="utf-8")
 NOTEBOOKS = {path.stem[:2]: path for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")}
-PLANS = {"90": 90, "180": 180, "second afternoon": 180}  # minutes
+PLANS = {"90": 90, "180": 180, "second afternoon": 180, "third afternoon": 150}  # minutes
 HALF_AS_FAST = 2  # what the plans allow for, besides 2 slow cores
 _IDS = re.compile(r"\b\d\d\.(?:\d+|[A-Z])(?!\w)")
 

@@ -125,7 +125,8 @@ def test_there_is_a_page_for_each_notebook_and_each_plan(folder):
 @in_a_browser
 @pytest.mark.parametrize(
     "name",
-    [p.stem for p in NOTEBOOKS] + ["workshop_90", "workshop_180", "workshop_second_afternoon"],
+    [p.stem for p in NOTEBOOKS]
+    + [f"workshop_{n}" for n in ("90", "180", "second_afternoon", "third_afternoon")],
 )
 def test_every_slide_fits_and_nothing_is_fetched(name, folder, show):
     tab = show(folder / f"{name}.html")
@@ -331,7 +332,7 @@ def test_where_drawings_are_shown_their_licence_is(decks):
         assert "CC BY-SA 4.0" in told
 
 
-@pytest.mark.parametrize("name", ["90", "180", "second afternoon"])
+@pytest.mark.parametrize("name", ["90", "180", "second afternoon", "third afternoon"])
 def test_a_workshop_shows_what_its_plan_names_and_nothing_else(name, decks):
     steps = plan.plans(ROOT / "docs" / "workshop.md")[name]
     questions = plan.exit_questions(ROOT / "docs" / "workshop.md")
