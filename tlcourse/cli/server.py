@@ -81,7 +81,9 @@ def serve(
         with suppress(KeyboardInterrupt), _listening(model, port) as listener:
             address = f"http://{_HOST}:{listener.getsockname()[1]}/"
             said = f"Open {address} in a browser on this machine. Ctrl-C stops it."
-            server = make_server(load_result(model), lambda: print(said, flush=True))
+            result = load_result(model)
+            result.predict(result.backbone.preprocess.example())  # the first answer takes longest
+            server = make_server(result, lambda: print(said, flush=True))
             server.run(sockets=[listener])
     finally:
         signal.signal(signal.SIGTERM, before)
