@@ -66,7 +66,7 @@ def serve(
     """Show a saved result as a page on this machine: choose a file, see its classes.
 
     Programs send files to /predict. Only this machine is served, and no upload is kept. Ctrl-C
-    stops it. It needs the extra packages of: python -m pip install "tlcourse[serve]"
+    stops it. Two more packages are needed: python -m pip install fastapi uvicorn
     """
     try:
         import fastapi  # noqa: F401
