@@ -24,15 +24,16 @@ BACKBONE = """
 import tlcourse as tl
 backbone = tl.load_backbone(device="cpu")
 photographs = tl.photographs("chelsea", "coffee", "rocket")
-drawings = tl.load_task("emoji").val
+things = tl.load_task("things")
 """
-LAYERS = "tl.widgets.explore_layers(backbone, photographs, drawings[::5])"
+LAYERS = "tl.widgets.explore_layers(backbone, photographs, things.train)"
 QUESTIONS = "tl.widgets.explore_predictions(backbone, photographs)"
 SHIFT = "tl.widgets.explore_shift(backbone, photographs)"
 NEIGHBOURS = """
-features = tl.extract_features(backbone, drawings, ["stage1", "stage4", "embedding"], progress=False)
+shown = things.train
+features = tl.extract_features(backbone, shown, ["stage1", "stage4", "embedding"], progress=False)
 tl.widgets.explore_neighbours(
-    features.x, drawings, classes=tl.load_task("emoji").classes, credit="OpenMoji, CC BY-SA 4.0"
+    features.x, shown, classes=things.classes, credit="Photographs: GCompris, public domain or CC0"
 )
 """
 TRAINING = """

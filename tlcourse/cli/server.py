@@ -66,7 +66,7 @@ def serve(
     """Show a saved result as a page on this machine: choose a file, see its classes.
 
     Programs send files to /predict. Only this machine is served, and no upload is kept. Ctrl-C
-    stops it. It needs the extra packages of: python -m pip install "tlcourse[serve]"
+    stops it. Two more packages are needed: python -m pip install fastapi uvicorn
     """
     try:
         import fastapi  # noqa: F401
@@ -81,7 +81,9 @@ def serve(
         with suppress(KeyboardInterrupt), _listening(model, port) as listener:
             address = f"http://{_HOST}:{listener.getsockname()[1]}/"
             said = f"Open {address} in a browser on this machine. Ctrl-C stops it."
-            server = make_server(load_result(model), lambda: print(said, flush=True))
+            result = load_result(model)
+            result.predict(result.backbone.preprocess.example())  # the first answer takes longest
+            server = make_server(result, lambda: print(said, flush=True))
             server.run(sockets=[listener])
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -149,7 +149,7 @@ def extract_features(
     stored = run.on_disk(names, about, refresh=refresh) if cache else run.in_memory(names)
     give_memory_back()
     arrays, seconds = zip(*map(stored.__getitem__, names), strict=True)
-    size = f"{backbone.preprocess.size} {backbone.preprocess.unit}"
+    size = f"{backbone.preprocess.shape[1]} {backbone.preprocess.unit}"
     source = f"{backbone.name}, pool {pool}, {size}; weights: {backbone.source}"
     x = dict(zip(names, arrays, strict=True))
     return features_of(task, x, source=source, seconds=max(seconds))

@@ -91,7 +91,7 @@ class Backbone:
             other.trace  # noqa: B018  a forward pass that computes nothing
         except Exception as error:
             raise CourseError(
-                f"{self.name} cannot take {preprocess.kind} of {size} {preprocess.unit} "
+                f"{self.name} cannot take {preprocess.kind} of {size} {preprocess.units} "
                 f"({str(error)[:80]}). It was made for {self.preprocess.size}."
             ) from error
         return other

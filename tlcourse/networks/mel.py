@@ -37,7 +37,8 @@ class MelPreprocess:
     logarithmic: bool  # log-mels, as the keyword network takes them, or plain power
     least: int  # frames that the network needs
 
-    kind, one, unit = "sounds", "sound", "frames"  # words for what goes in, and for its size
+    kind, one = "sounds", "sound"  # words for what goes in
+    unit, units = "frames", "frames"  # and for its size
 
     def __call__(self, sound: Any) -> torch.Tensor:
         """Turn a sound into a float32 tensor (1, frames, bands)."""

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -39,7 +40,8 @@ class Preprocess:
     channels: Channels = "RGB"  # order of the channels that go in: red first, or blue first
     scale: float = 1.0  # value of a white pixel before the mean is subtracted: 1.0 or 255.0
 
-    kind, one, unit = "pictures", "picture", "px"  # words for what goes in, and for its size
+    kind, one = "pictures", "picture"  # words for what goes in
+    unit, units = "px", "pixels"  # and for its size
 
     def __repr__(self) -> str:
         usual = self.channels == "RGB" and self.scale == 1
@@ -53,7 +55,7 @@ class Preprocess:
         """Turn a PIL image of any mode into a float32 tensor (3, H, W)."""
         return self.transform(to_rgb(picture))
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, int, int]:
         """Shape of the tensor that goes in."""
         return (3, self.crop_size, self.crop_size)
