@@ -156,6 +156,8 @@ REFUSED = {
     "framework's page": ("GET", "/docs", None, {}, 404, "nothing at this address"),
     "its description": ("GET", "/openapi.json", None, {}, 404, "nothing at this address"),
     "another name": ("GET", "/", None, {"host": "evil.example:8000"}, 403, "127.0.0.1 or localhost"),
+    "no port": ("GET", "/", None, {"host": "localhost:x"}, 403, "127.0.0.1 or localhost"),
+    "a longer name": ("GET", "/", None, {"host": "localhost.evil"}, 403, "127.0.0.1 or localhost"),
     "no name": ("GET", "/", None, {"host": ""}, 403, "127.0.0.1 or localhost"),
     "a page from elsewhere": ("POST", "/predict", b"x", {"Origin": "http://evil.example"}, 403, "own page only"),
     "a page from nowhere": ("POST", "/predict", b"x", {"Origin": "null"}, 403, "own page only"),

@@ -11,6 +11,7 @@ from elsewhere that a browser shows cannot use it.
 
 import asyncio
 import math
+import re
 import secrets
 import signal
 import socket
@@ -46,7 +47,7 @@ _CONNECTIONS = 256
 _SHOWN = 20  # classes that the page names
 
 _HOST = "127.0.0.1"
-_OWN_NAMES = (_HOST, "localhost")
+_OWN_NAME = re.compile(r"(127\.0\.0\.1|localhost)(:[0-9]{1,5})?", re.IGNORECASE)
 # For each status of a refusal that the framework makes, its sentence.
 _SENTENCES = {
     404: "There is nothing at this address. The page is at /, and files go to /predict.",
@@ -333,8 +334,8 @@ class _Gate:
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1")
         origin = headers.get(b"origin", b"").decode("latin-1")
-        if host.partition(":")[0].lower() not in _OWN_NAMES:
-            return _RefusedError(403, f"This server answers as {' or '.join(_OWN_NAMES)} only.")
+        if not _OWN_NAME.fullmatch(host):
+            return _RefusedError(403, "This server answers as 127.0.0.1 or localhost only.")
         if origin and origin.lower() != f"http://{host.lower()}":
             return _RefusedError(403, "This server answers its own page only.")
         if self.inside >= _MOST:
