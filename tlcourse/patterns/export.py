@@ -71,8 +71,8 @@ class Exported:
         return (
             f"{self.path.name}: {self.size / 1e6:.1f} MB, {self.about['precision']}, "
             f"float32 (N, {shape}) -> logits (N, {len(self.about['classes'])})\n"
-            f"  its logits differ by {self.about['difference']:.1g} at most from those of the "
-            "network that it was made of"
+            f"  a logit differs by {self.about['difference']:.1g} at most from the network's, on the "
+            "inputs that it was checked with"
         )
 
 

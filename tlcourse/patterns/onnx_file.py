@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 _INPUT, _OUTPUT, _NUMBER = "pictures", "logits", "batch"
 _SMALL = 64  # numbers; halving fewer would save nothing
-_AT_ONCE = 20  # calibration pictures
+_AT_ONCE = 5  # calibration pictures; the outputs of all layers are kept
 
 
 def onnx_writer(
@@ -60,8 +60,15 @@ def read_onnx(content: bytes) -> tuple[Callable[[np.ndarray], np.ndarray], dict[
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     facts = session.get_modelmeta().custom_metadata_map
-    about = {name: json.loads(value) for name, value in facts.items()}
+    about = {name: _fact(value) for name, value in facts.items()}
     return lambda batch: session.run([_OUTPUT], {_INPUT: batch})[0], about
+
+
+def _fact(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:  # what another program has written
+        return value
 
 
 def _check_packages() -> None:
