@@ -39,7 +39,7 @@ QUESTIONS = (
         question="Which layer do the validation pictures choose?",
         options=("stage2", "stage5", "stage7", "embedding"),
         figure="Figure 3",
-        where="Where is the curve of the validation pictures highest?",
+        where="Where is the curve highest?",
     ),
 )
 
