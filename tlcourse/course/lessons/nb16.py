@@ -120,7 +120,7 @@ EXERCISES = (
             Misconception(
                 "a result",
                 lambda a: bool(a.pattern),
-                "Hand in what `tl.submit(result)` returns.",
+                "That is the result itself. Submit it, and hand in what `tl.submit(result)` returns.",
                 lambda: Trained("frozen_extractor", 0.72),
             ),
             Misconception(
