@@ -39,7 +39,7 @@ QUESTIONS = (
         question="Which layer do the validation pictures choose?",
         options=("stage2", "stage5", "stage7", "embedding"),
         figure="Figure 3",
-        where="Where is the curve of the validation pictures highest?",
+        where="Where is the curve highest?",
     ),
 )
 
@@ -120,7 +120,7 @@ EXERCISES = (
             Misconception(
                 "a result",
                 lambda a: bool(a.pattern),
-                "Hand in what `tl.submit(result)` returns.",
+                "That is the result itself. Submit it, and hand in what `tl.submit(result)` returns.",
                 lambda: Trained("frozen_extractor", 0.72),
             ),
             Misconception(

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 LIKE = 0.36  # exercise 16.1: accuracy of a probe on changed clothes of another task
 UNLIKE = 0.2  # below it, the clothes stand on another side than those of the capstone
-BEATS = 0.69  # exercise 16.2: on the part for tries, where the best probe reaches .648
+BEATS = 0.68  # exercise 16.2: on the part for tries, where the best probe reaches .648
 BEST_OF_40 = 0.6956  # exercise 16.3: mean of 20,000 repetitions
 _OF_EACH = 60  # clothes of each class that are changed
 _SIDE = 16  # pixels that the probe sees
