@@ -71,6 +71,7 @@ def content(folder):
 def test_a_report_two_tables_and_the_model_are_left_and_nothing_else(saved):
     assert {path.name for path in saved.iterdir()} == FILES
     assert {path.name for path in (saved / "model").iterdir()} == {
+        "README.md",
         "model.json",
         "model.safetensors",
     }

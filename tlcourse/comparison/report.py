@@ -16,7 +16,7 @@ from tlcourse.errors import CourseError
 from tlcourse.metrics import p_in_words
 from tlcourse.plots.figure import mime_bundle
 
-_MODEL = {"model", "model/model.json", "model/model.safetensors"}
+_MODEL = {"model", "model/model.json", "model/model.safetensors", "model/README.md"}
 _FILES = {"report.html", "results.csv", "skipped.csv"} | _MODEL
 _MOST_CLASSES = 25  # in a confusion matrix; with more it cannot be read
 
@@ -30,7 +30,8 @@ def check_target(folder: Path) -> Path:
     if target.is_dir():
         paths = (*target.iterdir(), *target.glob("model/*"))
         files = {path.relative_to(target).as_posix() for path in paths}
-        if files and files != _FILES:
+        # Version 1.0 wrote no model card.
+        if files and files | {"model/README.md"} != _FILES:
             raise CourseError(
                 f"{target} holds something else than an earlier comparison, such as "
                 f"{min(files - _FILES or files)}. Name another folder."

@@ -163,7 +163,7 @@ def features_of(
     return Features(
         x=x,
         y=np.concatenate([split.labels for split in splits.values()]),
-        split=np.repeat(list(splits), [len(split) for split in splits.values()]),
+        split=np.repeat(list(splits), list(map(len, splits.values()))),
         classes=getattr(task, "classes", ()),
         names=tuple(name for split in splits.values() for name in split.names),
         logits=None,

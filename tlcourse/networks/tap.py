@@ -133,7 +133,10 @@ def layer_table(backbone: Backbone) -> "pd.DataFrame":
 def to_batch(
     backbone: Backbone, pictures: "Image | Sound | Sequence[Image | Sound] | torch.Tensor"
 ) -> torch.Tensor:
-    """Make a batch (N, 3, H, W), of sounds (N, 1, frames, bands), on the backbone's device; what is no tensor is preprocessed."""
+    """Make a batch on the backbone's device; what is no tensor is preprocessed.
+
+    It is (N, 3, H, W), of sounds for a speech network (N, 1, frames, bands).
+    """
     if isinstance(pictures, torch.Tensor):
         batch = pictures[None] if pictures.ndim == 3 else pictures
         channels, one = backbone.preprocess.shape[0], backbone.preprocess.one

@@ -30,6 +30,12 @@ _PARTS = ("purpose", "data", "inherited", "training", "made", "scores")
 _REASONS = 5  # files left out that are named
 
 
+def result_facts(task: Task, backbone: Backbone, settings: Any = None) -> Facts:
+    """What is known of a result's data, of its backbone and, by its `Settings`, of its training."""
+    facts = {"data": data_facts(task), "inherited": inherited_facts(backbone)}
+    return facts if settings is None else facts | {"training": training_facts(settings)}
+
+
 def data_facts(task: Task) -> Facts:
     """What a task says of its pictures."""
     counts = {

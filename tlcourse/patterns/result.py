@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,8 +67,8 @@ class Result:
         trainable_parameters: How many parameters were learned.
         history: The epochs, where there were any.
         holds: What the task holds: "pictures" or "sounds".
-        facts: What the model card says of the data, the training and the backbone; see
-            `tlcourse.patterns.card`. A loaded result has what was saved.
+        facts: Gives what the model card says of the data, the training and the backbone; see
+            `tlcourse.patterns.card`. A loaded result gives what was saved.
     """
 
     pattern: str
@@ -91,7 +91,7 @@ class Result:
     history: "History | None" = None
     made: Backbone | None = None  # the `backbone`, where it is kept
     holds: str = "pictures"
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Callable[[], Mapping[str, Any]] = dict
 
     @property
     def backbone(self) -> Backbone:
@@ -220,7 +220,7 @@ class Result:
         } | {name: None if value != value else value for name, value in figures.items()}
         if groups is not None and not self.logits:
             self.last_split  # noqa: B018  says why there are no answers
-        facts: dict[str, Any] = {"made": made_facts()} | dict(self.facts)
+        facts: dict[str, Any] = {"made": made_facts()} | dict(self.facts())
         facts |= {"scores": found} if (found := score_facts(self, groups)) else {}
         facts |= {} if purpose is None else {"purpose": purpose}
         text = json.dumps(about | {"facts": facts}, indent=2) + "\n"
@@ -324,7 +324,7 @@ def load_result(
         figures |= {name: tuple(figures[name]) for name in ("classes", "interval")}
         figures["saved_temperature"] = _temperature(about)
         figures["holds"] = check_choice("kind of data", about.get("holds", "pictures"), KINDS)
-        figures["facts"] = dict(about.get("facts", {}))  # version 1.1 had none
+        figures["facts"] = partial(dict, about.get("facts", {}))  # version 1.0 had none
         made = _build(about, device, head)
         made.model.load_state_dict(load_file(place / _WEIGHTS))
     except FileNotFoundError as error:

@@ -24,7 +24,7 @@ from tlcourse.networks.fast import fast_batch_size
 from tlcourse.networks.layers import Pool
 from tlcourse.networks.network import Network
 from tlcourse.networks.trace import meta_copy
-from tlcourse.patterns.card import data_facts, inherited_facts, training_facts
+from tlcourse.patterns.card import result_facts
 from tlcourse.patterns.result import Result
 from tlcourse.tasks.split import Split
 from tlcourse.tasks.task import Task, check_task
@@ -78,7 +78,7 @@ def classifier(
     val, seconds = predict_split(made, task.val, progress=progress)
     test, _ = predict_split(made, task.test, progress=progress)
     memory = _pass_memory(backbone, backbone.model)
-    facts = {"inherited": inherited_facts(backbone)}
+    facts = partial(result_facts, task, backbone)
     result = Result(*about, made=made, seconds=seconds, memory=memory, facts=facts)
     return score(result, task, {"val": val, "test": test})
 
@@ -123,7 +123,7 @@ def standalone_extractor(
         seconds=seconds,
         memory=_pass_memory(backbone, network, tables),
         trainable_parameters=probe.weight.size + probe.bias.size,
-        facts={"inherited": inherited_facts(backbone)},
+        facts=partial(result_facts, task, network.backbone),
     )
     logits = {}
     for part in ("val", "test"):
@@ -291,10 +291,7 @@ def _trained(
         seconds=history.seconds + seconds,
         trainable_parameters=trainable(network),
         history=history,
-        facts={
-            "inherited": inherited_facts(network.backbone),
-            "training": training_facts(settings),
-        },
+        facts=partial(result_facts, task, network.backbone, settings),
     )
     if network.frozen_until == network.layer:  # only the head is new, and the features are stored
         features = features or extract_features(
@@ -342,7 +339,6 @@ def score(result: Result, task: Task, logits: Mapping[str, np.ndarray]) -> Resul
         logits=kept,
         pictures={"val": task.val, "test": task.test},
         holds=task.holds,
-        facts={**result.facts, "data": data_facts(task)},
     )
 
 

@@ -218,10 +218,11 @@ def _of_one_kind(
 ) -> tuple[list[_Entry], bool]:
     """Keep the pictures or the sounds, whichever are more, and tell whether those are the sounds."""
     kinds = {"picture": EXTENSIONS, "sound": sound.EXTENSIONS}
-    of_kind = {
-        kind: [entry for entry in entries if entry.path.suffix.lower() in ends]
-        for kind, ends in kinds.items()
-    }
+    of_kind: dict[str, list[_Entry]] = {"picture": [], "sound": []}
+    for entry in entries:
+        for kind, ends in kinds.items():
+            if entry.path.suffix.lower() in ends:
+                of_kind[kind].append(entry)
     if not any(of_kind.values()):
         raise CourseError(
             f"{printable(root)} holds class folders but no picture in them, and no sound. {_SHAPE}"
