@@ -224,7 +224,7 @@ def _of_one_kind(
     }
     if not any(of_kind.values()):
         raise CourseError(
-            f"{printable(root)} holds class folders but no picture or sound in them. {_SHAPE}"
+            f"{printable(root)} holds class folders but no picture in them, and no sound. {_SHAPE}"
         )
     kept, other = ("picture", "sound")
     if len(of_kind["sound"]) > len(of_kind["picture"]):

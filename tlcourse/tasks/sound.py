@@ -110,7 +110,7 @@ class Sound:
             pad_mode="constant",
         )
         power = _mel_bands(n_bands, size) @ spectrum.abs().square()
-        decibels = 10 * power.clamp(min=1e-10).log10()
+        decibels = 10 * power.clamp(min=1e-14).log10()
         loudest = decibels.max().clamp(min=-60)  # softer than any sound that is not silent
         return (decibels - loudest).clamp(min=-_RANGE)
 

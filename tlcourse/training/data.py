@@ -157,13 +157,14 @@ class KeptPictures:
 
         if place in self._kept:
             return self._kept[place]
-        picture: Image | Sound = self._split[place][0]
-        if isinstance(picture, Sound):  # kept as it is, to be changed before it is drawn
-            size = picture.samples.nbytes
+        opened = self._split[place][0]
+        picture: Image | Sound = opened
+        if isinstance(opened, Sound):  # kept as it is, to be changed before it is drawn
+            size = opened.samples.nbytes
         else:
-            if min(picture.size) > self._side:
-                picture = resize(picture, self._side, InterpolationMode(self._interpolation))
-            size = picture.width * picture.height * 3
+            if min(opened.size) > self._side:
+                opened = resize(opened, self._side, InterpolationMode(self._interpolation))
+            picture, size = opened, opened.width * opened.height * 3
         if size <= self._room:
             self._kept[place] = picture
             self._room -= size
