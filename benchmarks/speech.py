@@ -51,7 +51,7 @@ DIRECTIONS = tuple(
     if one != other and one[:2] == other[:2] and one[:2] in ("fr", "it")
 )
 NEW = tuple(product(*([v for v in VOICES if v[:2] == name] for name in ("fr", "it"))))
-EXAMPLES, DRAWS, HALVES, SEEDS = 5, 20, 5, (0, 1, 2)
+EXAMPLES, DRAWS, SEEDS = 5, 20, (0, 1, 2)
 IMAGENET, BANDS = "ImageNet network", "mean and deviation of each band"
 NAMES = {IMAGENET: "efficientnet_lite0", "ge2e": "ge2e", "speech_embedding": "speech_embedding"}
 RANDOM = ", random weights"
@@ -192,20 +192,22 @@ def _rows(x: np.ndarray) -> np.ndarray:
     return x.reshape(-1, x.shape[-1])
 
 
-def scores(numbers: np.ndarray, prompts: np.ndarray, read: Reader) -> Iterator[Row]:
-    """All questions: a row for each pair of voices and each draw."""
-    for seed in range(DRAWS):
+def scores(
+    numbers: np.ndarray, prompts: np.ndarray, read: Reader, draws: int = DRAWS
+) -> Iterator[Row]:
+    """All questions: a row for each pair of voices and each draw; of languages, a quarter of them."""
+    for seed in range(draws):
         for question, accuracy in who(prompts, read, seed).items():
-            yield {"question": question, "pair": "", "seed": seed, "accuracy": accuracy}
+            yield {"question": question, "seed": seed, "accuracy": round(accuracy, 4)}
     for direction, words in product(DIRECTIONS, ("word", "digit")):
         x = numbers if words == "word" else numbers[:, :DIGITS]
         accuracy = what(x, read, direction)
         pair = " -> ".join(direction)
-        yield {"question": words, "pair": pair, "seed": 0, "accuracy": accuracy}
-    for new, seed in product(NEW, range(HALVES)):
+        yield {"question": words, "pair": pair, "accuracy": round(accuracy, 4)}
+    for new, seed in product(NEW, range(draws // len(NEW))):
         for question, accuracy in which_language(prompts, read, new, seed).items():
-            pair = f"new: {', '.join(new)}"
-            yield {"question": question, "pair": pair, "seed": seed, "accuracy": accuracy}
+            row = {"question": question, "pair": f"new: {', '.join(new)}", "seed": seed}
+            yield row | {"accuracy": round(accuracy, 4)}
 
 
 def seeds_of(network: str) -> tuple[int, ...]:
@@ -227,8 +229,10 @@ def speech_scores() -> Iterator[Row]:
         for weights in seeds_of(network):
             x = features(network, weights)
             numbers, prompts = (x[part][embedding(network)] for part in ("numbers", "prompts"))
-            for row in scores(numbers, prompts, nearest_mean):
-                yield {"network": network, "weights": weights} | row
+            draws = len(NEW) if RANDOM in network else DRAWS
+            for row in scores(numbers, prompts, nearest_mean, draws):
+                about = {"network": network, "weights": weights if RANDOM in network else None}
+                yield about | row
 
 
 def speech_layers() -> Iterator[Row]:
@@ -240,11 +244,16 @@ def speech_layers() -> Iterator[Row]:
             for row in scores(numbers, prompts, nearest_mean):
                 values[row["question"]].append(row["accuracy"])
             for question, found in values.items():
-                row = {"network": network, "layer": layer, "question": question}
-                spread = {"least": min(found), "most": max(found)}
-                yield row | {"accuracy": float(np.mean(found))} | spread
+                yield {"network": network, "layer": layer, "question": question} | _spread(found)
 
 
+def _spread(found: Sequence[float]) -> Row:
+    mean = round(float(np.mean(found)), 4)
+    return {"accuracy": mean, "least": min(found), "most": max(found)}
+
+
+# Question that a choice is made for -> those that are answered with it.
+_TOGETHER = {"voice": QUESTIONS[:2], "digit": QUESTIONS[3:4], "language": QUESTIONS[4:]}
 Choice = tuple[str, str, str]  # way to draw, layer, reader
 
 
@@ -265,8 +274,8 @@ def on_other_sounds(network: str, question: str, choice: Choice) -> float:
 
 
 def speech_best() -> Iterator[Row]:
-    """Each network with what does best on other sounds."""
-    for network, question in product((*NAMES, BANDS), ("voice", "digit", "language")):
+    """Each network with what does best on other sounds; the mean over draws, for each pair."""
+    for network, question in product((*NAMES, BANDS), _TOGETHER):
         ways = WAYS if network == IMAGENET else ("",)
         choices = [
             (way, layer, reader)
@@ -277,12 +286,16 @@ def speech_best() -> Iterator[Row]:
         seen = {choice: on_other_sounds(network, question, choice) for choice in choices}
         way, layer, reader = best = max(choices, key=lambda choice: seen[choice])
         x = features(network, 0, way)
-        about = {"network": network, "way": way, "layer": layer, "reader": reader}
-        about["chosen_by"] = seen[best]
+        about: Row = {"network": network, "way": way or None, "layer": layer, "reader": reader}
+        about["on_other_sounds"] = round(seen[best], 4)
+        values: dict[tuple[str, str | None], list[float]] = {}
         for row in scores(x["numbers"][layer], x["prompts"][layer], READERS[reader]):
-            belongs = {"speaker": "voice"}.get(row["question"], row["question"].split(",")[0])
-            if belongs == question:
-                yield about | row
+            key = row["question"], row.get("pair")
+            values.setdefault(key, []).append(row["accuracy"])
+        belong = _TOGETHER[question]
+        for (asked, pair), found in values.items():
+            if asked in belong:
+                yield about | {"question": asked, "pair": pair} | _spread(found)
 
 
 EXPERIMENTS = {
