@@ -14,10 +14,10 @@ from tlcourse.errors import UnknownNameError
 
 PROGRAMS = {
     name: importlib.import_module(f"benchmarks.{name}")
-    for name in ("wins", "letters", "move_less", "networks", "shift")
+    for name in ("wins", "letters", "move_less", "networks", "shift", "speech")
 }
-letters, move_less, networks, shift, wins = (
-    PROGRAMS[name] for name in ("letters", "move_less", "networks", "shift", "wins")
+letters, move_less, networks, shift, speech, wins = (
+    PROGRAMS[name] for name in ("letters", "move_less", "networks", "shift", "speech", "wins")
 )
 
 
@@ -153,3 +153,27 @@ def test_the_changing_world_holds_each_cell():
         runs = table[table["part"] == part]
         assert len(runs) == each * len(shift.SEEDS)
         assert runs["accuracy"].between(0, 1).all()
+
+
+def test_what_the_bands_of_sounds_know_is_measured_again():
+    x = speech.features(speech.BANDS)
+    numbers, prompts = x["numbers"]["bands"], x["prompts"]["bands"]
+    table = tl.recorded_runs("speech_scores")
+    bands = table[table.network == speech.BANDS]
+    for direction in speech.DIRECTIONS:
+        again = speech.what(numbers, speech.nearest_mean, direction)
+        said = bands[(bands.question == "word") & (bands.pair == " -> ".join(direction))]
+        assert again == pytest.approx(said.accuracy.item(), abs=0.08)  # 2 of 28 words
+    again = speech.who(prompts, speech.nearest_mean, 0)["voice"]
+    said = bands[(bands.question == "voice") & (bands.seed == 0)]
+    assert again == pytest.approx(said.accuracy.item(), abs=0.02)
+
+
+def test_the_questions_about_sounds_are_asked_of_each_network_and_pair():
+    table = tl.recorded_runs("speech_scores")
+    for _, rows in table.groupby("network"):
+        assert set(rows.question) == set(speech.QUESTIONS)
+        words = rows[rows.question == "digit"]
+        assert set(words.pair) == {" -> ".join(pair) for pair in speech.DIRECTIONS}
+        assert rows[rows.question == "language, new voices"].pair.nunique() == len(speech.NEW)
+    assert set(table.network) == set(speech.NETWORKS)
