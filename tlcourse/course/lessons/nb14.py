@@ -45,7 +45,7 @@ QUESTIONS = (
         id="14.B",
         question="How many announcements of new voices does the speaker network give to the right "
         "language?",
-        options=("more than 80 %", "about half", "less than 25 %"),
+        options=("nearly all", "about half", "about one in five"),
         figure="Figure 4",
         where="Compare the two bars of the speaker network with the line of chance.",
     ),
