@@ -28,6 +28,8 @@ from tlcourse.features.neighbours import nearest as nearest
 from tlcourse.features.probe import fit_probe as fit_probe
 from tlcourse.features.ranking import rank_backbones as rank_backbones
 from tlcourse.features.similarity import cka as cka
+from tlcourse.features.text import text_vectors as text_vectors
+from tlcourse.features.text import texts as texts
 from tlcourse.networks.backbone import Backbone as Backbone
 from tlcourse.networks.folder import save_backbone as save_backbone
 from tlcourse.networks.head import ConvHead as ConvHead

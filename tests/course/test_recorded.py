@@ -14,10 +14,11 @@ from tlcourse.errors import UnknownNameError
 
 PROGRAMS = {
     name: importlib.import_module(f"benchmarks.{name}")
-    for name in ("wins", "letters", "move_less", "networks", "shift", "speech")
+    for name in ("wins", "letters", "move_less", "networks", "shift", "speech", "text")
 }
-letters, move_less, networks, shift, speech, wins = (
-    PROGRAMS[name] for name in ("letters", "move_less", "networks", "shift", "speech", "wins")
+letters, move_less, networks, shift, speech, text, wins = (
+    PROGRAMS[name]
+    for name in ("letters", "move_less", "networks", "shift", "speech", "text", "wins")
 )
 
 
@@ -177,3 +178,36 @@ def test_the_questions_about_sounds_are_asked_of_each_network_and_pair():
         assert set(words.pair) == {" -> ".join(pair) for pair in speech.DIRECTIONS}
         assert rows[rows.question == "language, new voices"].pair.nunique() == len(speech.NEW)
     assert set(table.network) == set(speech.NETWORKS)
+
+
+def test_names_are_read_again_without_training_and_with_five_labels():
+    data = text.emoji(layers=())
+    rows = data.split(3)
+    train, test = rows["train"], rows["test"]
+    assert not set(test) & {*train, *rows["val"]}
+    table = tl.recorded_runs("names_and_drawings")
+    table = table[table["seed"] == 3].set_index("input")
+    zero = text.right(data.vectors[test] @ data.classes.T, data.labels[test])
+    assert table.loc["name, no training", "accuracy"] == pytest.approx(zero, abs=0.001)
+    draws = [text.few(data.labels, train, 5, 3, draw) for draw in text.DRAWS]
+    again = [text.few_labels_once(data.vectors, data.labels, some, test) for some in draws]
+    said = table[table["per_class"] == 5].loc["name, MiniLM", "accuracy"]
+    assert said == pytest.approx(math.fsum(again) / len(again), abs=0.005)
+
+
+def test_names_drawings_and_paragraphs_hold_each_draw():
+    names = tl.recorded_runs("names_and_drawings")
+    runs = names.fillna({"per_class": 0}).groupby(["input", "per_class"])["seed"]
+    assert set(runs.nunique()) == {len(text.SEEDS)}
+    runs = tl.recorded_runs("words_repeat").groupby(["input", "per_class"])["draw"]
+    assert set(runs.nunique()) == {len(text.DRAWS)}
+
+
+def test_a_paragraph_is_counted_again():
+    some = tl.texts("paragraphs")
+    words = [paragraph for each in some.values() for paragraph in each]
+    y = np.repeat(np.arange(len(some)), [len(each) for each in some.values()])
+    table = tl.recorded_runs("words_repeat")
+    said = table[(table["per_class"] == 5) & (table["draw"] == 0)].set_index("input")["accuracy"]
+    for name, accuracy in text.paragraphs_once(words, y, 5, 0).items():
+        assert said[name] == pytest.approx(accuracy, abs=0.01)

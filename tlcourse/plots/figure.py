@@ -14,6 +14,7 @@ from PIL import Image, features
 
 from tlcourse.errors import CourseError
 from tlcourse.tasks.pictures import to_rgb
+from tlcourse.tasks.sound import Sound
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -134,7 +135,7 @@ def style(number: int) -> dict[str, Any]:
     return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
 
 
-def pixels(picture: Image.Image, side: int | None = None) -> np.ndarray:
+def pixels(picture: Image.Image | Sound, side: int | None = None) -> np.ndarray:
     """Return the (H, W, 3) uint8 array of a picture, shrunk to at most `side` pixels a side."""
     rgb = to_rgb(picture)
     if side is not None and max(rgb.size) > side:
