@@ -15,7 +15,6 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-import tflite
 import torch
 from safetensors.torch import save_file
 from torch import nn
@@ -29,6 +28,8 @@ WEIGHTS = Path(__file__).parent.parent / "tlcourse" / "data" / "speech_embedding
 
 def kernels(content: bytes) -> list[tuple[np.ndarray, np.ndarray]]:
     """Kernel (out, time, bands, in) and bias of each convolution, from input to output."""
+    import tflite  # which nothing else of the project needs
+
     model = tflite.Model.GetRootAs(content, 0)
     graph = model.Subgraphs(0)
 

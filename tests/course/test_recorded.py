@@ -10,11 +10,11 @@ import torch
 from sklearn.datasets import load_digits
 
 import tlcourse as tl
-from benchmarks import capstone, export, letters, move_less, networks, shift, text, wins
+from benchmarks import capstone, export, letters, move_less, networks, shift, speech, text, wins
 from tlcourse.errors import UnknownNameError
 from tlcourse.tasks.load import capstone_part
 
-MODULES = (capstone, export, letters, move_less, networks, shift, text, wins)
+MODULES = (capstone, export, letters, move_less, networks, shift, speech, text, wins)
 PROGRAMS = {module.__name__.rpartition(".")[2]: module for module in MODULES}
 
 
@@ -191,6 +191,30 @@ def test_the_ideas_of_the_capstone_hold_each_seed_and_no_private_part():
     table = tl.recorded_runs("capstone_ideas")
     assert set(table.groupby("idea").size()) == {len(capstone.SEEDS)}
     assert set(table["part"]) == {"tries"}
+
+
+def test_what_the_bands_of_sounds_know_is_measured_again():
+    x = speech.features(speech.BANDS)
+    numbers, prompts = x["numbers"]["bands"], x["prompts"]["bands"]
+    table = tl.recorded_runs("speech_scores")
+    bands = table[table.network == speech.BANDS]
+    for direction in speech.DIRECTIONS:
+        again = speech.what(numbers, speech.nearest_mean, direction)
+        said = bands[(bands.question == "word") & (bands.pair == " -> ".join(direction))]
+        assert again == pytest.approx(said.accuracy.item(), abs=0.08)  # 2 of 28 words
+    again = speech.who(prompts, speech.nearest_mean, 0)["voice"]
+    said = bands[(bands.question == "voice") & (bands.seed == 0)]
+    assert again == pytest.approx(said.accuracy.item(), abs=0.02)
+
+
+def test_the_questions_about_sounds_are_asked_of_each_network_and_pair():
+    table = tl.recorded_runs("speech_scores")
+    for _, rows in table.groupby("network"):
+        assert set(rows.question) == set(speech.QUESTIONS)
+        words = rows[rows.question == "digit"]
+        assert set(words.pair) == {" -> ".join(pair) for pair in speech.DIRECTIONS}
+        assert rows[rows.question == "language, new voices"].pair.nunique() == len(speech.NEW)
+    assert set(table.network) == set(speech.NETWORKS)
 
 
 def test_names_are_read_again_without_training_and_with_five_labels():

@@ -77,8 +77,8 @@ def test_an_embedding_that_is_a_map_is_pooled_as_for_features(pool):
 
 def _without_preprocessing(backbone):
     twin = copy.copy(backbone)
-    twin.preprocess = type("Same", (), {"one": "picture", "__call__": lambda _, tensor: tensor})()
-    twin.preprocess.shape, twin.preprocess.unit = (3, 8, 8), "px"
+    twin.preprocess = type("Same", (), {"__call__": lambda _, tensor: tensor})()
+    twin.preprocess.shape, twin.preprocess.one, twin.preprocess.unit = (3, 8, 8), "picture", "px"
     return twin
 
 

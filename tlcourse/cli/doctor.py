@@ -30,7 +30,7 @@ _TASKS = {
     "faces": ("scikit-image", "skimage/data/lfw_subset.npy"),
     "things": ("tlcourse", "tlcourse/data/things/credits.json"),
     "fashion": ("tlcourse", "tlcourse/data/fashion.png"),
-    "voices, spoken digits and numbers": ("tlcourse", "tlcourse/data/voices.safetensors"),
+    "voices": ("tlcourse", "tlcourse/data/voices.safetensors"),
     "capstone": ("tlcourse", "tlcourse/data/capstone.png"),
     "hymenoptera, its features": ("tlcourse", "tlcourse/data/hymenoptera_imagenet.safetensors"),
 }

@@ -136,7 +136,7 @@ def style(number: int) -> dict[str, Any]:
 
 
 def pixels(picture: Image.Image | Sound, side: int | None = None) -> np.ndarray:
-    """Return the (H, W, 3) uint8 array of a picture or spectrogram, shrunk to at most `side` pixels a side."""
+    """Return the (H, W, 3) uint8 array of a picture, shrunk to at most `side` pixels a side."""
     rgb = to_rgb(picture)
     if side is not None and max(rgb.size) > side:
         rgb = rgb.copy()

@@ -12,6 +12,7 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -219,10 +220,9 @@ def _of_one_kind(
     """Keep the pictures or the sounds, whichever are more, and tell whether those are the sounds."""
     kinds = {"picture": EXTENSIONS, "sound": sound.EXTENSIONS}
     of_kind: dict[str, list[_Entry]] = {"picture": [], "sound": []}
-    for entry in entries:
-        for kind, ends in kinds.items():
-            if entry.path.suffix.lower() in ends:
-                of_kind[kind].append(entry)
+    for entry, kind in product(entries, kinds):
+        if entry.path.suffix.lower() in kinds[kind]:
+            of_kind[kind].append(entry)
     if not any(of_kind.values()):
         raise CourseError(
             f"{printable(root)} holds class folders but no picture in them, and no sound. {_SHAPE}"
