@@ -50,6 +50,8 @@ from tlcourse.tasks.folder import write_folder as write_folder
 from tlcourse.tasks.load import load_task as load_task
 from tlcourse.tasks.photographs import photographs as photographs
 from tlcourse.tasks.pictures import open_picture as open_picture
+from tlcourse.tasks.sound import Sound as Sound
+from tlcourse.tasks.sound import open_sound as open_sound
 from tlcourse.tasks.task import Task as Task
 from tlcourse.training import finetune as finetune
 from tlcourse.training.fit import fit as fit

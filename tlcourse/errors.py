@@ -41,6 +41,14 @@ class PictureError(CourseError):
         self.reason = reason or said.rstrip(".")
 
 
+class SoundError(CourseError):
+    """A file is not a sound that can be read; `reason` says why in a few words."""
+
+    def __init__(self, said: str, reason: str = "") -> None:
+        super().__init__(said)
+        self.reason = reason or said.rstrip(".")
+
+
 def check_whole(name: str, value: Any, *, least: int = 1, most: int | None = None) -> int:
     """Return a whole number in range, or say in one sentence what is wrong with it."""
     limit = math.inf if most is None else most

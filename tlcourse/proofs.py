@@ -91,8 +91,8 @@ def head_fits(network: Network, task: Task, n_trainable: int | None = None) -> P
     Raises:
         ProofError: The head has other outputs, or another number of parameters may learn.
     """
-    size = network.backbone.preprocess.crop_size
-    zeros = torch.zeros(2, 3, size, size, device=network.backbone.device)
+    shape = network.backbone.preprocess.shape
+    zeros = torch.zeros(2, *shape, device=network.backbone.device)
     with in_mode(network), torch.no_grad():
         shape = tuple(network(zeros).shape)
     if shape != (2, len(task.classes)):
@@ -131,7 +131,9 @@ def preprocessing_matches(
             f"{tuple(expected.shape)}. Compare the steps with {backbone.preprocess}."
         )
     difference = (own.float() - expected).abs().max().item()
-    if not difference <= 0.02 * backbone.preprocess.scale:  # NaN is not
+    sounds = backbone.preprocess.kind == "sounds"
+    scale = expected.abs().max().item() if sounds else backbone.of_pictures.scale
+    if not difference <= 0.02 * scale:  # NaN is not
         raise ProofError(
             f"Your values go from {own.min():.2f} to {own.max():.2f}, those of the weights' own "
             f"preprocessing from {expected.min():.2f} to {expected.max():.2f}; they differ by up "

@@ -172,7 +172,8 @@ def test_altered_weights_of_the_second_network_are_not_read(monkeypatch):
 def test_list_backbones_offers_first_those_that_need_no_network_and_each_name_once():
     names = load.list_backbones()
     assert names[:2] == ["efficientnet_lite0", "squeezenet1_1"]
-    assert names[2:4] == ["efficientnet_lite1", "efficientnet_lite2"]
+    assert names[2:4] == ["speech_embedding", "ge2e"]
+    assert names[4:6] == ["efficientnet_lite1", "efficientnet_lite2"]
     assert len(set(names)) == len(names)
     assert {"resnet18", "vit_b_16", "timm/resnet10t"} <= set(names)
 

@@ -77,7 +77,8 @@ def test_an_embedding_that_is_a_map_is_pooled_as_for_features(pool):
 
 def _without_preprocessing(backbone):
     twin = copy.copy(backbone)
-    twin.preprocess = type("Same", (), {"crop_size": 8, "__call__": lambda _, tensor: tensor})()
+    twin.preprocess = type("Same", (), {"__call__": lambda _, tensor: tensor})()
+    twin.preprocess.shape, twin.preprocess.unit = (3, 8, 8), "px"
     return twin
 
 

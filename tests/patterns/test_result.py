@@ -186,6 +186,16 @@ def test_the_temperature_is_saved_and_1_where_none_was(results, tmp_path):
     assert tl.load_result(folder, device="cpu").temperature == 1.0
 
 
+def test_what_it_learned_from_is_saved_and_pictures_where_nothing_is_said(results, tmp_path):
+    result = dataclasses.replace(results["standalone_extractor"], holds="sounds")
+    heard = result.save(tmp_path / "heard")
+    assert tl.load_result(heard, device="cpu").holds == "sounds"
+    about = json.loads((heard / "model.json").read_text())
+    del about["holds"]
+    (heard / "model.json").write_text(json.dumps(about))
+    assert tl.load_result(heard, device="cpu").holds == "pictures"
+
+
 @pytest.mark.parametrize("temperature", [0, -1, "warm", None, []])
 def test_a_temperature_that_cannot_be_is_told(mine, temperature):
     change(mine, temperature=temperature)

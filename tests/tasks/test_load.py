@@ -530,7 +530,7 @@ def test_max_side_shrinks_what_is_opened(pets):
 
 
 def test_a_wrong_name_offers_near_ones_and_folders():
-    with pytest.raises(UnknownNameError, match=r"Nearest: emoji\. A path to a folder"):
+    with pytest.raises(UnknownNameError, match=r"Nearest: emoji, voices\. A path to a folder"):
         tl.load_task("emojis")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from browser import Lab, Page, in_a_browser
 from PIL import Image
+from tiny_sounds import encoded, tone
 
 import tlcourse as tl
 
@@ -23,15 +24,16 @@ BACKBONE = """
 import tlcourse as tl
 backbone = tl.load_backbone(device="cpu")
 photographs = tl.photographs("chelsea", "coffee", "rocket")
-drawings = tl.load_task("emoji").val
+things = tl.load_task("things")
 """
-LAYERS = "tl.widgets.explore_layers(backbone, photographs, drawings[::5])"
+LAYERS = "tl.widgets.explore_layers(backbone, photographs, things.train)"
 QUESTIONS = "tl.widgets.explore_predictions(backbone, photographs)"
 SHIFT = "tl.widgets.explore_shift(backbone, photographs)"
 NEIGHBOURS = """
-features = tl.extract_features(backbone, drawings, ["stage1", "stage4", "embedding"], progress=False)
+shown = things.train
+features = tl.extract_features(backbone, shown, ["stage1", "stage4", "embedding"], progress=False)
 tl.widgets.explore_neighbours(
-    features.x, drawings, classes=tl.load_task("emoji").classes, credit="OpenMoji, CC BY-SA 4.0"
+    features.x, shown, classes=things.classes, credit="Photographs: GCompris, public domain or CC0"
 )
 """
 TRAINING = """
@@ -39,6 +41,13 @@ from dataclasses import replace
 task = tl.load_task("digits")
 task = replace(task, train=task.train[:60], val=task.val[:30])
 tl.widgets.explore_training(backbone.at_size(96), task, runs={"in the lesson": [0.3, 0.5, 0.6]})
+"""
+OWN_SOUND = """
+import pandas as pd
+import tlcourse as tl
+def how_long(sound):
+    return pd.DataFrame({"class": [f"{sound.seconds:.2f} s"], "probability": [1.0]})
+tl.widgets.own_sound({"how long": how_long})
 """
 
 
@@ -117,6 +126,9 @@ def test_the_layer_explorer_follows_mouse_and_keyboard(show, screenshots):
     page.settle()
     assert page.pictures() != dragged
     assert page.tab.get_by_text("it is number 2 of").count() == 1
+    page.tab.keyboard.press("Home")
+    page.drag("Layer", 0.55)  # where a channel that finds eyes is the first
+    page.settle()
     looks_right(page, screenshots, "layer_explorer")
 
 
@@ -159,6 +171,26 @@ def test_an_uploaded_photograph_is_predicted_upright_and_a_bad_file_is_a_sentenc
     assert page.tab.get_by_text("yours:").count() == 0
     assert page.tab.locator(".widget-vbox.tlcourse-widget").count() == 1
     assert page.failures() == []
+
+
+def test_an_uploaded_sound_is_played_and_answered_and_a_bad_file_is_a_sentence(
+    show, screenshots, tmp_path
+):
+    page = show("sound", OWN_SOUND)
+    good, bad = tmp_path / "mine.wav", tmp_path / "bad.wav"
+    good.write_bytes(encoded(tone(seconds=2, rate=48_000), 48_000))
+    bad.write_bytes(good.read_bytes()[:40])
+    page.choose("Choose a sound of yours", good)
+    page.tab.get_by_role("rowheader", name="2.00 s").wait_for()
+    page.settle()
+    player = page.tab.locator("audio").first
+    player.evaluate("audio => audio.load()")
+    page.tab.wait_for_function("() => document.querySelector('audio').duration > 1.9")
+    looks_right(page, screenshots, "own_sound")
+    page.choose("Choose a sound of yours", bad)
+    page.tab.get_by_role("alert").wait_for()
+    assert "bad.wav cannot be read" in page.tab.get_by_role("alert").inner_text()
+    assert page.tab.locator("audio").count() == 0
 
 
 def test_the_neighbour_explorer_moves_its_map(show, screenshots):
@@ -205,7 +237,7 @@ def test_a_training_is_stopped_while_it_runs_and_another_one_ends(show, screensh
 
 @pytest.mark.parametrize("explorer", ["LAYERS", "QUESTIONS", "NEIGHBOURS", "TRAINING"])
 def test_explorers_are_readable_in_the_dark_and_at_200_percent(show, screenshots, explorer):
-    half = {"viewport": {"width": 640, "height": 1300}, "device_scale_factor": 2}
+    half = {"viewport": {"width": 640, "height": 1500}, "device_scale_factor": 2}
     page = show("dark", BACKBONE + globals()[explorer], theme="dark", **half)
     looks_right(page, screenshots, f"{explorer.lower()}_dark_200")
 

@@ -30,6 +30,7 @@ _TASKS = {
     "faces": ("scikit-image", "skimage/data/lfw_subset.npy"),
     "things": ("tlcourse", "tlcourse/data/things/credits.json"),
     "fashion": ("tlcourse", "tlcourse/data/fashion.png"),
+    "voices, spoken digits and numbers": ("tlcourse", "tlcourse/data/voices.safetensors"),
     "hymenoptera, its features": ("tlcourse", "tlcourse/data/hymenoptera_imagenet.safetensors"),
 }
 
@@ -157,9 +158,17 @@ def _imports() -> str:
 
 
 def _weights() -> str:
-    from tlcourse.networks.load import DEFAULT, SMALL, check_default_weights, check_small_weights
+    from tlcourse.networks.load import (
+        DEFAULT,
+        SMALL,
+        SPEECH,
+        check_default_weights,
+        check_small_weights,
+        check_speech_weights,
+    )
 
     paths = {DEFAULT: check_default_weights(), SMALL: check_small_weights()}
+    paths |= {name: check_speech_weights(name) for name in SPEECH}
     found = [f"{name}, {path.stat().st_size / 1e6:.0f} MB" for name, path in paths.items()]
     return f"{'; '.join(found)}; SHA-256 as expected"
 

@@ -1,4 +1,4 @@
-"""The commands for your own pictures: `tlcourse compare` and `tlcourse predict`."""
+"""The commands for your own pictures or sounds: `tlcourse compare` and `tlcourse predict`."""
 
 import sys
 import time
@@ -19,7 +19,8 @@ _SHOWN = 20  # files left out that are printed
 
 def compare(
     folder: Annotated[
-        str, typer.Argument(help="Folder that holds a folder of pictures for each class.")
+        str,
+        typer.Argument(help="Folder that holds a folder of pictures, or sounds, for each class."),
     ],
     budget: Annotated[str, typer.Option(help="Time for everything, such as 90s, 5m or 1h.")] = "5m",
     backbone: Annotated[
@@ -32,7 +33,7 @@ def compare(
         Path, typer.Option(help="Where report, tables and model go.", file_okay=False)
     ] = Path("tlcourse-comparison"),
 ) -> None:
-    """Try all patterns on a folder of pictures, and keep the one to take.
+    """Try all patterns on a folder of pictures or sounds, and keep the one to take.
 
     Prints a table and a recommendation. Leaves report.html, results.csv, skipped.csv and model/.
     """
@@ -55,21 +56,22 @@ def compare(
 
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder of a saved result, such as DIR/model.")],
-    pictures: Annotated[list[Path], typer.Argument(help="Picture files.")],
+    pictures: Annotated[list[Path], typer.Argument(help="Picture or sound files.")],
 ) -> None:
-    """Classify pictures with a saved result: one line for each, with name, class, probability.
+    """Classify pictures or sounds with a saved result: one line for each, with name, class, probability.
 
-    Exit status 1 if a picture could not be read.
+    Exit status 1 if a file could not be read.
     """
-    from tlcourse import load_result, open_picture
-    from tlcourse.errors import PictureError
+    from tlcourse import load_result
+    from tlcourse.errors import PictureError, SoundError
+    from tlcourse.tasks.folder import open_either
 
     result = load_result(model)
     failed = False
     for path in pictures:
         try:
-            first = result.predict(open_picture(path, max_side=_MAX_SIDE)).iloc[0]
-        except PictureError as error:
+            first = result.predict(open_either(path, max_side=_MAX_SIDE)).iloc[0]
+        except (PictureError, SoundError) as error:
             print(f"tlcourse: {path} cannot be read: {error.reason}.", file=sys.stderr)
             failed = True
         else:
@@ -86,7 +88,7 @@ def _task_and_network(
 
     network = load_backbone(backbone) if backbone else load_backbone()
     network = network.at_size(size) if size else network
-    max_side = max(_MAX_SIDE, 2 * network.preprocess.resize_size)
+    max_side = max(_MAX_SIDE, 2 * getattr(network.preprocess, "resize_size", 0))
     task = load_task(folder, max_side=max_side, progress=True)
     print(task)
     for skipped in task.skipped[:_SHOWN]:

@@ -11,6 +11,7 @@ from elsewhere that a browser shows cannot use it.
 
 import asyncio
 import math
+import re
 import secrets
 import signal
 import socket
@@ -20,6 +21,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,16 +37,17 @@ if TYPE_CHECKING:
     from tlcourse.patterns.result import Result
 
 MAX_BYTES = 20_000_000  # of a file
-MAX_PIXELS = 30_000_000  # of a picture; decoded, with its transparency, 120 MB
+MAX_PIXELS = 25_000_000  # of a picture; decoded, with its transparency, 100 MB
 _MAX_SIDE = 1024  # pixels; larger photographs are read at a reduced size, which is faster
 _SECONDS = 30.0  # until a file must have arrived
+_STALLED = 5.0  # seconds without a part of it
 _AT_ONCE = 4  # files in memory; further requests wait
 _MOST = 64  # requests at a time; further ones are told to come again
 _CONNECTIONS = 256
 _SHOWN = 20  # classes that the page names
 
 _HOST = "127.0.0.1"
-_OWN_NAMES = (_HOST, "localhost")
+_OWN_NAME = re.compile(r"(127\.0\.0\.1|localhost)(:[0-9]{1,5})?", re.IGNORECASE)
 # For each status of a refusal that the framework makes, its sentence.
 _SENTENCES = {
     404: "There is nothing at this address. The page is at /, and files go to /predict.",
@@ -64,7 +67,7 @@ def serve(
     """Show a saved result as a page on this machine: choose a file, see its classes.
 
     Programs send files to /predict. Only this machine is served, and no upload is kept. Ctrl-C
-    stops it. It needs the extra packages of: python -m pip install "tlcourse[serve]"
+    stops it. Two more packages are needed: python -m pip install fastapi uvicorn
     """
     try:
         import fastapi  # noqa: F401
@@ -79,7 +82,9 @@ def serve(
         with suppress(KeyboardInterrupt), _listening(model, port) as listener:
             address = f"http://{_HOST}:{listener.getsockname()[1]}/"
             said = f"Open {address} in a browser on this machine. Ctrl-C stops it."
-            server = make_server(load_result(model), lambda: print(said, flush=True))
+            result = load_result(model)
+            result.predict(result.backbone.preprocess.example())  # the first answer takes longest
+            server = make_server(result, lambda: print(said, flush=True))
             server.run(sockets=[listener])
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -110,16 +115,16 @@ class _Kind:
 
     noun: str
     accept: str
-    open: Callable[[bytes], Any]
+    open: Callable[..., Any]
 
 
 def _kind_of(result: "Result") -> _Kind:
-    """What a saved result takes."""
-    from tlcourse import open_picture
+    """What a saved result takes: what its task held."""
+    from tlcourse import open_picture, open_sound
 
-    def opened(content: bytes) -> Any:
-        return open_picture(content, max_side=_MAX_SIDE, max_pixels=MAX_PIXELS)
-
+    if result.holds == "sounds":
+        return _Kind("sound", "audio/*", open_sound)
+    opened = partial(open_picture, max_side=_MAX_SIDE, max_pixels=MAX_PIXELS)
     return _Kind("picture", "image/*", opened)
 
 
@@ -258,9 +263,11 @@ async def _content(request: "Request", noun: str) -> bytes:
     too_large = not declared.isdecimal() or int(declared) > MAX_BYTES
     content, size = bytearray(), 0
     try:
-        async with asyncio.timeout(_SECONDS):
+        async with asyncio.timeout(_STALLED) as limit:
+            last = asyncio.get_running_loop().time() + _SECONDS
             if not (too_large and "expect" in request.headers):
                 async for part in request.stream():
+                    limit.reschedule(min(asyncio.get_running_loop().time() + _STALLED, last))
                     size += len(part)
                     too_large = too_large or size > MAX_BYTES
                     if not too_large:
@@ -270,7 +277,7 @@ async def _content(request: "Request", noun: str) -> bytes:
                     if size > 10 * MAX_BYTES:
                         break
     except TimeoutError as error:
-        raise _RefusedError(408, f"The file did not arrive within {_SECONDS:g} s.") from error
+        raise _RefusedError(408, "The file arrived too slowly, or not to its end.") from error
     except ClientDisconnect as error:
         raise _RefusedError(400, "The file was not sent to its end.") from error
     if too_large:
@@ -327,8 +334,8 @@ class _Gate:
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1")
         origin = headers.get(b"origin", b"").decode("latin-1")
-        if host.partition(":")[0].lower() not in _OWN_NAMES:
-            return _RefusedError(403, f"This server answers as {' or '.join(_OWN_NAMES)} only.")
+        if not _OWN_NAME.fullmatch(host):
+            return _RefusedError(403, "This server answers as 127.0.0.1 or localhost only.")
         if origin and origin.lower() != f"http://{host.lower()}":
             return _RefusedError(403, "This server answers its own page only.")
         if self.inside >= _MOST:
@@ -346,12 +353,12 @@ def _facts(result: "Result") -> dict[str, str]:
     return {
         "Classes": f"{len(result.classes)}: {shown}" + (f", and {more} more" if more > 0 else ""),
         "Accuracy": (
-            f"{accuracy:.3f} on its {on} pictures, 95 % interval {low:.3f} to {high:.3f}"
+            f"{accuracy:.3f} on its {on} {result.holds}, 95 % interval {low:.3f} to {high:.3f}"
             if accuracy == accuracy
             else "not measured"
         ),
         "Probabilities": (
-            f"calibrated on the validation pictures (temperature {result.temperature:.2f})"
+            f"calibrated on the validation {result.holds} (temperature {result.temperature:.2f})"
         ),
         "Network": f"{result.backbone.name}, cut at {result.layer}",
     }

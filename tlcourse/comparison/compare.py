@@ -89,9 +89,10 @@ def compare(
         plan = make_plan(
             backbone, task, limit, applicable, layer=layer, augment=augment, batch_size=batch_size
         )
-    elif plan.size != backbone.preprocess.crop_size:
+    elif plan.size != backbone.preprocess.size:
         raise CourseError(
-            f"The plan was made for pictures of {plan.size} px; take backbone.at_size({plan.size})."
+            f"The plan was made for {backbone.preprocess.kind} of {plan.size} "
+            f"{backbone.preprocess.unit}; take backbone.at_size({plan.size})."
         )
     say(repr(plan))
     if matching and mapping is None and any(run.pattern == "classifier" for run in plan.runs):

@@ -164,7 +164,7 @@ class Comparison:
     def __repr__(self) -> str:
         head = "accuracy (95 % interval)"
         lines = [
-            f"{len(self.labels)} {self.split} pictures of {self.task.name!r}",
+            f"{len(self.labels)} {self.split} {self.task.holds} of {self.task.name!r}",
             f"{'pattern':21} {head:24} {'each seed':17} {'p':>7} {'time':>12} {'memory':>9} learned",
         ]
         for pattern, row in self.table.iterrows():

@@ -182,7 +182,7 @@ def make_plan(
                     )
                     for p, s in reversed(dropped.items())  # the dearest was dropped first
                 ]
-                left_out, size = (*notes, *_shortened(runs)), backbone.preprocess.crop_size
+                left_out, size = (*notes, *_shortened(runs)), backbone.preprocess.size
                 return Plan(tuple(runs), share, counts, size, budget, left_out, (*spare, *seeds))
         runs, _ = forecast.runs(effort)
         takes = {p: sum(run.seconds for run in each) for p, each in _by_pattern(runs).items()}

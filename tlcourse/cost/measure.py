@@ -31,6 +31,7 @@ from tlcourse.errors import CourseError, check_choice, check_whole
 from tlcourse.networks.account import Account, forward_account, training_account
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.fast import fast_batch_size, fast_copy
+from tlcourse.networks.mel import MelPreprocess
 from tlcourse.networks.network import Network
 from tlcourse.networks.tail import tail_behind
 from tlcourse.training.data import shuffled
@@ -291,9 +292,11 @@ def _opening_seconds(backbone: Backbone) -> float:
     """Seconds to prepare a picture that was opened already, as `fit` keeps them."""
     from PIL import Image
 
-    side = backbone.preprocess.resize_size
-    values = np.random.default_rng(SEED).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    picture = Image.fromarray(values)
+    picture: Any = backbone.preprocess.example()
+    if not isinstance(backbone.preprocess, MelPreprocess):
+        side = backbone.preprocess.resize_size
+        values = np.random.default_rng(SEED).integers(0, 256, (side, side, 3), dtype=np.uint8)
+        picture = Image.fromarray(values)
     times = timeit.repeat(lambda: backbone.preprocess(picture), number=1, repeat=8)
     return statistics.median(times)
 
@@ -386,7 +389,7 @@ def _placed(backbone: Backbone, options: StepOptions) -> Backbone:
 
 
 def _picture(backbone: Backbone) -> tuple[int, ...]:
-    return (3, backbone.preprocess.crop_size, backbone.preprocess.crop_size)
+    return backbone.preprocess.shape
 
 
 def _noise(backbone: Backbone, batch: int, shape: tuple[int, ...]) -> torch.Tensor:
@@ -410,7 +413,7 @@ def _untimed(view: Backbone, account: Account, batch: int) -> Cost:
         device=str(device),
         device_name=device_name(device) or f"{usable_cores()} cores",
         batch=batch,
-        size=view.preprocess.crop_size,
+        size=view.preprocess.size,
         pictures=batch,
         operations=account.operations,
         bytes=account.bytes,

@@ -86,8 +86,8 @@ def attribute(
             values = Occlusion(model).attribute(
                 batch,
                 target=number,
-                sliding_window_shapes=(3, window, window),
-                strides=(3, window // 2, window // 2),
+                sliding_window_shapes=(batch.shape[1], window, window),
+                strides=(batch.shape[1], window // 2, window // 2),
                 perturbations_per_eval=8,
             )  # a square covers all three channels, so they are equal
         result = values[0, 0].detach().float().cpu().numpy()

@@ -12,13 +12,17 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
 
+    from tlcourse.tasks.sound import Sound
 
-def top_k(backbone: Backbone, picture: "Image | torch.Tensor", k: int = 5) -> "pd.DataFrame":
-    """Return the k most probable classes of one picture.
+
+def top_k(
+    backbone: Backbone, picture: "Image | Sound | torch.Tensor", k: int = 5
+) -> "pd.DataFrame":
+    """Return the k most probable classes of one picture, or one sound.
 
     Args:
-        backbone: The network; its own preprocessing is applied to a PIL image.
-        picture: A PIL image, or a preprocessed tensor (3, H, W).
+        backbone: The network; its own preprocessing is applied to a PIL image or a sound.
+        picture: A PIL image, a `Sound`, or a preprocessed tensor (3, H, W).
         k: How many, from 1 to the number of classes.
 
     Returns:
@@ -29,6 +33,11 @@ def top_k(backbone: Backbone, picture: "Image | torch.Tensor", k: int = 5) -> "p
     """
     import pandas as pd
 
+    if not backbone.classes:
+        raise CourseError(
+            f"{backbone.name} knows no classes of its own: it turns a {backbone.preprocess.one} into "
+            "numbers. Reuse it with a pattern, such as tl.patterns.standalone_extractor."
+        )
     check_whole("k", k, most=len(backbone.classes))
     logits = activations(backbone, picture, "logits")["logits"]
     if len(logits) != 1:

@@ -17,7 +17,6 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.utils.data import ConcatDataset, Dataset, Subset
 from tqdm.auto import tqdm
 
@@ -150,8 +149,8 @@ def extract_features(
     stored = run.on_disk(names, about, refresh=refresh) if cache else run.in_memory(names)
     give_memory_back()
     arrays, seconds = zip(*map(stored.__getitem__, names), strict=True)
-    size = backbone.preprocess.crop_size
-    source = f"{backbone.name}, pool {pool}, {size} px; weights: {backbone.source}"
+    size = f"{backbone.preprocess.shape[1]} {backbone.preprocess.unit}"
+    source = f"{backbone.name}, pool {pool}, {size}; weights: {backbone.source}"
     x = dict(zip(names, arrays, strict=True))
     return features_of(task, x, source=source, seconds=max(seconds))
 
@@ -259,7 +258,7 @@ class Extraction:
     ) -> dict[str, Stored]:
         """Do the same, but look on the disk first and keep there what was computed."""
         n, preprocess = len(self.pictures), self.backbone.preprocess
-        example = preprocess(_example()).numpy()
+        example = preprocess(preprocess.example()).numpy()
         shared = [repr(preprocess), hashlib.sha256(example.tobytes()).hexdigest(), self.pool]
         for split in self.pictures.datasets:
             assert isinstance(split, Split)
@@ -305,12 +304,6 @@ class Extraction:
                 bar.update(len(batch))
                 if self.on_batch:  # by now the rows are on the disk
                     self.on_batch()
-
-
-def _example() -> Image.Image:
-    """A picture on which two preprocessings differ: coloured, not square, without symmetry."""
-    down, around = Image.linear_gradient("L"), Image.radial_gradient("L")
-    return Image.merge("RGB", (down, down.rotate(90), around)).crop((0, 0, 256, 200))
 
 
 _AHEAD = 2  # batches that are opened while one is computed

@@ -15,6 +15,7 @@ from tlcourse.errors import CourseError, check_choice, check_whole
 from tlcourse.features.features import Features, features_of, named_splits
 from tlcourse.features.probe import Probe, Rows
 from tlcourse.metrics import Paired, compare_paired, wilson_interval
+from tlcourse.tasks.pictures import to_rgb
 from tlcourse.tasks.split import Split
 from tlcourse.tasks.task import Task
 
@@ -216,7 +217,8 @@ def raw_pixels(task: Task | Split, *, side: int = 32) -> Features:
 
     Args:
         task: N labelled pictures. Where a task has its values as stored (digits 8 x 8, faces
-            25 x 25), those are taken; other pictures are made smaller, or larger, to a square.
+            25 x 25), those are taken; other pictures are made smaller, or larger, to a square. Of
+            a sound they are those of its spectrogram.
         side: Pixels per side of that square.
 
     Returns:
@@ -243,7 +245,9 @@ def raw_pixels(task: Task | Split, *, side: int = 32) -> Features:
     else:
         shape, source = (side, side, 3), "raw pixels, {} x {} x {}"
         small = [
-            np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC), dtype=np.uint8)
+            np.asarray(
+                to_rgb(picture).resize((side, side), Image.Resampling.BICUBIC), dtype=np.uint8
+            )
             for split in splits
             for picture, _ in split
         ]

@@ -51,7 +51,8 @@ def rank_backbones(
         progress: Show progress bars.
 
     Returns:
-        A row per network, best first. Columns: `score`; `layer`; `pixels`, the side of the pictures;
+        A row per network, best first. Columns: `score`; `layer`; `pixels`, the side of the pictures (of
+        sounds, the length in frames of 10 milliseconds);
         `milliseconds` per picture, measured here, up to the layer; `megabytes` of its weights in
         32 bits and `parameters`, both up to the layer.
 
@@ -71,7 +72,9 @@ def rank_backbones(
         check_folds(labels, _FOLDS, STRENGTHS)
     rows = {}
     for name, backbone in networks.items():
-        layers = [layer] if layer is not None else list(backbone.layers[:-1])
+        layers = (
+            [layer] if layer is not None else [name for name in backbone.layers if name != "logits"]
+        )
         features = extract_features(backbone, task.train, layers, progress=progress)
         scores = {one: _score(by, x, labels, seed) for one, x in features.x.items()}
         best = max(scores, key=lambda one: scores[one])
@@ -81,7 +84,7 @@ def rank_backbones(
         rows[name] = {
             "score": scores[best],
             "layer": best,
-            "pixels": backbone.preprocess.crop_size,
+            "pixels": backbone.preprocess.size,
             "milliseconds": milliseconds(backbone, best),
             "megabytes": 4 * n_parameters / 1e6,
             "parameters": n_parameters,
@@ -98,8 +101,8 @@ def milliseconds(backbone: Backbone, layer: str = "embedding") -> float:
     does only adds to it.
     """
     network = fast_copy(backbone, [layer])
-    size, batch = backbone.preprocess.crop_size, fast_batch_size(backbone)
-    pictures = torch.zeros(batch, 3, size, size, device=backbone.device)
+    shape, batch = backbone.preprocess.shape, fast_batch_size(backbone)
+    pictures = torch.zeros(batch, *shape, device=backbone.device)
     pictures = pictures.contiguous(memory_format=torch.channels_last)
     seconds = []
     for _ in range(1 + _PASSES):

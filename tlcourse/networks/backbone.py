@@ -10,7 +10,8 @@ from torch import nn
 
 from tlcourse.errors import CourseError, UnknownNameError, check_whole
 from tlcourse.networks.layers import Layer
-from tlcourse.networks.preprocess import Preprocess, make_augment
+from tlcourse.networks.mel import MelPreprocess
+from tlcourse.networks.preprocess import Preprocess
 from tlcourse.networks.trace import ModuleRecord, trace
 
 
@@ -20,9 +21,9 @@ class Backbone:
 
     name: str  # that `load_backbone` takes
     model: nn.Module  # the network, in evaluation mode, on `device`
-    preprocess: Preprocess  # turns a PIL image into a float32 tensor (3, H, W) for these weights
-    augment: Callable[[Any], torch.Tensor]  # the same with a random crop and flip, for training
-    classes: tuple[str, ...]  # of the pre-training task, in the order of the logits
+    preprocess: Preprocess | MelPreprocess  # turns a picture or sound into what goes in, float32
+    augment: Callable[[Any], torch.Tensor]  # the same with random changes, for training
+    classes: tuple[str, ...]  # of the pre-training task, in the order of the logits; () without
     source: str  # where the weights come from
     licence: str  # of the weights
     device: torch.device
@@ -32,6 +33,19 @@ class Backbone:
     def layers(self) -> tuple[str, ...]:
         """Names from input to output; where one is asked for, any module path will do as well."""
         return tuple(layer.name for layer in self.named_layers)
+
+    @property
+    def of_pictures(self) -> Preprocess:
+        """The preprocessing of a network for pictures.
+
+        Raises:
+            CourseError: This network takes sounds.
+        """
+        if isinstance(self.preprocess, Preprocess):
+            return self.preprocess
+        raise CourseError(
+            f"{self.name} takes {self.preprocess.kind}, but this is for networks that take pictures."
+        )
 
     @property
     def n_parameters(self) -> int:
@@ -46,7 +60,7 @@ class Backbone:
     @cached_property
     def trace(self) -> dict[str, ModuleRecord]:
         """What one forward pass of one picture does, by module path."""
-        return trace(self.model, (3, self.preprocess.crop_size, self.preprocess.crop_size))
+        return trace(self.model, self.preprocess.shape)
 
     def with_model(self, model: nn.Module, *, source: str | None = None) -> "Backbone":
         """Return a backbone with another model of the same modules, which is not traced again."""
@@ -57,27 +71,28 @@ class Backbone:
         return other
 
     def at_size(self, size: int) -> "Backbone":
-        """Return the same network, with the same weights, for pictures of another size.
+        """Return the same network, with the same weights, for pictures or sounds of another size.
 
         The network itself is shared, not copied.
 
         Args:
-            size: Side of the square that goes in, in pixels.
+            size: Side of the square that goes in, in pixels; of a network for sounds, the length
+                that goes in, in frames of 10 milliseconds.
 
         Raises:
-            CourseError: The network cannot take pictures of this size.
+            CourseError: The network cannot take them.
         """
         check_whole("size", size, least=16)
-        if size == self.preprocess.crop_size:
+        if size == self.preprocess.size:
             return self
         preprocess = self.preprocess.at_size(size)
-        other = replace(self, preprocess=preprocess, augment=make_augment(preprocess))
+        other = replace(self, preprocess=preprocess, augment=preprocess.augment())
         try:
             other.trace  # noqa: B018  a forward pass that computes nothing
         except Exception as error:
             raise CourseError(
-                f"{self.name} cannot take pictures of {size} pixels ({str(error)[:80]}). "
-                f"It was made for {self.preprocess.crop_size}."
+                f"{self.name} cannot take {preprocess.kind} of {size} {preprocess.units} "
+                f"({str(error)[:80]}). It was made for {self.preprocess.size}."
             ) from error
         return other
 
@@ -100,10 +115,11 @@ class Backbone:
         return self.trace[self.layer(name).path].position
 
     def __repr__(self) -> str:
+        known = f"{len(self.classes)} classes" if self.classes else "no classes of its own"
         return (
             f"Backbone {self.name}: {self.n_parameters:,} parameters, "
-            f"{self.operations / 1e9:.2f} billion operations per picture, on {self.device}\n"
+            f"{self.operations / 1e9:.2f} billion operations per {self.preprocess.one}, on {self.device}\n"
             f"  layers: {', '.join(self.layers)}\n"
             f"  {self.preprocess!r}\n"
-            f"  {len(self.classes)} classes; {self.source}; licence {self.licence}"
+            f"  {known}; {self.source}; licence {self.licence}"
         )

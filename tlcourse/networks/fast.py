@@ -6,6 +6,7 @@ convolution before it. Digests tell whether a network is still the one it was.
 
 import copy
 import hashlib
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -34,7 +35,7 @@ def fast_batch_size(backbone: Backbone) -> int:
     """Pictures per pass for which the maps of a layer still fit the processor's cache."""
     if backbone.device.type != "cpu":
         return 64
-    pixels = backbone.preprocess.crop_size**2
+    pixels = math.prod(backbone.preprocess.shape[1:])
     return int(min(max(16 * 224**2 / pixels, 4), 32))  # more would only take more memory
 
 
@@ -77,8 +78,8 @@ def set_weight(module: Any, *, original: bool = False) -> None:
 
 def _agree(plain: Backbone, folded: Backbone, layers: Sequence[str]) -> bool:
     """Whether the layers of two networks give nearly the same for a picture of noise."""
-    size = plain.preprocess.crop_size
-    noise = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    shape = plain.preprocess.shape
+    noise = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
     given = activations(folded, noise, layers)
     for name, value in activations(plain, noise, layers).items():
         near = _CLOSE * value.abs().max().clamp(min=1e-6)

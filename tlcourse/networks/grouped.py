@@ -72,6 +72,9 @@ def matching_classes(
         UnknownNameError: The mapping names a class that the task or the network does not have.
         CourseError: A class is missing in the mapping, or two share a class of the network.
     """
+    if not backbone.classes:
+        none = f"{backbone.name} knows no classes of its own, so it cannot be used as it is."
+        return Matching({}, (), none)
     if mapping is None:
         return _by_name(backbone, task)
     for name in mapping:

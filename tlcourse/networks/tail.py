@@ -59,8 +59,7 @@ class Tail(nn.Module):
 def tail_behind(network: Network, layer: str) -> tuple[Tail, torch.Tensor] | None:
     """Return what follows a layer, proved on noise, and the layer's value; None if impossible."""
     backbone = network.backbone
-    size = backbone.preprocess.crop_size
-    noise = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(2, *backbone.preprocess.shape, generator=torch.Generator().manual_seed(0))
     with in_mode(network), torch.no_grad():
         calls, at_cut = _record(network, noise.to(backbone.device))
         features = network.pooled(at_cut)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
 
+    from tlcourse.tasks.sound import Sound
+
 
 _MORE_THAN_ONCE = (
     "Module {!r} of {} is called more than once in a forward pass, so it has no single output. "
@@ -34,7 +36,7 @@ class PassEndedError(BaseException):
 
 def activations(
     backbone: Backbone,
-    pictures: "Image | Sequence[Image] | torch.Tensor",
+    pictures: "Image | Sound | Sequence[Image | Sound] | torch.Tensor",
     layers: str | Sequence[str],
     *,
     training: bool = False,
@@ -47,7 +49,7 @@ def activations(
 
     Args:
         backbone: The network.
-        pictures: A PIL image, several of them, or preprocessed tensors (3, H, W) or (N, 3, H, W).
+        pictures: A PIL image or a `Sound`, several of them, or preprocessed tensors (3, H, W) or (N, 3, H, W).
         layers: Names from `backbone.layers`, or dotted module paths of `backbone.model`.
         training: Use training mode (batch statistics, dropout) instead of evaluation mode.
         grad: Keep the graph, so that gradients can flow back to the input and the weights.
@@ -129,15 +131,17 @@ def layer_table(backbone: Backbone) -> "pd.DataFrame":
 
 
 def to_batch(
-    backbone: Backbone, pictures: "Image | Sequence[Image] | torch.Tensor"
+    backbone: Backbone, pictures: "Image | Sound | Sequence[Image | Sound] | torch.Tensor"
 ) -> torch.Tensor:
-    """Make a batch (N, 3, H, W) on the backbone's device; what is no tensor is preprocessed."""
+    """Make a batch (N, 3, H, W), of sounds (N, 1, frames, bands), on the backbone's device; what is no tensor is preprocessed."""
     if isinstance(pictures, torch.Tensor):
         batch = pictures[None] if pictures.ndim == 3 else pictures
-        if batch.ndim != 4 or batch.shape[1] != 3:
+        channels, one = backbone.preprocess.shape[0], backbone.preprocess.one
+        if batch.ndim != 4 or batch.shape[1] != channels:
+            axes = "3, H, W" if channels == 3 else "1, frames, bands"
             raise CourseError(
-                f"A tensor of shape {tuple(pictures.shape)} is not a picture. "
-                "Expected (3, H, W) or (N, 3, H, W), as backbone.preprocess gives it."
+                f"A tensor of shape {tuple(pictures.shape)} is not a {one}. "
+                f"Expected ({axes}) or (N, {axes}), as backbone.preprocess gives it."
             )
     else:
         several = pictures if isinstance(pictures, (list, tuple)) else [pictures]

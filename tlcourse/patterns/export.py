@@ -170,12 +170,6 @@ def load_exported(path: str | Path) -> Exported:
     return Exported(target, about, run)
 
 
-def input_shape(backbone: Backbone) -> tuple[int, ...]:
-    """Shape of one preprocessed input: (3, H, W) of a picture."""
-    size = backbone.preprocess.crop_size
-    return getattr(backbone.preprocess, "shape", None) or (3, size, size)
-
-
 def _ending(path: Path) -> str:
     ending = path.suffix.lower()
     if ending in _ENDINGS:
@@ -188,25 +182,26 @@ def _ending(path: Path) -> str:
 
 def _facts(result: Result, precision: Precision) -> dict[str, Any]:
     """What the file says of itself."""
-    backbone, shape = result.backbone, input_shape(result.backbone)
+    backbone = result.backbone
     return {
         "made_by": f"tlcourse {version('tlcourse')}",
         "pattern": result.pattern,
         "task": result.task,
+        "holds": result.holds,
         "backbone": backbone.name,
         "licence": backbone.licence,
         "classes": list(result.classes),
-        "shape": list(shape),
+        "shape": list(backbone.preprocess.shape),
         "temperature": result.temperature,
         "precision": precision,
-        **described(backbone.preprocess),
+        **described(backbone),
     }
 
 
 def traced(backbone: Backbone, precision: Precision) -> torch.export.ExportedProgram:
     """Follow one pass of two inputs, and let their number vary."""
     network = store_weights(straight(backbone), precision)
-    pair = torch.zeros(2, *input_shape(backbone))
+    pair = torch.zeros(2, *backbone.preprocess.shape)
     batch = torch.export.Dim("batch")
     try:
         with torch.no_grad():
@@ -255,7 +250,7 @@ def _examples(result: Result) -> list[np.ndarray]:
     """Inputs to check the file with: noise, one and three, and a few pictures if there are any."""
     backbone = result.backbone
     noise = torch.Generator().manual_seed(0)
-    examples = [torch.randn(n, *input_shape(backbone), generator=noise) for n in (1, 3)]
+    examples = [torch.randn(n, *backbone.preprocess.shape, generator=noise) for n in (1, 3)]
     if len(known := result.pictures.get("val", ())):
         places = np.linspace(0, len(known) - 1, min(_SEEN, len(known))).astype(int)
         examples.append(torch.stack([backbone.preprocess(known[i][0]) for i in places]))

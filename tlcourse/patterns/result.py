@@ -15,20 +15,20 @@ import torch
 from torch import nn
 
 from tlcourse.base.files import save_files, sha256_of
-from tlcourse.errors import CourseError
+from tlcourse.errors import CourseError, check_choice
 from tlcourse.explain.predictions import top_k
 from tlcourse.metrics import Paired, compare_paired, fit_temperature, probabilities
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.load import load_backbone
 from tlcourse.networks.network import Network
-from tlcourse.networks.preprocess import Preprocess
-from tlcourse.tasks.pictures import open_picture
+from tlcourse.tasks.folder import open_either
 from tlcourse.tasks.split import Split
 
 if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
 
+    from tlcourse.tasks.sound import Sound
     from tlcourse.training.history import History
 
 # What `model.json` holds of the result, beside how the network is built again.
@@ -37,6 +37,7 @@ _FIGURES = (
     *("seconds", "trainable_parameters"),
 )
 _FORMAT = 1
+KINDS = ("pictures", "sounds")
 _ABOUT, _WEIGHTS, _CARD = "model.json", "model.safetensors", "README.md"
 
 
@@ -65,6 +66,7 @@ class Result:
         history: The epochs, where there were any.
         facts: What the model card says of the data, the training and the backbone; see
             `tlcourse.patterns.card`. A loaded result has what was saved.
+        holds: What the task holds: "pictures" or "sounds".
     """
 
     pattern: str
@@ -87,6 +89,7 @@ class Result:
     history: "History | None" = None
     made: Backbone | None = None  # the `backbone`, where it is kept
     facts: Mapping[str, Any] = field(default_factory=dict)
+    holds: str = "pictures"
 
     @property
     def backbone(self) -> Backbone:
@@ -147,12 +150,13 @@ class Result:
         return self.history.peak_bytes if self.history is not None else 0
 
     def predict(
-        self, picture: "Image | str | Path | torch.Tensor", *, calibrated: bool = False
+        self, picture: "Image | Sound | str | Path | torch.Tensor", *, calibrated: bool = False
     ) -> "pd.DataFrame":
-        """Classify one picture.
+        """Classify one picture, or one sound.
 
         Args:
-            picture: A PIL image, the path of a picture file, or a preprocessed tensor (3, H, W).
+            picture: A PIL image, a `Sound`, the path of a file, or a preprocessed tensor (3, H, W).
+                A file whose name ends like a sound's is opened as one.
             calibrated: Divide the logits by `temperature` first. No answer changes, but of those
                 with 80 % about 80 % are right, for pictures like the validation pictures.
 
@@ -160,7 +164,7 @@ class Result:
             One row per class: `class` and `probability`, most probable first.
         """
         if isinstance(picture, str | Path):
-            picture = open_picture(picture)
+            picture = open_either(picture)
         table = top_k(self.backbone, picture, len(self.classes))
         if calibrated:
             found = [table["probability"]]
@@ -204,11 +208,12 @@ class Result:
             "sha256": hashlib.sha256(weights).hexdigest(),
             "tlcourse": version("tlcourse"),
             "backbone": self.backbone.name,
+            "holds": self.holds,
             "pool": getattr(model, "pool", "mean"),
             "head": _kind_of(getattr(model, "head", None)),
             "groups": getattr(model, "groups", []),
             "added": None if added is None else asdict(added),
-            "preprocess": described(self.backbone.preprocess),
+            "preprocess": described(self.backbone),
             "temperature": self.temperature,
         } | {name: None if value != value else value for name, value in figures.items()}
         if groups is not None and not self.logits:
@@ -317,6 +322,7 @@ def load_result(
         figures |= {name: tuple(figures[name]) for name in ("classes", "interval")}
         figures["saved_temperature"] = _temperature(about)
         figures["facts"] = dict(about.get("facts", {}))  # version 1.1 had none
+        figures["holds"] = check_choice("kind of data", about.get("holds", "pictures"), KINDS)
         made = _build(about, device, head)
         made.model.load_state_dict(load_file(place / _WEIGHTS))
     except FileNotFoundError as error:
@@ -374,11 +380,14 @@ def _kind_of(head: nn.Module | None) -> str:
 def _build(
     about: Mapping[str, Any], device: str | torch.device | None, head: nn.Module | None
 ) -> Backbone:
-    said = {"channels": "RGB", "scale": 1.0} | about["preprocess"]  # not said by version 1
+    said = about["preprocess"]
+    if "frames" not in said:  # a network for pictures, of which version 1 did not say all
+        said = {"channels": "RGB", "scale": 1.0} | said
     classes = tuple(about["classes"])
     backbone = load_backbone(about["backbone"], pretrained=False, device=device)
-    backbone = backbone.at_size(said["crop_size"])
-    if (here := described(backbone.preprocess)) != said:
+    size = said["frames"] if "frames" in said else said["crop_size"]
+    backbone = backbone.at_size(size)
+    if (here := described(backbone)) != said:
         raise CourseError(
             f"The saved network was trained with another preprocessing than {backbone.name} has "
             f"here: {said}, not {here}."
@@ -391,8 +400,9 @@ def _build(
     if kind == "own":
         if head is None:
             raise CourseError(
-                "The head of this result is a module of your own, which a file cannot hold. Pass "
-                "one that is built in the same way: tl.load_result(folder, head=...)."
+                "The head of this result is a module of your own, which a file cannot hold. No "
+                "command can load it. In a program, pass one that is built in the same way: "
+                "tl.load_result(folder, head=...)."
             )
         kind = head
     network = Network(backbone, len(classes), layer=about["layer"], pool=about["pool"], head=kind)
@@ -403,8 +413,7 @@ def _build(
     return network.as_backbone(classes)
 
 
-def described(preprocess: Preprocess) -> dict[str, Any]:
-    """Say in words and numbers how a picture is preprocessed, as JSON holds it."""
-    names = ("resize_size", "crop_size", "mean", "std", "interpolation", "channels", "scale")
+def described(backbone: Backbone) -> dict[str, Any]:
+    """Say in words and numbers how a picture or a sound is preprocessed, as JSON holds it."""
     # As they are read back: JSON knows no tuples.
-    return json.loads(json.dumps({name: getattr(preprocess, name) for name in names}))
+    return json.loads(json.dumps(backbone.preprocess.options))

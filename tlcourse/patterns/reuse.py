@@ -68,7 +68,9 @@ def classifier(
     about = ("classifier", task.name, task.classes, "logits")
     matching = matching_classes(backbone, task, mapping)
     if matching.missing:
-        note = f"{matching.missing} Pass mapping={{...}} if some of its classes mean the same."
+        note = matching.missing
+        if backbone.classes:
+            note += " Pass mapping={...} if some of its classes mean the same."
         return Result(*about, applicable=False, note=note)
     if mapping is None:
         say(f"Classes matched by name: {matching}")
@@ -340,6 +342,7 @@ def score(result: Result, task: Task, logits: Mapping[str, np.ndarray]) -> Resul
         logits=kept,
         pictures={"val": task.val, "test": task.test},
         facts={**result.facts, "data": data_facts(task)},
+        holds=task.holds,
     )
 
 
@@ -359,12 +362,12 @@ def _rows(features: Features, split: str, layer: str) -> tuple[np.ndarray, np.nd
 
 def _pass_memory(backbone: Backbone, model: nn.Module, tables: int = 0) -> Callable[[], int]:
     """Return what counts the bytes of a pass of one batch, or of weights and tables if more."""
-    size, batch, shapes = backbone.preprocess.crop_size, fast_batch_size(backbone), meta_copy(model)
+    shape, batch, twin = backbone.preprocess.shape, fast_batch_size(backbone), meta_copy(model)
 
     def count() -> int:
         from tlcourse.networks.account import forward_account
 
-        needed = forward_account(shapes, (3, size, size), batch).bytes
+        needed = forward_account(twin, shape, batch).bytes
         return max(needed.total, needed.parameters + tables)
 
     return count

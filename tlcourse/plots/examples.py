@@ -149,7 +149,7 @@ def nearest_neighbours(
 def examples(
     task: Task, *, split: str = "train", n: int = 8, seed: int = 0, alt: str | None = None
 ) -> Figure:
-    """Show some pictures of each class of a task, a row for each class.
+    """Show some pictures of each class of a task, a row for each class; of sounds, spectrograms.
 
     Where the pictures have credits of their own, a line below says so.
 
@@ -180,7 +180,8 @@ def examples(
         row[0].set_ylabel(name.replace(" and ", "\nand "), rotation=0, ha="right", va="center")
     if task.credits:
         authors = {credit.partition(", ")[0] for credit in task.credits.values()}
-        figure.supxlabel(f"Photographs: {len(authors)} authors, see task.credits", size=8)
+        what = "Sounds" if task.holds == "sounds" else "Photographs"
+        figure.supxlabel(f"{what}: {len(authors)} authors, see task.credits", size=8)
     figure.alt = alt or (
         f"Up to {n} pictures of each class of {task.title.lower()}: {', '.join(task.classes)}."
     )

@@ -50,7 +50,7 @@ def filters(
         CourseError: The layer is no convolution of three channels.
     """
     path, weights = _first_convolution(backbone, layer)
-    if backbone.preprocess.channels == "BGR":
+    if backbone.of_pictures.channels == "BGR":
         weights = weights[:, ::-1]  # red first, as a picture is drawn
     energy = np.square(weights).sum(axis=(1, 2, 3))
     grey = weights.mean(axis=1, keepdims=True)

@@ -24,6 +24,7 @@ from tlcourse.plots.figure import (
     place,
     washed_out,
 )
+from tlcourse.tasks.sound import Sound
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 @drawing
 def predictions(
     backbone: Backbone,
-    pictures: "Image.Image | torch.Tensor | Mapping[str, Image.Image | torch.Tensor]",
+    pictures: "Image.Image | Sound | torch.Tensor | Mapping[str, Image.Image | Sound | torch.Tensor]",
     *,
     k: int = 5,
     title: str | None = None,
@@ -42,8 +43,8 @@ def predictions(
 
     Args:
         backbone: The network.
-        pictures: One, or name -> picture: PIL images, which are shown as they are, or preprocessed
-            tensors (3, H, W), which are shown as the network sees them.
+        pictures: One, or name -> picture: PIL images, which are shown as they are, `Sound`s, which
+            are shown as spectrograms, or preprocessed tensors (3, H, W), which are shown as the network sees them.
         k: Classes per picture.
         title: Title of the figure.
         alt: Replaces the alternative text.
@@ -188,8 +189,8 @@ def explanations(
     return figure
 
 
-def _as_shown(backbone: Backbone, picture: "Image.Image | torch.Tensor") -> np.ndarray:
-    if not isinstance(picture, Image.Image):
+def _as_shown(backbone: Backbone, picture: "Image.Image | Sound | torch.Tensor") -> np.ndarray:
+    if not isinstance(picture, Image.Image | Sound):
         seen = backbone.preprocess.to_array(to_batch(backbone, picture)[0])
         picture = Image.fromarray(np.uint8(255 * seen))
     return pixels(picture, 320)

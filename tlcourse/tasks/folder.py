@@ -1,6 +1,6 @@
 """Read a folder of pictures: `folder/class/picture` or `folder/{train,val,test}/class/picture`.
 
-Which files count, and that folders inside a class folder belong to it, is as in torchvision's
+A folder of sounds is read in the same way; a mixture is what there is more of in it. Which files count, and that folders inside a class folder belong to it, is as in torchvision's
 `ImageFolder`. Every picture is opened once when the folder is read: a damaged one is left out now
 and does not stop a training later, and its file's digest is kept for the key of its features.
 """
@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from tlcourse.base.files import whole_folder
 from tlcourse.base.messages import printable
-from tlcourse.errors import CourseError, PictureError
+from tlcourse.errors import CourseError, PictureError, SoundError
+from tlcourse.tasks import sound
 from tlcourse.tasks.pictures import open_file, open_picture
+from tlcourse.tasks.sound import Sound, SoundChange, open_sound
 from tlcourse.tasks.split import SPLITS, Shares, Skipped, Split, draw_splits
 from tlcourse.tasks.task import Task
 
@@ -29,11 +32,12 @@ from tlcourse.tasks.task import Task
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
 _SPLIT_FOLDERS = dict(zip(SPLITS, SPLITS, strict=True)) | {"valid": "val", "validation": "val"}
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini", "__macosx"}  # and all that begin with a dot
+_SHAPE = "Expected is folder/class/picture, with a folder for each of at least two classes."
 _PROGRESS_FROM = 1000  # pictures; reading so many takes long enough for a bar in any case
 
 
 class _Entry(NamedTuple):
-    """One picture file of a folder."""
+    """One file of a folder."""
 
     path: Path
     name: str  # relative to the folder, with forward slashes
@@ -43,9 +47,10 @@ class _Entry(NamedTuple):
 
 @dataclass
 class _Files:
-    """How the pictures of a folder are opened, and the digests of the files that were read."""
+    """How the files of a folder are opened, and the digests of those that were read."""
 
     max_side: int | None
+    sounds: bool
     known: dict[Path, tuple[object, str]] = field(default_factory=dict)
 
     def pixels(self, path: Path, max_side: int | None = None) -> str:
@@ -53,10 +58,17 @@ class _Files:
         picture = open_picture(self._read(path), max_side=max_side)
         return hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).hexdigest()
 
+    def samples(self, path: Path) -> str:
+        """Digest of the part of a sound that is read, which stands for the file, too."""
+        stamp, opened = _stamp(path), open_sound(path)
+        content = f"{opened.rate} ".encode() + opened.samples.tobytes()
+        self.known[path] = stamp, hashlib.sha256(content).hexdigest()
+        return self.known[path][1]
+
     def digest(self, path: Path) -> str:
         """Digest of a file and of how it is opened; it is read only if it was changed since."""
         if path not in self.known or self.known[path][0] != _stamp(path):
-            self._read(path)
+            (self.samples if self.sounds else self._read)(path)
         return self.known[path][1]
 
     def _read(self, path: Path) -> bytes:
@@ -84,21 +96,22 @@ def read_folder(
     skipped: list[Skipped] = []
     bases = _split_folders(folder, skipped)
     entries, classes = _entries(folder, bases, skipped)
-    files = _Files(max_side)
-    used = _without_copies(_readable(files, entries, skipped, progress), skipped)
+    entries, sounds = _of_one_kind(folder, entries, skipped)
+    files, what = _Files(max_side, sounds), "sound" if sounds else "picture"
+    used = _without_copies(_readable(files, entries, skipped, progress), skipped, what)
     paths, names, splits, label_names = zip(*used, strict=True) if used else ((),) * 4
     labels = np.array(list(map(classes.index, label_names)), dtype=np.int64)
     places = {split: np.flatnonzero(np.array(splits, dtype=str) == split) for split in bases}
     source = places.pop("all" if "all" in bases else "train")
     try:
-        drawn = draw_splits(labels[source], classes, shares, given=places)
+        drawn = draw_splits(labels[source], classes, shares, places, what)
     except CourseError as error:
         if not skipped:
             raise
         left = f"Left out were {len(skipped)} files, such as {skipped[0]}."
         raise CourseError(f"{error} {left}") from None
     places |= {split: source[rows] for split, rows in drawn.items()}
-    open_item = partial(open_picture, max_side=max_side)
+    open_item = open_sound if sounds else partial(open_picture, max_side=max_side)
     pictures = Split(paths, labels, names, open_item, files.digest)
     return Task(
         name=folder.resolve().name,
@@ -110,7 +123,22 @@ def read_folder(
         skipped=tuple(sorted(skipped, key=attrgetter("name"))),
         source="your folder",
         licence="yours",
+        change=SoundChange() if sounds else None,
     )
+
+
+def open_either(
+    path: str | os.PathLike[str], *, max_side: int | None = None
+) -> Image.Image | Sound:
+    """Open a file as a sound if its name ends like one, else as a picture.
+
+    Raises:
+        SoundError: It is called like a sound, but cannot be read.
+        PictureError: It is called otherwise, and is no picture.
+    """
+    if Path(path).suffix.lower() in sound.EXTENSIONS:
+        return open_sound(path)
+    return open_picture(path, max_side=max_side)
 
 
 def children(folder: Path) -> list[Path]:
@@ -161,7 +189,7 @@ def _split_folders(folder: Path, skipped: list[Skipped]) -> dict[str, Path]:
 def _entries(
     root: Path, bases: dict[str, Path], skipped: list[Skipped]
 ) -> tuple[list[_Entry], list[str]]:
-    """Picture files of each class folder, in sorted order, and the names of the classes."""
+    """Files of each class folder, in sorted order, and the names of the classes."""
     entries: list[_Entry] = []
     classes: set[str] = set()
     for split, base in bases.items():
@@ -173,18 +201,43 @@ def _entries(
             classes.add(child.name)
             for path in _files_inside(child):
                 name = path.relative_to(root).as_posix()
-                if reason := _why_not_read(path):
+                if path.exists() and not path.is_file():  # to open it could take for ever
+                    reason = "it is a pipe, a socket or a device, not a file"
                     skipped.append(Skipped(name, reason))
                 else:
                     entries.append(_Entry(path, name, split, child.name))
-    shape = "Expected is folder/class/picture, with a folder for each of at least two classes."
     if not classes:
-        raise CourseError(f"{printable(root)} holds no folder with pictures. {shape}")
+        raise CourseError(f"{printable(root)} holds no folder with pictures or sounds. {_SHAPE}")
     if len(classes) == 1:
-        raise CourseError(f"{printable(root)} holds only one class, {min(classes)!r}. {shape}")
-    if not entries:
-        raise CourseError(f"{printable(root)} holds class folders but no picture in them. {shape}")
+        raise CourseError(f"{printable(root)} holds only one class, {min(classes)!r}. {_SHAPE}")
     return entries, sorted(classes)
+
+
+def _of_one_kind(
+    root: Path, entries: list[_Entry], skipped: list[Skipped]
+) -> tuple[list[_Entry], bool]:
+    """Keep the pictures or the sounds, whichever are more, and tell whether those are the sounds."""
+    kinds = {"picture": EXTENSIONS, "sound": sound.EXTENSIONS}
+    of_kind = {
+        kind: [entry for entry in entries if entry.path.suffix.lower() in ends]
+        for kind, ends in kinds.items()
+    }
+    if not any(of_kind.values()):
+        raise CourseError(
+            f"{printable(root)} holds class folders but no picture in them, and no sound. {_SHAPE}"
+        )
+    kept, other = ("picture", "sound")
+    if len(of_kind["sound"]) > len(of_kind["picture"]):
+        kept, other = other, kept
+    as_where = "in torchvision's ImageFolder" if kept == "picture" else "it is no kind of sound"
+    for entry in entries:
+        ending = entry.path.suffix.lower()
+        if ending in kinds[other]:
+            skipped.append(Skipped(entry.name, f"it is a {other}, and most files are {kept}s"))
+        elif ending not in kinds[kept]:
+            reason = f"{ending or 'files without an extension'} is not read, as {as_where}"
+            skipped.append(Skipped(entry.name, reason))
+    return of_kind[kept], kept == "sound"
 
 
 def _files_inside(folder: Path) -> list[Path]:
@@ -196,38 +249,31 @@ def _files_inside(folder: Path) -> list[Path]:
     return sorted(files, key=Path.as_posix)
 
 
-def _why_not_read(path: Path) -> str:
-    """Why a file is left out without being opened; "" for a picture."""
-    if path.exists() and not path.is_file():  # to open it could take for ever
-        return "it is a pipe, a socket or a device, not a file"
-    if path.suffix.lower() in EXTENSIONS:
-        return ""
-    kind = path.suffix.lower() or "files without an extension"
-    return f"{kind} is not read, as in torchvision's ImageFolder"
-
-
 def _readable(
     files: _Files, entries: list[_Entry], skipped: list[Skipped], progress: bool
 ) -> dict[_Entry, str]:
-    """Decode each picture once: entry -> digest of its pixels; unreadable ones are left out."""
+    """Decode each file once: entry -> digest of its pixels or samples; bad ones are left out."""
     from tqdm.auto import tqdm
 
     # JPEG decodes several times faster at a reduced size, and a cut file is still found out. Where
     # other formats are there too, a copy in one of them is recognised at full size only.
     only_jpeg = {entry.path.suffix.lower() for entry in entries} <= {".jpg", ".jpeg"}
-    side = 64 if only_jpeg else None
+    digest = (
+        files.samples if files.sounds else partial(files.pixels, max_side=64 * only_jpeg or None)
+    )
     readable: dict[_Entry, str] = {}
     pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
     disable = not progress and len(entries) < _PROGRESS_FROM
     try:
-        results = [pool.submit(files.pixels, entry.path, side) for entry in entries]
+        results = [pool.submit(digest, entry.path) for entry in entries]
         with warnings.catch_warnings():  # what is wrong with a file is told by `skipped`
             warnings.simplefilter("ignore")
-            bar = tqdm(results, desc="checking pictures", disable=disable)
+            what = "sounds" if files.sounds else "pictures"
+            bar = tqdm(results, desc=f"checking {what}", disable=disable)
             for entry, result in zip(entries, bar, strict=True):
                 try:
                     readable[entry] = result.result()
-                except PictureError as error:
+                except (PictureError, SoundError) as error:
                     skipped.append(Skipped(entry.name, error.reason))
     finally:  # Ctrl-C does not wait for the rest
         pool.shutdown(cancel_futures=True)
@@ -245,10 +291,11 @@ def _groups(readable: dict[_Entry, str]) -> list[list[_Entry]]:
     return [group for group in by_digest.values() if len(group) > 1]
 
 
-def _without_copies(readable: dict[_Entry, str], skipped: list[Skipped]) -> list[_Entry]:
+def _without_copies(readable: dict[_Entry, str], skipped: list[Skipped], what: str) -> list[_Entry]:
     """Keep one of equal pictures, the one in the latest split; none if its class is contradictory.
 
-    Equal are two pictures with the same decoded pixels, whatever their names and metadata.
+    Equal are two pictures with the same decoded pixels, and two sounds with the same samples,
+    whatever their names and metadata. `what` is "picture" or "sound".
     """
     used = dict(readable)
     for group in _groups(readable):
@@ -258,9 +305,9 @@ def _without_copies(readable: dict[_Entry, str], skipped: list[Skipped]) -> list
         for entry in group:
             if contradiction:
                 other = next(e for e in group if e.label != entry.label)
-                reason = f"the same picture is in another class too: {other.name}"
+                reason = f"the same {what} is in another class too: {other.name}"
             elif entry is not kept:
-                reason = f"the same picture as {kept.name}, which is kept"
+                reason = f"the same {what} as {kept.name}, which is kept"
             else:
                 continue
             del used[entry]
@@ -271,7 +318,7 @@ def _without_copies(readable: dict[_Entry, str], skipped: list[Skipped]) -> list
 def write_folder(task: Task, folder: str | os.PathLike[str]) -> Path:
     """Write the pictures of a task as PNG files: `folder/{train,val,test}/class/picture.png`.
 
-    That is what `torchvision.datasets.ImageFolder`, other programs and `load_task` read.
+    Sounds are written as WAV files of 16 bit. That is what `torchvision.datasets.ImageFolder`, other programs and `load_task` read.
 
     Args:
         task: Any task.
@@ -288,7 +335,8 @@ def write_folder(task: Task, folder: str | os.PathLike[str]) -> Path:
             for name in SPLITS:
                 split: Split = getattr(task, name)
                 for place, (picture, label) in enumerate(split):
-                    path = part / name / task.classes[label] / f"{place:05d}.png"
+                    ending = "wav" if isinstance(picture, Sound) else "png"
+                    path = part / name / task.classes[label] / f"{place:05d}.{ending}"
                     path.parent.mkdir(parents=True, exist_ok=True)
                     picture.save(path)
     except OSError as error:

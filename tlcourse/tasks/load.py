@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from importlib.resources import as_file, files
@@ -16,6 +16,7 @@ from tlcourse.base.files import sha256_of
 from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.tasks.folder import read_folder
 from tlcourse.tasks.pictures import open_picture
+from tlcourse.tasks.sound import SoundChange
 from tlcourse.tasks.split import SPLITS, Shares, Split, draw_splits
 from tlcourse.tasks.task import Task
 
@@ -53,16 +54,27 @@ def load_task(
     - "things": 94 colour photographs: 28 fish, 27 monuments, 39 tools. They may be shown and passed
       on; `task.credits` names the author, licence and page of each.
     - "faces": 100 faces and 100 other patches, 25 x 25.
+    - "voices": 539 prompts of telephone exchanges, spoken by seven voices in five languages: the
+      classes are the voices, and each says the same 77. A name is "it/Carlo/vm-goodbye".
+    - "spoken_digits": the digits 0 to 9, each said once by each of the seven voices: 70 sounds.
+      `task.split_by` puts voices or languages apart: a name is "it/Carlo/7".
+    - "spoken_numbers": 0 to 20 and the tens up to 90, likewise: 196 sounds of 28 classes.
+
+    Of the seven voices "en Allison" and "es Allison" are one speaker, so there are six. The sounds
+    may be passed on with their credits, which `task.credits` gives for each voice. Those of "it
+    Menardi" were made by Marco Menardi and his wife Paola Dal Zot, http://www.voip.ammdomus.it.
 
     These need files that do not come along: "hymenoptera" (397 photographs of ants and bees, after
     `download_task("hymenoptera")`) and "fashion_full" (all 70,000 of Fashion-MNIST, 10,000 of them
     for the test: from torchvision's folder `FashionMNIST` in `TLCOURSE_DATA` or in the cache, or
     from Debian's package `dataset-fashion-mnist`).
 
-    A folder holds `class/picture`, or `train`, `val` and `test` with `class/picture` in each. Given
-    splits are kept; a missing `val` or `test` is taken from `train`. Files that cannot be used are
+    A folder holds `class/picture`, or `train`, `val` and `test` with `class/picture` in each. It
+    may hold sounds instead (WAV, FLAC, Ogg, MP3, AIFF), whose first ten seconds are read; of a
+    mixture, what there is more of. Given splits are kept; a missing `val` or `test` is taken from `train`. Files that cannot be used are
     left out and listed in `task.skipped`: not a picture format of torchvision's `ImageFolder`,
-    damaged, too large, or a copy. Pictures with equal pixels are copies: the one in the latest of
+    damaged, too large, silent, or a copy. Pictures with equal pixels are copies, and sounds with equal
+    samples: the one in the latest of
     train, val, test is kept; if one split has it in two classes, none is.
 
     Args:
@@ -124,12 +136,12 @@ def _downloaded(name: str) -> Path:
 
 
 def _built_in(
-    name: str, title: str, classes: tuple[str, ...], pictures: Split, shares: Shares, *about: str
+    name: str, title: str, classes: Sequence[str], pictures: Split, shares: Shares, *about: str
 ) -> Task:
     source, licence = about
     places = draw_splits(pictures.labels, classes, shares)
     train, val, test = (pictures.take(places[split]) for split in SPLITS)
-    return Task(name, title, classes, train, val, test, (), source, licence)
+    return Task(name, title, tuple(classes), train, val, test, (), source, licence)
 
 
 def _emoji(shares: Shares) -> Task:
@@ -281,6 +293,38 @@ def _things(shares: Shares) -> Task:
     return replace(task, credits=credits)
 
 
+def _spoken(shares: Shares, *, what: str) -> Task:
+    from tlcourse.tasks import voices
+
+    told = voices.about()
+    said: Sequence[str] = voices.DIGITS if what == "digits" else told[what]
+    keys = [(voice, text) for text in said for voice in told["voices"]]
+    classes = list(told["voices"]) if what == "prompts" else said
+    labels = [classes.index(voice if what == "prompts" else text) for voice, text in keys]
+    names = [f"{voice.replace(' ', '/')}/{text}" for voice, text in keys]
+    titles = {
+        "digits": "Spoken digits, seven voices in five languages",
+        "numbers": "Spoken numbers, seven voices in five languages",
+        "prompts": "Prompts spoken by seven voices in five languages",
+    }
+    contents = [voices.spoken()[key] for key in keys]
+    task = _built_in(
+        "voices" if what == "prompts" else f"spoken_{what}",
+        titles[what],
+        classes,
+        Split(contents, labels, names, voices.decode, _gsm_content),
+        shares,
+        "Debian's packages asterisk-core-sounds-*-gsm and asterisk-prompt-*; en Allison and "
+        "es Allison are one speaker",
+        "CC BY-SA 3.0, CC BY 3.0 and a BSD-like one, see task.credits",
+    )
+    return replace(task, credits=voices.credits_of_voices(), change=SoundChange())
+
+
+def _gsm_content(content: bytes) -> bytes:
+    return b"GSM 06.10 " + content
+
+
 def _grey(values: np.ndarray, *, white: float) -> Image.Image:
     """Enlarge an array (H, W) of values from 0 to `white` to a picture."""
     small = Image.fromarray(np.rint(values * (255 / white)).astype(np.uint8))
@@ -299,4 +343,7 @@ _OFFLINE: dict[str, Callable[[Shares], Task]] = {
     "things": _things,
     "fashion": _fashion,
     "fashion_full": partial(_fashion, full=True),
+    "voices": partial(_spoken, what="prompts"),
+    "spoken_digits": partial(_spoken, what="digits"),
+    "spoken_numbers": partial(_spoken, what="numbers"),
 }

@@ -15,6 +15,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from tlcourse.base.messages import printable
 from tlcourse.errors import PictureError
+from tlcourse.tasks.sound import Sound
 
 MAX_PIXELS = 100_000_000  # about 10,000 x 10,000; decoded to RGB this is 300 MB
 
@@ -73,8 +74,13 @@ def open_picture(
     return result
 
 
-def to_rgb(picture: Image.Image) -> Image.Image:
-    """Return a picture of any mode as 8-bit "RGB": scaled if deeper, on white if transparent."""
+def to_rgb(picture: Image.Image | Sound) -> Image.Image:
+    """Return a picture of any mode as 8-bit "RGB": scaled if deeper, on white if transparent.
+
+    Of a sound it is the spectrogram, so whatever reads pictures reads sounds, too.
+    """
+    if isinstance(picture, Sound):
+        return picture.picture()
     if not isinstance(picture, Image.Image):
         raise PictureError(
             f"A picture is needed as a PIL image, you gave {type(picture).__name__}. "

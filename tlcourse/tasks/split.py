@@ -16,6 +16,7 @@ from tlcourse.errors import CourseError, check_share, check_whole
 if TYPE_CHECKING:
     from tlcourse.tasks.change import Change
     from tlcourse.tasks.corruptions import Corruption
+    from tlcourse.tasks.sound import Sound
 
 SPLITS = ("train", "val", "test")
 
@@ -31,8 +32,8 @@ class Skipped:
         return printable(f"{self.name}: {self.reason}")
 
 
-class Split(Sequence[tuple[Image.Image, int]]):
-    """N labelled pictures; `split[i]` gives (PIL picture of mode "RGB", label).
+class Split(Sequence[tuple[Any, int]]):
+    """N labelled pictures; `split[i]` gives (PIL picture of mode "RGB", label), or (Sound, label).
 
     A picture is opened when it is asked for and is not kept, so a split of any size takes little
     memory. It works as the `dataset` of a `torch.utils.data.DataLoader`, with workers too.
@@ -41,7 +42,7 @@ class Split(Sequence[tuple[Image.Image, int]]):
         labels: Class of each picture as its place in `task.classes`, int64 (N,).
         names: Name of each picture, such as "train/ants/0013035.jpg".
 
-    `open_item` makes a picture of an item, such as a path or an array (H, W). `content` gives the
+    `open_item` makes a picture, or a sound, of an item, such as a path or an array (H, W). `content` gives the
     bytes that decide how an item's picture looks, or their digest as text; by default its pixels.
     """
 
@@ -50,7 +51,7 @@ class Split(Sequence[tuple[Image.Image, int]]):
         items: Sequence[Any] | np.ndarray,
         labels: Sequence[int] | np.ndarray,
         names: Sequence[str],
-        open_item: Callable[[Any], Image.Image],
+        open_item: "Callable[[Any], Image.Image | Sound]",
         content: Callable[[Any], bytes | str] | None = None,
     ) -> None:
         self._items, self._open, self._content = items, open_item, content
@@ -77,6 +78,25 @@ class Split(Sequence[tuple[Image.Image, int]]):
         items = list(map(self._items.__getitem__, places)) if raw is None else raw[places]
         names = list(map(self.names.__getitem__, places))
         return Split(items, self.labels[places], names, self._open, self._content)
+
+    def joined(self, *others: "Split") -> "Split":
+        """Return these pictures with those of other splits behind them.
+
+        Raises:
+            CourseError: They are opened in another way, as those of another task are.
+        """
+        parts = [self, *others]
+        if any((part._open, part._content) != (self._open, self._content) for part in others):
+            raise CourseError(
+                "These splits are opened in different ways, so they cannot be joined."
+            )
+        items = [item for part in parts for item in part._items]
+        labels = np.concatenate([part.labels for part in parts])
+        names = [name for part in parts for name in part.names]
+        raw = self.raw is not None
+        return Split(
+            np.stack(items) if raw and items else items, labels, names, self._open, self._content
+        )
 
     def changed(
         self, change: "Change | Corruption", draws: Sequence[Sequence[float] | None]
@@ -106,6 +126,8 @@ class Split(Sequence[tuple[Image.Image, int]]):
 
     def _pixels(self, item: Any) -> bytes:
         picture = self._open(item)
+        if not isinstance(picture, Image.Image):
+            return f"{picture.rate} ".encode() + picture.samples.tobytes()
         return repr(picture.size).encode() + picture.tobytes()
 
     def __repr__(self) -> str:
@@ -116,8 +138,8 @@ _Changed = tuple[Any, Sequence[float] | None]  # an item, and the numbers that c
 
 
 def _open_changed(
-    open_item: Callable[[Any], Image.Image], change: "Change | Corruption", item: _Changed
-) -> Image.Image:
+    open_item: Callable[[Any], Any], change: "Change | Corruption", item: _Changed
+) -> Any:
     picture = open_item(item[0])
     return picture if item[1] is None else change.drawn(picture, item[1])
 
@@ -152,11 +174,16 @@ class Shares:
 
 
 def draw_splits(
-    labels: np.ndarray, classes: Sequence[str], shares: Shares, given: Iterable[str] = ()
+    labels: np.ndarray,
+    classes: Sequence[str],
+    shares: Shares,
+    given: Iterable[str] = (),
+    what: str = "picture",
 ) -> dict[str, np.ndarray]:
     """Draw each class at random into splits, and return split -> places, in increasing order.
 
     A share above 0 gets at least one picture of each class. `given` splits are not drawn.
+    `what` is what an error calls one of them.
     """
     fractions = {"val": shares.val, "test": shares.test}
     for split in given:
@@ -167,9 +194,9 @@ def draw_splits(
         places = np.flatnonzero(labels == label)
         if len(places) < 1 + len(wanted):
             raise CourseError(
-                f"Class {name!r} has {len(places)} usable picture{'s'[: len(places) != 1]}, but "
+                f"Class {name!r} has {len(places)} usable {what}{'s'[: len(places) != 1]}, but "
                 f"needs at least {1 + len(wanted)}: one for each of {', '.join(['train', *wanted])}. "
-                "Add pictures, or remove the class."
+                f"Add {what}s, or remove the class."
             )
         counts = np.rint(np.array(list(wanted.values())) * len(places)).astype(int).clip(1)
         while counts.sum() >= len(places):

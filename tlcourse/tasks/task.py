@@ -14,11 +14,12 @@ from tlcourse.tasks.split import SPLITS, Skipped, Split
 if TYPE_CHECKING:
     from tlcourse.tasks.change import Change
     from tlcourse.tasks.corruptions import Kind
+    from tlcourse.tasks.sound import SoundChange
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Labelled pictures in three splits that share no picture.
+    """Labelled pictures in three splits that share no picture; or sounds, in the same way.
 
     Attributes:
         name: "emoji", "digits", ..., or the name of your folder.
@@ -30,8 +31,10 @@ class Task:
         skipped: Files that are not used, each with its reason.
         source: Where the pictures come from.
         licence: What you may do with them.
-        credits: Name of a picture -> its author, licence and page, where each has its own.
+        credits: Name of a picture -> its author, licence and page, where each has its own; of
+            spoken words, name of the voice.
         change: How the pictures vary, where the task says it; a call changes a picture at random.
+            Sounds always have one, which is a `SoundChange`.
     """
 
     name: str
@@ -44,7 +47,50 @@ class Task:
     source: str
     licence: str
     credits: Mapping[str, str] = field(default_factory=dict)
-    change: "Change | None" = None
+    change: "Change | SoundChange | None" = None
+
+    @property
+    def holds(self) -> str:
+        """What it holds: "pictures" or "sounds"."""
+        from tlcourse.tasks.sound import SoundChange
+
+        return "sounds" if isinstance(self.change, SoundChange) else "pictures"
+
+    def split_by(self, choose: Callable[[str], str | None]) -> "Task":
+        """Return the task split anew: a name decides where each picture goes.
+
+        So that a test shows something, what belongs together (a speaker, a patient, a place) must
+        not be in two splits.
+
+        Args:
+            choose: From the name of a picture, see `split.names`, to "train", "val" or "test"; or
+                to None, which leaves the picture out.
+
+        Raises:
+            CourseError: It gives something else, or the pictures were changed before.
+
+        Example:
+            >>> task = load_task("spoken_digits")
+            >>> task.split_by(lambda name: "test" if name.startswith("it/") else "train")
+            Task 'spoken_digits': 70 sounds, 10 classes (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+              train 50, val 0, test 20; left out 0
+        """
+        try:
+            everything = self.train.joined(self.val, self.test)
+        except CourseError as error:
+            raise CourseError(
+                f"Task {self.name!r} was changed or corrupted. Split it first, then change it."
+            ) from error
+        chosen = [choose(name) for name in everything.names]
+        for name, split in zip(everything.names, chosen, strict=True):
+            if split is not None and split not in SPLITS:
+                raise CourseError(
+                    f"split_by() needs 'train', 'val', 'test' or None for each name, but for "
+                    f"{name!r} it got {split!r}."
+                )
+        places = {s: [i for i, where in enumerate(chosen) if where == s] for s in SPLITS}
+        train, val, test = (everything.take(places[s]) for s in SPLITS)
+        return replace(self, train=train, val=val, test=test)
 
     def changed(
         self,
@@ -70,11 +116,13 @@ class Task:
             seed: Decides the changes.
 
         Raises:
-            CourseError: A limit, `views` or `seed` makes no sense, or the task is changed already.
+            CourseError: A limit, `views` or `seed` makes no sense, the task is changed already, or
+                it holds sounds.
 
         Example:
             >>> task = load_task("digits", test_fraction=0.6).changed(turn=40, scale=(0.7, 1.2))
         """
+        self._refuse_sounds("turned, moved or scaled")
         if self.change is not None:
             raise CourseError(
                 f"Task {self.name!r} is changed already. Load it again and change that."
@@ -113,17 +161,26 @@ class Task:
 
         Raises:
             UnknownNameError: There is no such kind.
-            CourseError: The strength is no number from 0 to 5, or the seed no whole number.
+            CourseError: The strength is no number from 0 to 5, or the seed no whole number; the
+                task holds sounds.
 
         Example:
             >>> noisy = load_task("digits").corrupted("noise", 3)
         """
         from tlcourse.tasks.corruptions import Corruption
 
+        self._refuse_sounds("blurred, darkened or turned")
         corruption = Corruption(kind, strength)
         check_whole("seed", seed, least=0)
         seeds = np.random.default_rng([seed, 3]).integers(2**31, size=(len(self.test), 1))
         return replace(self, test=self.test.changed(corruption, seeds.tolist()))
+
+    def _refuse_sounds(self, done: str) -> None:
+        if self.holds == "sounds":
+            raise CourseError(
+                f"Task {self.name!r} holds sounds, which are not {done}. A training with "
+                "augment=True shifts them in time, and changes their loudness, by itself."
+            )
 
     def few_of_each(
         self,
@@ -165,7 +222,7 @@ class Task:
         counts = {name: len(getattr(self, name)) for name in SPLITS}
         shown = printable(", ".join(self.classes[:10])) + ", ..." * (len(self.classes) > 10)
         return (
-            f"Task {self.name!r}: {sum(counts.values())} pictures, "
+            f"Task {self.name!r}: {sum(counts.values())} {self.holds}, "
             f"{len(self.classes)} classes ({shown})\n"
             f"  {', '.join(f'{name} {count}' for name, count in counts.items())}; "
             f"left out {len(self.skipped)}"
@@ -189,8 +246,8 @@ def check_task(task: Task, *, n_outputs: int | None = None) -> None:
     few = [f"{task.classes[i]!r} ({counts[i]})" for i in np.flatnonzero(counts < 2)]
     if few:
         raise CourseError(
-            f"Each class needs at least 2 training pictures, but these have fewer: "
-            f"{', '.join(few)}. Add pictures, or remove the class."
+            f"Each class needs at least 2 training {task.holds}, but these have fewer: "
+            f"{', '.join(few)}. Add {task.holds}, or remove the class."
         )
     if n_outputs is not None and n_outputs != n_classes:
         raise CourseError(

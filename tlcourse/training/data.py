@@ -1,8 +1,10 @@
 """What a training reads: pictures, or what a frozen part gave for them."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +16,11 @@ from tlcourse.features.features import Features, extract_features
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.fast import fast_copy
 from tlcourse.networks.network import Network
+from tlcourse.networks.preprocess import Preprocess
 from tlcourse.networks.tail import tail_behind
 from tlcourse.networks.tap import activations
 from tlcourse.networks.trace import up_to
+from tlcourse.tasks.sound import Sound
 from tlcourse.tasks.split import Split
 from tlcourse.tasks.task import Task
 from tlcourse.training.settings import Augmentation, Settings
@@ -145,18 +149,22 @@ class KeptPictures:
 
     def __init__(self, split: Split, side: int, interpolation: str, max_bytes: int = 2**28) -> None:
         self._split, self._side, self._interpolation = split, side, interpolation
-        self._kept: dict[int, Image] = {}
+        self._kept: dict[int, Image | Sound] = {}
         self._room = max_bytes
 
-    def __getitem__(self, place: int) -> Image:
+    def __getitem__(self, place: int) -> Image | Sound:
         from torchvision.transforms.functional import InterpolationMode, resize
 
         if place in self._kept:
             return self._kept[place]
-        picture: Image = self._split[place][0]
-        if min(picture.size) > self._side:
-            picture = resize(picture, self._side, InterpolationMode(self._interpolation))
-        size = picture.width * picture.height * 3
+        opened = self._split[place][0]
+        picture: Image | Sound = opened
+        if isinstance(opened, Sound):  # kept as it is, to be changed before it is drawn
+            size = opened.samples.nbytes
+        else:
+            if min(opened.size) > self._side:
+                opened = resize(opened, self._side, InterpolationMode(self._interpolation))
+            picture, size = opened, opened.width * opened.height * 3
         if size <= self._room:
             self._kept[place] = picture
             self._room -= size
@@ -165,7 +173,7 @@ class KeptPictures:
 
 def fresh_views(
     augment: bool | Augmentation, task: Task, backbone: Backbone
-) -> Callable[[Image], torch.Tensor] | None:
+) -> Callable[[Any], torch.Tensor] | None:
     """Return what makes a new preprocessed view of a picture; None where `augment` wants none.
 
     Views are changed by your own function, or as the task's pictures vary, or by random crops and
@@ -173,20 +181,23 @@ def fresh_views(
     """
     if augment is False:
         return None
-    change = task.change if augment is True else augment
+    change: Callable[[Any], Any] | None = task.change if augment is True else augment
     if change is None:
         return backbone.augment
     return lambda picture: backbone.preprocess(change(picture))
 
 
 def _pictures(
-    network: Network, split: Split, fresh: Callable[[Image], torch.Tensor] | None = None
+    network: Network, split: Split, fresh: Callable[[Any], torch.Tensor] | None = None
 ) -> Source:
     """Read a split from its pictures, as they are or each time in a fresh view."""
     backbone, preprocess = network.backbone, network.backbone.preprocess
     transform = fresh or preprocess
-    side = 2 * preprocess.crop_size if fresh else preprocess.resize_size
-    kept = KeptPictures(split, side, preprocess.interpolation)
+    side, interpolation = sys.maxsize, "bilinear"  # a sound stays as it is
+    if isinstance(preprocess, Preprocess):
+        side = 2 * preprocess.crop_size if fresh else preprocess.resize_size
+        interpolation = preprocess.interpolation
+    kept = KeptPictures(split, side, interpolation)
 
     def inputs(places: np.ndarray) -> torch.Tensor:
         stacked = torch.stack([transform(kept[int(place)]) for place in places])

@@ -63,7 +63,7 @@ def train(network: Network, task: Task, settings: Settings) -> tuple[History, Fe
     data, batch_size = run.data, run.batch_size
     seconds = time.perf_counter() - started + data.prepare_seconds
     give_memory_back()
-    size = network.backbone.preprocess.crop_size
+    shape = network.backbone.preprocess.shape
     at_once = fast_batch_size(network.backbone) if data.cached_until else 2 * batch_size
     history = History(
         epochs=tuple(run.epochs),
@@ -71,17 +71,17 @@ def train(network: Network, task: Task, settings: Settings) -> tuple[History, Fe
         stopped=run.stopped,
         seconds=seconds,
         prepare_seconds=data.prepare_seconds,
-        memory=partial(_largest_step, meta_copy(network), size, batch_size, at_once),
+        memory=partial(_largest_step, meta_copy(network), shape, batch_size, at_once),
         batch_size=batch_size,
         cached_until=data.cached_until,
     )
     return history, data.features
 
 
-def _largest_step(network: nn.Module, size: int, batch_size: int, at_once: int) -> int:
+def _largest_step(network: nn.Module, shape: tuple[int, ...], batch_size: int, at_once: int) -> int:
     """Bytes that a step of the training needs, or a forward pass between the epochs."""
-    step = training_account(network.train(), (3, size, size), batch_size)
-    forward = forward_account(network.eval(), (3, size, size), at_once)
+    step = training_account(network.train(), shape, batch_size)
+    forward = forward_account(network.eval(), shape, at_once)
     return max(step.bytes.total, forward.bytes.total)
 
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from PIL.Image import Image
 
 from tlcourse.errors import CourseError, UnknownNameError, check_share, check_whole
+from tlcourse.tasks.sound import Sound
 
 if TYPE_CHECKING:
     from tlcourse.training.history import Epoch
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-Augmentation: TypeAlias = Callable[[Image], Image]  # makes a new view of a picture
+# Makes a new view of a picture, or of a sound.
+Augmentation: TypeAlias = Callable[[Image], Image] | Callable[[Sound], Sound]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,8 @@ class Settings:
         patience: Stop after so many epochs without a better one; by default it never does.
         augment: Show each picture in a fresh view in every epoch: as the task's pictures vary
             (`task.change`), or else random crops and mirror images (`backbone.augment`). Or a
-            function of your own, from PIL image to PIL image, that draws from PyTorch's generator.
+            function of your own, from PIL image to PIL image (or from `Sound` to `Sound`), that
+            draws from PyTorch's generator.
         unfreeze: Epoch -> last frozen layer from then on; see `gradual_unfreezing`.
         cache_frozen: Compute the output of the frozen part once per picture, where that is possible.
         start_counts: Validate before the first epoch too, and keep its weights if none is better.

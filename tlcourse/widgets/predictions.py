@@ -115,7 +115,7 @@ class _Held:
 
     def answer(self, picture: Image.Image, change: Change) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the network's input for an altered picture, and the probability of each class."""
-        tensor = self.backbone.preprocess(alter(picture, self.backbone.preprocess, change))
+        tensor = self.backbone.preprocess(alter(picture, self.backbone.of_pictures, change))
         logits = activations(self.backbone, tensor, "logits")["logits"][0]
         return tensor, logits.float().softmax(dim=0).cpu()
 

@@ -97,7 +97,7 @@ def fits(answer: Any) -> str:
     moves = sum(p.numel() for p in answer.body.parameters() if p.requires_grad)
     if not moves:
         return "head only"
-    size = answer.backbone.preprocess.crop_size
+    size = answer.backbone.preprocess.size
     if size != 96:
         return "size"
     if answer.added is None or answer.added.kind != "lora":
