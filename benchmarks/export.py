@@ -47,8 +47,8 @@ Run = Callable[[np.ndarray], np.ndarray]
 
 
 def clothes() -> tl.Task:
-    """1,000 labelled photographs, 500 for validation, 1,000 for the test."""
-    return tl.load_task("fashion").few_of_each(train=100, val=50)
+    """1,000 labelled photographs, 400 for validation, 1,000 for the test."""
+    return tl.load_task("fashion").few_of_each(train=100, val=40)
 
 
 def probe() -> tl.Result:

@@ -182,18 +182,19 @@ def _ending(path: Path) -> str:
 
 def _facts(result: Result, precision: Precision) -> dict[str, Any]:
     """What the file says of itself."""
-    backbone, shape = result.backbone, result.backbone.preprocess.shape
+    backbone = result.backbone
     return {
         "made_by": f"tlcourse {version('tlcourse')}",
         "pattern": result.pattern,
         "task": result.task,
+        "holds": result.holds,
         "backbone": backbone.name,
         "licence": backbone.licence,
         "classes": list(result.classes),
-        "shape": list(shape),
+        "shape": list(backbone.preprocess.shape),
         "temperature": result.temperature,
         "precision": precision,
-        **described(backbone.preprocess),
+        **described(backbone),
     }
 
 

@@ -20,9 +20,7 @@ from tlcourse.explain.predictions import top_k
 from tlcourse.metrics import Paired, compare_paired, fit_temperature, probabilities
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.load import load_backbone
-from tlcourse.networks.mel import MelPreprocess
 from tlcourse.networks.network import Network
-from tlcourse.networks.preprocess import Preprocess
 from tlcourse.tasks.folder import open_either
 from tlcourse.tasks.split import Split
 
@@ -215,7 +213,7 @@ class Result:
             "head": _kind_of(getattr(model, "head", None)),
             "groups": getattr(model, "groups", []),
             "added": None if added is None else asdict(added),
-            "preprocess": described(self.backbone.preprocess),
+            "preprocess": described(self.backbone),
             "temperature": self.temperature,
         } | {name: None if value != value else value for name, value in figures.items()}
         if groups is not None and not self.logits:
@@ -389,7 +387,7 @@ def _build(
     backbone = load_backbone(about["backbone"], pretrained=False, device=device)
     size = said["frames"] if "frames" in said else said["crop_size"]
     backbone = backbone.at_size(size)
-    if (here := described(backbone.preprocess)) != said:
+    if (here := described(backbone)) != said:
         raise CourseError(
             f"The saved network was trained with another preprocessing than {backbone.name} has "
             f"here: {said}, not {here}."
@@ -415,8 +413,7 @@ def _build(
     return network.as_backbone(classes)
 
 
-def described(preprocess: Preprocess | MelPreprocess) -> dict[str, Any]:
+def described(backbone: Backbone) -> dict[str, Any]:
     """Say in words and numbers how a picture or a sound is preprocessed, as JSON holds it."""
     # As they are read back: JSON knows no tuples.
-    options: dict[str, Any] = json.loads(json.dumps(preprocess.options))
-    return options
+    return json.loads(json.dumps(backbone.preprocess.options))
