@@ -3,28 +3,21 @@
 import pytest
 import torch
 from tiny_sounds import fill, sound
-from typer.testing import CliRunner
 
 import tlcourse as tl
 from tlcourse import proofs
-from tlcourse.cli import app
 from tlcourse.errors import CourseError
 
 QUIET = {"progress": False, "live": False, "epochs": 1}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def task(tmp_path_factory):
     """Low and high tones, six of each."""
     place = tmp_path_factory.mktemp("sounds") / "tones"
     for name, pitch in {"low": 300.0, "high": 900.0}.items():
         fill(place / name, 6, pitch)
-    return place
-
-
-@pytest.fixture(scope="module")
-def task(folder):
-    return tl.load_task(folder)
+    return tl.load_task(place)
 
 
 @pytest.fixture(scope="module", params=["speech_embedding", "ge2e"])
@@ -74,11 +67,8 @@ def test_a_network_cut_at_a_layer_is_proved(backbone, task):
     assert "2 outputs" in str(proofs.head_fits(network, task))
 
 
-def test_a_folder_of_sounds_is_compared_from_the_command_line(folder, tmp_path):
-    options = ["--backbone", "speech_embedding", "--size", "80", "--budget", "20s"]
-    done = CliRunner().invoke(
-        app, ["compare", str(folder), *options, "--out", str(tmp_path / "out")]
-    )
-    assert done.exit_code == 0, done.output
-    assert "classifier is not applicable: speech_embedding knows no classes" in done.output
-    assert (tmp_path / "out" / "report.html").exists()
+def test_patterns_on_sounds_are_compared(backbone, task, tmp_path):
+    patterns = ("classifier", "standalone_extractor")
+    comparison = tl.compare(backbone, task, budget="1m", patterns=patterns, progress=False)
+    assert any("knows no classes of its own" in note for note in comparison.notes)
+    assert "high" in (comparison.save(tmp_path / "out") / "report.html").read_text("utf-8")
