@@ -291,3 +291,18 @@ def test_continuous_integration_runs_the_readmes_test_command(tmp_path):
     install, test = noted.read_text().splitlines()[-2:]
     assert install == "-m pip install -c constraints.txt -e .[test]"
     assert test == "-m pytest"
+
+
+def test_what_ships_is_told_with_its_bytes_and_its_program():
+    page = (ROOT / "docs" / "making.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| ([\d.]+) \| `([^`]+)`: .* \| `([^`]+)` \|$", page, re.MULTILINE)
+    data = ROOT / "tlcourse" / "data"
+    named = set()
+    for megabytes, pattern, program in told:
+        files = [path for path in data.glob(pattern.replace("/*", "/**/*")) if path.is_file()]
+        size = sum(path.stat().st_size for path in files) / 1e6
+        assert size == pytest.approx(float(megabytes), abs=0.06), pattern
+        assert (ROOT / program).is_file()
+        named |= set(files)
+    large = {p for p in data.rglob("*") if p.is_file() and p.stat().st_size > 200_000}
+    assert large <= named
