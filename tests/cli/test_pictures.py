@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import tiny_sounds
 from PIL import Image
 from tiny_notebooks import ROOT, files, tlcourse
 from tiny_tasks import picture, tiny_backbone
@@ -338,3 +339,21 @@ def test_ants_and_bees_are_compared_within_five_minutes(tmp_path):
     said = tlcourse("predict", out / "model", ant, package=ROOT, cwd=tmp_path)
     assert said.returncode == 0, said.stderr
     assert said.stdout.split("\t")[:2] == [str(ant), "ants"]
+
+
+def test_a_sound_is_predicted_and_a_bad_one_is_a_sentence(tmp_path, monkeypatch):
+    tiny_sounds.fill(tmp_path / "low", 1)
+    (tmp_path / "bad.wav").write_bytes(b"no sound")
+    heard = []
+
+    def predict(sound):
+        heard.append(sound.seconds)
+        return pd.DataFrame({"class": ["low"], "probability": [0.75]})
+
+    monkeypatch.setattr(tl, "load_result", lambda folder: SimpleNamespace(predict=predict))
+    good, bad = tmp_path / "low" / "0.wav", tmp_path / "bad.wav"
+    ran = CliRunner().invoke(cli.app, ["predict", str(tmp_path), str(good), str(bad)])
+    assert ran.exit_code == 1
+    assert heard == [0.5]
+    assert f"{good}\tlow\t0.750" in ran.output
+    assert "bad.wav cannot be read: it is not a sound" in ran.output
