@@ -102,7 +102,7 @@ def tiny():
     from tlcourse.networks.layers import Layer
 
     class Square:
-        shape, one = (3, 8, 8), "picture"
+        shape = (3, 8, 8)
 
     return Backbone(
         name="tiny",

@@ -15,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from tlcourse.errors import CourseError
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.layers import Layer, pool_positions
+from tlcourse.networks.mel import MelPreprocess
 from tlcourse.networks.trace import tensors_in, up_to
 
 if TYPE_CHECKING:
@@ -139,9 +140,9 @@ def to_batch(
     """
     if isinstance(pictures, torch.Tensor):
         batch = pictures[None] if pictures.ndim == 3 else pictures
-        channels, one = backbone.preprocess.shape[0], backbone.preprocess.one
-        if batch.ndim != 4 or batch.shape[1] != channels:
-            axes = "3, H, W" if channels == 3 else "1, frames, bands"
+        sounds = isinstance(backbone.preprocess, MelPreprocess)
+        if batch.ndim != 4 or batch.shape[1] != (1 if sounds else 3):
+            one, axes = ("sound", "1, frames, bands") if sounds else ("picture", "3, H, W")
             raise CourseError(
                 f"A tensor of shape {tuple(pictures.shape)} is not a {one}. "
                 f"Expected ({axes}) or (N, {axes}), as backbone.preprocess gives it."
