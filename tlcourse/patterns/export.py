@@ -44,11 +44,14 @@ class Exported:
             "mean", "std", "interpolation", "channels" and "scale" of the preprocessing, the
             "temperature" that makes probabilities honest, and more.
         run: Computes the logits.
+        difference: Largest distance of a logit from the network's, on the inputs that the file was
+            checked with before it was written; None for a file that was opened again.
     """
 
     path: Path
     about: Mapping[str, Any] = field(repr=False)
     run: Run = field(repr=False)
+    difference: float | None = None
 
     def __call__(self, batch: "np.ndarray | torch.Tensor") -> np.ndarray:
         """Return the logits (N, classes) of preprocessed pictures (N, 3, H, W)."""
@@ -68,10 +71,14 @@ class Exported:
 
     def __repr__(self) -> str:
         shape = ", ".join(map(str, self.about["shape"]))
-        return (
+        line = (
             f"{self.path.name}: {self.size / 1e6:.1f} MB, {self.about['precision']}, "
-            f"float32 (N, {shape}) -> logits (N, {len(self.about['classes'])})\n"
-            f"  a logit differs by {self.about['difference']:.1g} at most from the network's, on the "
+            f"float32 (N, {shape}) -> logits (N, {len(self.about['classes'])})"
+        )
+        if self.difference is None:
+            return line
+        return (
+            f"{line}\n  a logit differs by {self.difference:.1g} at most from the network's, on the "
             "inputs that it was checked with"
         )
 
@@ -121,23 +128,22 @@ def export(
     about = _facts(result, precision)
     with _quiet():
         if ending == ".onnx":
-            from tlcourse.patterns.onnx_file import onnx_writer
+            from tlcourse.patterns.onnx_file import write_onnx
 
             given = calibration(result, pictures) if precision == "int8" else None
-            write = onnx_writer(traced(backbone, "float32"), precision, given)
+            content = write_onnx(traced(backbone, "float32"), precision, given, about)
         else:
-            write = _writer(traced(backbone, precision))
-        run, _ = _reader(ending)(write(about))
+            content = _write_program(traced(backbone, precision), about)
+        run, _ = _reader(ending)(content)
         expected = [_logits(backbone, batch) for batch in examples]
-        about["difference"] = _checked(expected, [run(batch) for batch in examples], precision)
-        content = write(about)
+        difference = _checked(expected, [run(batch) for batch in examples], precision)
     try:
         with whole_file(target) as part:
             part.write_bytes(content)
     except OSError as error:
         reason = error.strerror or error
         raise CourseError(f"{target} cannot be written ({reason}).") from error
-    return load_exported(target)
+    return Exported(target, about, run, difference)
 
 
 def load_exported(path: str | Path) -> Exported:
@@ -218,13 +224,10 @@ def traced(backbone: Backbone, precision: Precision) -> torch.export.ExportedPro
     return program
 
 
-def _writer(program: torch.export.ExportedProgram) -> Callable[[Mapping[str, Any]], bytes]:
-    def write(about: Mapping[str, Any]) -> bytes:
-        stream = BytesIO()
-        torch.export.save(program, stream, extra_files={_ABOUT: json.dumps(about)})
-        return stream.getvalue()
-
-    return write
+def _write_program(program: torch.export.ExportedProgram, about: Mapping[str, Any]) -> bytes:
+    stream = BytesIO()
+    torch.export.save(program, stream, extra_files={_ABOUT: json.dumps(about)})
+    return stream.getvalue()
 
 
 def _read_program(content: bytes) -> tuple[Run, dict[str, Any]]:

@@ -22,33 +22,36 @@ _SMALL = 64  # numbers; halving fewer would save nothing
 _AT_ONCE = 5  # calibration pictures; the outputs of all layers are kept
 
 
-def onnx_writer(
-    program: torch.export.ExportedProgram, precision: Precision, calibration: np.ndarray | None
-) -> Callable[[Mapping[str, Any]], bytes]:
-    """Translate a program into ONNX, and return what writes it with some facts about it.
+def write_onnx(
+    program: torch.export.ExportedProgram,
+    precision: Precision,
+    calibration: np.ndarray | None,
+    about: Mapping[str, Any],
+) -> bytes:
+    """Translate a program into ONNX.
 
     Args:
         program: In float32.
         precision: Of the file.
         calibration: For 8 bits: preprocessed pictures (N, 3, H, W).
+        about: What the file says of itself.
+
+    Returns:
+        The content of the file.
 
     Raises:
         CourseError: A package is missing, or the network has a step that ONNX does not know.
     """
     _check_packages()
+    from onnx import helper
+
     model = translated(program)
     if precision == "float16":
         _halve(model)
     elif calibration is not None:
         model = quantized(model, calibration)
-
-    def write(about: Mapping[str, Any]) -> bytes:
-        from onnx import helper
-
-        helper.set_model_props(model, {name: json.dumps(value) for name, value in about.items()})
-        return model.SerializeToString()
-
-    return write
+    helper.set_model_props(model, {name: json.dumps(value) for name, value in about.items()})
+    return model.SerializeToString()
 
 
 def read_onnx(content: bytes) -> tuple[Callable[[np.ndarray], np.ndarray], dict[str, Any]]:
