@@ -69,7 +69,7 @@ QUESTIONS = (
 EXERCISES = (
     Exercise(
         id="14.1",
-        question="Recognise 70 % of the numbers of a voice without labels.",
+        question="Get 70 % of the numbers of a voice right without labels.",
         right=lambda a: ENOUGH <= read(a) < 1,
         praise="What all sounds of one voice share is the voice, so you can take it away.",
         misconceptions=(

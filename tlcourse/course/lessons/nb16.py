@@ -49,7 +49,7 @@ EXERCISES = (
         id="16.1",
         question="Change clothes so that they look like those of the capstone.",
         right=lambda a: read(a) >= LIKE,
-        praise="A probe on your pictures recognises the clothes of the capstone without one of its "
+        praise="A probe on your pictures knows the clothes of the capstone without one of its "
         "labels. So the labelled pictures of the old task now help with the new one.",
         misconceptions=(
             Misconception(
