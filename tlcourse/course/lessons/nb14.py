@@ -43,7 +43,7 @@ QUESTIONS = (
     ),
     Question(
         id="14.B",
-        question="How many announcements of new voices does the speaker network give to the right "
+        question="On how many of the new voices' announcements is the speaker network right about the "
         "language?",
         options=("nearly all", "about half", "about one in five"),
         figure="Figure 4",
@@ -51,14 +51,14 @@ QUESTIONS = (
     ),
     Question(
         id="14.C",
-        question="Which is right about more of the test emoji?",
+        question="Which is right on more of the test emoji?",
         options=("the drawing, with 277 labels", "the name, with no label"),
         figure="Figure 5",
         where="Compare the broken line with the right end of the curve of the drawings.",
     ),
     Question(
         id="14.D",
-        question="Which tells better which notebook a paragraph is from, with 20 labels of each?",
+        question="Which is better at finding a paragraph's notebook, with 20 labels of each?",
         options=("MiniLM", "word counts"),
         figure="Figure 6",
         where="Look at the right end: which curve is higher, and do the bands overlap?",
@@ -69,35 +69,36 @@ QUESTIONS = (
 EXERCISES = (
     Exercise(
         id="14.1",
-        question="Read 70 % of the numbers of a voice without labels.",
+        question="Get 70 % of the numbers of a voice right without labels.",
         right=lambda a: ENOUGH <= read(a) < 1,
         praise="What all sounds of one voice share is the voice, so you can take it away.",
         misconceptions=(
             Misconception(
                 "the lesson's",
                 lambda a: 0.4 <= read(a) < ENOUGH,
-                "That is what Figure 2 has reached. What have all 28 sounds of the new voice in "
+                "That is no better than in Figure 2. What have all 28 sounds of the new voice in "
                 "common? It can be computed without a label.",
                 lambda: predicted(new_numbers(), 12),
             ),
             Misconception(
                 "another order",
                 lambda a: read(a) < 0.4,
-                "These are hardly more right than chance. `y[carlo]` is in the order of Carlo's "
-                "sounds: is the place of the nearest one turned into its class?",
+                "That is less than in Figure 2. `y[carlo]` is in the order of Carlo's sounds: do you turn "
+                "the place of the nearest sound into its class?",
                 lambda: predicted(new_numbers(), 27),
             ),
             Misconception(
                 "all right",
                 lambda a: read(a) == 1,
-                "All 28 are right, so Menardi's labels were used somewhere. Leave them out.",
+                "All 28 are right. It seems that Menardi's labels were used somewhere. Leave them out.",
                 lambda: new_numbers().copy(),
             ),
         ),
         hints=(
-            "What is the mean of all numbers that one voice says? What does it know?",
-            "The lesson takes the mean of the *known* voice from both. Each voice has one of its "
-            "own.",
+            "Take the mean of all numbers that one voice says. What does it tell you about: the "
+            "numbers or the voice?",
+            "The lesson takes the mean of the *known* voice away from both. But each voice has a mean "
+            "of its own.",
             "`x[menardi] - x[menardi].mean(axis=0)`",
         ),
         otherwise="Hand in an array with one class for each of the 28 sounds.",
@@ -119,13 +120,14 @@ EXERCISES = (
             Misconception(
                 "in both",
                 lambda a: parted(a) == "in both",
-                "Some speakers stand in both splits. Look at the second part of the name only.",
+                "Some speakers stand in both splits. Use only the second part of the name, the "
+                "speaker.",
                 lambda: by_text,
             ),
             Misconception(
                 "untaught",
                 lambda a: parted(a) == "untaught",
-                "The test holds a language that nobody teaches. Which languages have two speakers?",
+                "The test holds a language that is not in training. Which languages have two speakers?",
                 lambda: answered(Ivrvoice="test"),
             ),
             Misconception(
@@ -143,7 +145,7 @@ EXERCISES = (
         ),
         hints=(
             'A name is "it/Carlo/vm-goodbye": language, speaker, text.',
-            "Which languages have two speakers? One of them teaches, the other one tests.",
+            "Which languages have two speakers? Train with one of the two, and test with the other.",
             '`name.startswith(("fr/Armelle", "it/Carlo"))`',
         ),
         otherwise='For each name your function has to give "train", "val" or "test".',
@@ -153,8 +155,8 @@ EXERCISES = (
         id="14.3",
         question="Tell seven voices apart without any network.",
         right=lambda a: share_right(a, voices_heard()) >= BANDS,
-        praise="So this is what a network has to beat. Ask for the simplest rival before you believe "
-        "in a network.",
+        praise="So this is what a network has to beat. Try the simplest method before you trust a "
+        "network.",
         misconceptions=(
             Misconception(
                 "not enough",

@@ -49,8 +49,8 @@ EXERCISES = (
         id="16.1",
         question="Change clothes so that they look like those of the capstone.",
         right=lambda a: read(a) >= LIKE,
-        praise="A probe on your pictures reads the capstone without one of its labels. So every "
-        "labelled picture of the old task is now one of the new task.",
+        praise="A probe on your pictures knows the clothes of the capstone without one of its "
+        "labels. So the labelled pictures of the old task now help with the new one.",
         misconceptions=(
             Misconception(
                 "dark corners",
@@ -69,14 +69,14 @@ EXERCISES = (
                 "always the same",
                 lambda a: UNLIKE <= read(a) < LIKE and is_fixed(a),
                 "You change all pictures alike. Those of the capstone differ from each other in "
-                "turn and in size.",
+                "angle and in size.",
                 lambda: same_turn,
             ),
             Misconception(
                 "too little",
                 lambda a: UNLIKE <= read(a) < LIKE and not is_dark(a) and not is_fixed(a),
-                "It is near. Compare again: by how many degrees do they turn, from one picture to "
-                "the next? And how much of the sheet do they fill?",
+                "You are near. Compare again: by how many degrees does the angle vary from picture to "
+                "picture? And how much of the sheet do they fill?",
                 lambda: little_turn,
             ),
             Misconception(
@@ -87,7 +87,7 @@ EXERCISES = (
             ),
         ),
         hints=(
-            "Three things happen to all: brightness, direction, and something in front. Begin with "
+            "Three things change in all of them: brightness, direction, and something in front. Begin with "
             "`ImageOps.invert`.",
             "Look at trousers and boots: which way do they point, and by how much does it vary?",
             "Paste the negative, made smaller, on a white sheet, then `sheet.rotate(angle, "
@@ -106,8 +106,8 @@ EXERCISES = (
             Misconception(
                 "not enough",
                 lambda a: on_tries(a) < BEATS,
-                "Not clearly above the best probe yet. A probe sees each picture once. Which pattern "
-                "sees it anew in each epoch?",
+                "Not clearly above the best probe yet. A probe sees one view of each picture. "
+                "Which pattern sees a fresh view in each epoch?",
                 lambda: Submitted("tries", 0.652),
             ),
             Misconception(
@@ -140,21 +140,21 @@ EXERCISES = (
     ),
     Exercise(
         id="16.3",
-        question="How high is the best of 40 tries of networks that are worth .65 each?",
+        question="How high is the best of 40 tries, with networks that are right on .65 each?",
         right=lambda a: close(a, BEST_OF_40, absolute=0.003),
-        praise="Four and a half points, out of nothing. That is why the private part is scored once.",
+        praise="Four and a half points, from luck alone. That is why the private part is scored once.",
         misconceptions=(
             wrong_number(
                 "what each is worth",
                 0.65,
-                "So much is each of them worth. But the best of 40 was lucky, too.",
+                "That is how good each of them is. But the best of 40 was lucky, too.",
                 absolute=0.004,
             ),
             wrong_number(
                 "best of all repetitions",
                 0.746,
-                "That is the best of all repetitions together. Take the best of 40 in each, then the "
-                "mean.",
+                "That is the best of all repetitions together. Take the best of 40 in each "
+                "repetition, then the mean.",
                 absolute=0.012,
             ),
             wrong_number(
@@ -177,9 +177,9 @@ EXERCISES = (
             ),
         ),
         hints=(
-            "`np.random.default_rng(0).binomial(500, 0.65, size=(10_000, 40))` plays 10,000 classes "
-            "of 40 learners.",
-            "Take `.max(axis=1)` for the best of each class.",
+            "`np.random.default_rng(0).binomial(500, 0.65, size=(10_000, 40))` simulates 10,000 "
+            "learners with 40 tries each.",
+            "`.max(axis=1)` is the best try of each learner. Divide it by 500, and take the mean.",
         ),
         otherwise="The answer is a share a little above .65.",
         expects="a number from 0 to 1",
