@@ -29,7 +29,7 @@ from tlcourse.course.question import Question
 QUESTIONS = (
     Question(
         id="15.A",
-        question="With its weights in 8 bits, on how many of 1,000 pictures does it answer otherwise?",
+        question="With its weights in 8 bits, how many of 1,000 answers change?",
         options=("none", "about 20", "about 100", "about 300"),
         figure="Figure 1",
         where="Look at the point of .pt2 with 8 bits, and how far it lies below 1.",
@@ -47,7 +47,7 @@ QUESTIONS = (
 EXERCISES = (
     Exercise(
         id="15.1",
-        question="Export a file of at most 500 kB that names .84 of the test clothes right.",
+        question="Export a file of at most 500 kB that is right on .84 of the test clothes.",
         right=lambda a: right_of(a) >= LEAST and size_of(a) <= MOST,
         praise="A smaller network, fewer bits, and more labels to make up for both.",
         misconceptions=(
@@ -188,7 +188,7 @@ EXERCISES = (
             and len(card_of(a).purpose) >= SHORT
             and card_of(a).groups >= 2
         ),
-        praise="Who gets this folder knows for what it was made, and where it is weaker.",
+        praise="Whoever gets this folder knows for what it was made, and where it is weaker.",
         misconceptions=(
             Misconception(
                 "no purpose",
