@@ -6,6 +6,7 @@ from tiny_sounds import fill, sound
 
 import tlcourse as tl
 from tlcourse import proofs
+from tlcourse.comparison import plan as plan_module
 from tlcourse.errors import CourseError
 
 QUIET = {"progress": False, "live": False, "epochs": 1}
@@ -72,3 +73,9 @@ def test_patterns_on_sounds_are_compared(backbone, task, tmp_path):
     comparison = tl.compare(backbone, task, budget="1m", patterns=patterns, progress=False)
     assert any("knows no classes of its own" in note for note in comparison.notes)
     assert "high" in (comparison.save(tmp_path / "out") / "report.html").read_text("utf-8")
+
+
+def test_the_plan_puts_a_head_on_maps_that_are_there(backbone, task):
+    options = plan_module._options(backbone, "frozen_extractor", "embedding", None, 4)
+    wanted = ("embedding", "linear") if backbone.name == "ge2e" else ("stage4", "conv")
+    assert (options["layer"], options["head"]) == wanted

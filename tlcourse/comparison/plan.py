@@ -240,8 +240,9 @@ def _layer_of_maps(backbone: Backbone, layer: str) -> str | None:
     """The layer itself if it gives maps, or else the default one; None for a network without."""
     where = backbone.layer(layer)
     record = backbone.trace.get(where.path)
-    if record and where.side == "output" and are_maps(record.output_shape):
-        return layer
+    if layer != "embedding" and record and where.side == "output":
+        if are_maps(record.output_shape):
+            return layer
     with suppress(CourseError):
         return map_layer(backbone)
     return None
