@@ -144,6 +144,7 @@ BAD = {
     "the label -1": answering(torch.full((N,), -1)),
     "returned 0.5 for the first picture": answering(np.full(N, 0.5)),
     "returned None for the first picture": answering([None] * N),
+    "returned None for picture 1000": answering(["bag"] * (N - 1) + [None]),
     "returned int. It must return a list": answering(7),
     "predict is str, but must be a function": "bag",
     "values of shape": answering([[1], [2, 3]]),

@@ -263,11 +263,17 @@ def _as_labels(answers: Any, part: Part) -> np.ndarray:
             )
         return values.astype(np.int64)
     if values.dtype.kind != "U":
+        place = next((i for i, v in enumerate(values.tolist()) if not _may_be_a_class(v)), 0)
+        where = "the first picture" if place == 0 else f"picture {place + 1}"
         raise CourseError(
-            f"Nothing was scored, because predict returned {values.tolist()[0]!r} for the first picture. "
+            f"Nothing was scored, because predict returned {values.tolist()[place]!r} for {where}. "
             f"It must return names of classes, or whole numbers from 0 to {len(CLASSES) - 1}."
         )
     for name in values.tolist():
         if name not in CLASSES:
             raise UnknownNameError("class", name, CLASSES, "Nothing was scored.")
     return np.array([CLASSES.index(name) for name in values.tolist()])
+
+
+def _may_be_a_class(value: Any) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool)
