@@ -200,3 +200,9 @@ def test_a_network_answers_as_its_function_does():
 
     assert tl.submit(Result()).right == pytest.approx(tl.submit(by_hand).right, abs=1)
     assert tl.submit(network).right == tl.submit(Result()).right
+
+
+def test_a_network_without_its_classes_is_asked_as_a_function_and_told():
+    network = Network(tiny_backbone().at_size(32), len(CLASSES))
+    with pytest.raises(CourseError, match="predict stopped with"):
+        tl.submit(network)

@@ -210,9 +210,12 @@ def _mistakes(answers: np.ndarray, labels: np.ndarray) -> tuple[str, str, int] |
 
 def _answers(predict: Any, part: Part) -> np.ndarray:
     """Let `predict` answer, and return its answers as labels (N,)."""
+    from torch import nn
+
     from tlcourse.networks.backbone import Backbone
 
-    network = getattr(predict, "backbone", predict)  # that of a `Result`
+    # That of a `Result`; a `Network` has one, too, but that is the body without the head.
+    network = predict if isinstance(predict, nn.Module) else getattr(predict, "backbone", predict)
     pictures = capstone_part(part)
     if isinstance(network, Backbone):
         from tlcourse.features.features import extract_features
