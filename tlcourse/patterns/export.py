@@ -56,7 +56,7 @@ class Exported:
         expected = tuple(self.about["shape"])
         if values.ndim != 1 + len(expected) or values.shape[1:] != expected:
             raise CourseError(
-                f"{self.path.name} takes preprocessed pictures of the shape (N, "
+                f"{self.path.name} takes preprocessed {self.about['holds']} of the shape (N, "
                 f"{', '.join(map(str, expected))}), not {values.shape}."
             )
         return self.run(values)
@@ -159,7 +159,7 @@ def load_exported(path: str | Path) -> Exported:
     try:
         with _quiet():
             run, about = _reader(ending)(content)
-        about["shape"], about["classes"]
+        about["shape"], about["classes"], about["holds"]
     except CourseError:
         raise
     except Exception as error:  # the readers raise whatever they stumble over
