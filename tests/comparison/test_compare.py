@@ -102,6 +102,8 @@ def test_only_the_run_with_the_best_validation_of_each_pattern_keeps_its_network
         results = [result for run, result in real.runs if run.pattern == pattern]
         kept = [result for result in results if result.made is not None]
         assert kept == [real.results[pattern]]
+        # What gathers the facts for a card would hold the network, too.
+        assert [result for result in results if dict(result.facts())] == kept
         best = max(result.val_accuracy for result in results)
         assert kept[0].val_accuracy == best
         assert next(r for r in results if r.val_accuracy == best) is kept[0]  # of equals the first

@@ -144,6 +144,7 @@ BAD = {
     "the label -1": answering(torch.full((N,), -1)),
     "returned 0.5 for the first picture": answering(np.full(N, 0.5)),
     "returned None for the first picture": answering([None] * N),
+    "returned None for picture 1000": answering(["bag"] * (N - 1) + [None]),
     "returned int. It must return a list": answering(7),
     "predict is str, but must be a function": "bag",
     "values of shape": answering([[1], [2, 3]]),
@@ -199,3 +200,9 @@ def test_a_network_answers_as_its_function_does():
 
     assert tl.submit(Result()).right == pytest.approx(tl.submit(by_hand).right, abs=1)
     assert tl.submit(network).right == tl.submit(Result()).right
+
+
+def test_a_network_without_its_classes_is_asked_as_a_function_and_told():
+    network = Network(tiny_backbone().at_size(32), len(CLASSES))
+    with pytest.raises(CourseError, match="predict stopped with"):
+        tl.submit(network)

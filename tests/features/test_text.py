@@ -80,7 +80,7 @@ def test_without_being_asked_nothing_is_downloaded(monkeypatch):
         tl.text_vectors(["no such name"])
 
 
-@pytest.mark.parametrize("wrong", ["dog", ["dog", 3], ["dog", " "], [None]])
+@pytest.mark.parametrize("wrong", ["dog", 3, None, ["dog", 3], ["dog", " "], [None]])
 def test_what_is_no_list_of_texts_is_refused(wrong):
     with pytest.raises(CourseError, match="needs a list of texts"):
         tl.text_vectors(wrong)

@@ -148,3 +148,8 @@ def test_fresh_views_differ_and_stay_close(backbone):
     first, second = (backbone.augment(tone(1)) for _ in range(2))
     assert first.shape == second.shape == backbone.preprocess.shape
     assert not torch.equal(first, second)
+
+
+def test_each_layer_that_could_be_meant_is_named_once(speakers):
+    with pytest.raises(CourseError, match=r"Known: lstm1, lstm2, lstm3, embedding\.$"):
+        speakers.layer("x")

@@ -12,7 +12,9 @@ from tiny_tasks import CLASSES, make_task, tiny_backbone, without
 import tlcourse as tl
 from tlcourse import metrics, patterns
 from tlcourse.errors import CourseError
+from tlcourse.patterns.card import training_facts
 from tlcourse.tasks.split import Skipped
+from tlcourse.training.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +132,9 @@ def test_without_test_pictures_the_validation_pictures_are_named(task, tmp_path)
     text = card(result.save(tmp_path / "x"))
     assert "There were no test pictures" in text
     assert f"Validation accuracy {result.val_accuracy:.3f}" in text
+
+
+def test_numbers_of_numpy_can_be_options_of_a_training():
+    settings = Settings(epochs=np.int64(2), seed=np.int64(1), learning_rate=np.float64(0.01))
+    facts = training_facts(settings)
+    assert json.loads(json.dumps(facts))["epochs"] == 2

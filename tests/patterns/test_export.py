@@ -18,6 +18,7 @@ from tlcourse import patterns
 from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.networks.stored import eight_bits, store_weights
 from tlcourse.networks.straight import straight
+from tlcourse.patterns import export as export_module
 
 ENDINGS = ("pt2", "onnx")
 PRECISIONS = ("float32", "float16", "int8")
@@ -273,6 +274,12 @@ def test_a_file_that_would_answer_otherwise_is_not_written(result, tmp_path, mon
         tl.export(result, tmp_path / f"model.{ending}")
     assert (tmp_path / f"model.{ending}").read_bytes() == b"an earlier one"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_file_that_gives_nan_for_some_inputs_only_is_refused():
+    right, wrong = np.zeros((1, 3)), np.full((3, 3), np.nan)
+    with pytest.raises(CourseError, match=r"differs by nan.*Nothing was written"):
+        export_module._checked([right, np.zeros((3, 3))], [right, wrong], "float16")
 
 
 def test_an_interruption_leaves_nothing(result, tmp_path, monkeypatch):

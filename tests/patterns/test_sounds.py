@@ -6,7 +6,9 @@ from tiny_sounds import fill, sound
 
 import tlcourse as tl
 from tlcourse import proofs
+from tlcourse.comparison import plan as plan_module
 from tlcourse.errors import CourseError
+from tlcourse.patterns.export import Exported
 
 QUIET = {"progress": False, "live": False, "epochs": 1}
 
@@ -67,8 +69,27 @@ def test_a_network_cut_at_a_layer_is_proved(backbone, task):
     assert "2 outputs" in str(proofs.head_fits(network, task))
 
 
-def test_patterns_on_sounds_are_compared(backbone, task, tmp_path):
+def test_patterns_on_sounds_are_compared(backbone, task, tmp_path, capsys):
     patterns = ("classifier", "standalone_extractor")
     comparison = tl.compare(backbone, task, budget="1m", patterns=patterns, progress=False)
     assert any("knows no classes of its own" in note for note in comparison.notes)
+    printed = capsys.readouterr().out
+    assert "12 sounds" in printed
+    assert "at 80 frames" in printed
+    assert "pictures" not in printed + repr(comparison)
     assert "high" in (comparison.save(tmp_path / "out") / "report.html").read_text("utf-8")
+
+
+def test_the_plan_puts_a_head_on_maps_that_are_there(backbone, task):
+    options = plan_module._options(backbone, "frozen_extractor", "embedding", None, 4)
+    wanted = ("embedding", "linear") if backbone.name == "ge2e" else ("stage4", "conv")
+    assert (options["layer"], options["head"]) == wanted
+
+
+def test_an_exported_file_for_sounds_says_sounds(tmp_path):
+    about = {"shape": [1, 80, 40], "classes": ["low", "high"], "holds": "sounds"}
+    exported = Exported(tmp_path / "model.pt2", about, lambda batch: batch)
+    with pytest.raises(
+        CourseError, match=r"takes preprocessed sounds of the shape \(N, 1, 80, 40\)"
+    ):
+        exported(torch.zeros(1, 1, 20, 40))

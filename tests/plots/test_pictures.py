@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from figures import photographs_in, shown
+from tiny_sounds import sound
 from tiny_tasks import CLASSES, make_task, tiny_backbone, without
 
 import tlcourse as tl
@@ -86,3 +87,15 @@ def test_explanations_need_a_network_and_a_picture(task):
     network = tl.Network(tiny_backbone(), 3).as_backbone(CLASSES)
     with pytest.raises(CourseError, match="at least one network"):
         tl.plots.explanations({"it": network}, without(task, "test").test)
+
+
+def test_what_speaks_for_a_class_of_sounds_lies_over_the_spectrogram_as_it_is_drawn():
+    speech = tl.load_backbone("ge2e", pretrained=False, device="cpu")
+    backbone = tl.Network(speech, 2).as_backbone(("low", "high"))
+    values = np.zeros((160, 40), dtype=np.float32)  # (frames, bands)
+    values[120:, :10] = 1  # late, and low
+    figure = plots.attribution(backbone, sound(), {"occlusion": values}, "low")
+    assert "points to the lower right" in figure.alt
+    many = plots.explanations({"it": backbone}, [(sound(), 0)], method="occlusion")
+    sizes = {image.get_array().shape[:2] for axes in many.axes for image in axes.images}
+    assert (160, 40) not in sizes

@@ -291,3 +291,14 @@ def test_the_pixels_of_a_sound_are_those_of_its_spectrogram():
     x = tl.raw_pixels(task.test, side=8).x["pixels"]
     assert x.shape == (10, 192)
     assert x.std(axis=0).max() > 0.05
+
+
+def test_a_loud_sound_at_another_rate_can_be_played():
+    loud = Sound(np.sign(tone(rate=44_100)), 44_100).at_rate(16_000)
+    assert np.abs(loud.samples).max() > 1  # the peaks have moved
+    assert "<audio" in loud._repr_html_()
+
+
+def test_samples_of_double_precision_have_a_spectrogram():
+    single, double = sound(rate=16_000), Sound(tone(rate=16_000).astype(np.float64), 16_000)
+    assert torch.equal(single.log_mel(), double.log_mel())

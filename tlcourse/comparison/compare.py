@@ -211,9 +211,14 @@ def _run_all(
             done.append((run, result))
             took.append((run, time.perf_counter() - began))
             best = _best(done)
-            done = [(r, x if x is best[r.pattern] else replace(x, made=None)) for r, x in done]
+            done = [(r, x if x is best[r.pattern] else _without_network(x)) for r, x in done]
             give_memory_back()
     return done, notes
+
+
+def _without_network(result: Result) -> Result:
+    """The same without what holds a network in memory."""
+    return replace(result, made=None, facts=dict)
 
 
 def _best(done: Sequence[tuple[PlannedRun, Result]]) -> dict[str, Result]:

@@ -21,7 +21,7 @@ from tlcourse.tasks.task import Task
 if TYPE_CHECKING:
     import pandas as pd
 
-_NAMED = {"val": "validation pictures", "test": "test pictures"}
+_NAMED = {"val": "validation", "test": "test"}
 _UNBALANCED = 1.5  # the largest class has so many times the pictures of the smallest one
 
 
@@ -208,8 +208,9 @@ class Comparison:
             return (
                 f"Take {chosen}: the simplest pattern that is not significantly worse than the "
                 f"best one. {best} has the highest validation accuracy, but on "
-                f"{len(self.labels)} {_NAMED[self.split]} its difference {pair.verdict}: only "
-                f"{chosen} is right on {pair.only_first}, only {best} on {pair.only_second}. "
+                f"{len(self.labels)} {_NAMED[self.split]} {self.task.holds} its difference "
+                f"{pair.verdict}: only {chosen} is right on {pair.only_first}, only {best} on "
+                f"{pair.only_second}. "
                 f"{chosen} took {self._costs(chosen)}, {best} {self._costs(best)}."
             )
         if simpler := self._in_order[: self._in_order.index(best)]:
@@ -240,12 +241,12 @@ class Comparison:
         pair = compare_paired(self.right(self.recommended), self.labels == common)
         if not (pair.significant and pair.difference > 0):
             warnings.append(
-                f"Be careful: on these {_NAMED[self.split]} it is not clearly better than a program "
-                f"that always answers {self.task.classes[common]!r}."
+                f"Be careful: on these {_NAMED[self.split]} {self.task.holds} it is not clearly "
+                f"better than a program that always answers {self.task.classes[common]!r}."
             )
         if sizes.max() > _UNBALANCED * sizes.min():
             warnings.append(
                 f"The classes are of unequal size (from {sizes.min()} to {sizes.max()} training "
-                "pictures), so look at the balanced accuracy too."
+                f"{self.task.holds}), so look at the balanced accuracy too."
             )
         return warnings

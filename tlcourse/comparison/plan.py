@@ -62,10 +62,12 @@ class Plan:
     runs: tuple[PlannedRun, ...]  # one for each pattern and seed
     share: float  # of the pictures of each class that are used; 1 for all
     counts: dict[str, int]  # split -> how many pictures that are
-    size: int  # side of the pictures that go in, in pixels
+    size: int  # side of the pictures that go in, in pixels; of sounds, the length in frames
     budget: float  # seconds that it was made for
     left_out: tuple[str, ...] = ()  # what did not fit, or only in part, in sentences
     spare: tuple[PlannedRun, ...] = ()  # patterns left out, then further seeds, if time is left
+    holds: str = "pictures"  # what the task holds
+    unit: str = "px"  # of `size`
 
     @property
     def seconds(self) -> float:
@@ -85,8 +87,8 @@ class Plan:
     def __repr__(self) -> str:
         used = ", ".join(f"{split} {n}" for split, n in self.counts.items())
         lines = [
-            f"Plan for {in_words(self.budget)}: {sum(self.counts.values())} pictures ({used}) "
-            f"at {self.size} px, about {in_words(self.seconds)} of work"
+            f"Plan for {in_words(self.budget)}: {sum(self.counts.values())} {self.holds} ({used}) "
+            f"at {self.size} {self.unit}, about {in_words(self.seconds)} of work"
         ]
         for pattern, runs in _by_pattern(self.runs).items():
             parts = [_seeds(runs), *(_in_words(*option) for option in runs[0].options.items())]
@@ -183,7 +185,9 @@ def make_plan(
                     for p, s in reversed(dropped.items())  # the dearest was dropped first
                 ]
                 left_out, size = (*notes, *_shortened(runs)), backbone.preprocess.size
-                return Plan(tuple(runs), share, counts, size, budget, left_out, (*spare, *seeds))
+                about = (task.holds, backbone.preprocess.unit)
+                spared = (*spare, *seeds)
+                return Plan(tuple(runs), share, counts, size, budget, left_out, spared, *about)
         runs, _ = forecast.runs(effort)
         takes = {p: sum(run.seconds for run in each) for p, each in _by_pattern(runs).items()}
         dearest, amount = max(chosen, key=takes.__getitem__), "about"
@@ -192,9 +196,10 @@ def make_plan(
         notes.append(f"{dearest} is left out: it would take about {in_words(takes[dearest])}.")
     dearest = list(dropped)[-1]
     need = (dropped[dearest] + _FILL * budget - room()) / _FILL
+    smaller = "shorter sounds" if backbone.preprocess.kind == "sounds" else "smaller pictures"
     raise CourseError(
         f"A budget of {in_words(budget)} is too small for any pattern: {dearest} needs {amount} "
-        f"{in_words(need)}, with the time to get ready. Give more time, or take smaller pictures: "
+        f"{in_words(need)}, with the time to get ready. Give more time, or take {smaller}: "
         "backbone.at_size(128)."
     )
 
@@ -240,7 +245,8 @@ def _layer_of_maps(backbone: Backbone, layer: str) -> str | None:
     """The layer itself if it gives maps, or else the default one; None for a network without."""
     where = backbone.layer(layer)
     record = backbone.trace.get(where.path)
-    if record and where.side == "output" and are_maps(record.output_shape):
+    behind = where.side == "output" and layer != "embedding"
+    if behind and record and are_maps(record.output_shape):
         return layer
     with suppress(CourseError):
         return map_layer(backbone)
@@ -434,7 +440,7 @@ def _share(task: Task, picture_seconds: float, room: float) -> tuple[float, list
     if room <= 0 or used > _NEARLY * n:
         return 1.0, []
     return share, [
-        f"Only {used} of the {n} pictures are used, from each class its share: to compute the "
+        f"Only {used} of the {n} {task.holds} are used, from each class its share: to compute the "
         f"features of all would take about {in_words(n * picture_seconds)}."
     ]
 

@@ -210,9 +210,12 @@ def _mistakes(answers: np.ndarray, labels: np.ndarray) -> tuple[str, str, int] |
 
 def _answers(predict: Any, part: Part) -> np.ndarray:
     """Let `predict` answer, and return its answers as labels (N,)."""
+    from torch import nn
+
     from tlcourse.networks.backbone import Backbone
 
-    network = getattr(predict, "backbone", predict)  # that of a `Result`
+    # That of a `Result`; a `Network` has one, too, but that is the body without the head.
+    network = predict if isinstance(predict, nn.Module) else getattr(predict, "backbone", predict)
     pictures = capstone_part(part)
     if isinstance(network, Backbone):
         from tlcourse.features.features import extract_features
@@ -263,11 +266,17 @@ def _as_labels(answers: Any, part: Part) -> np.ndarray:
             )
         return values.astype(np.int64)
     if values.dtype.kind != "U":
+        place = next((i for i, v in enumerate(values.tolist()) if not _may_be_a_class(v)), 0)
+        where = "the first picture" if place == 0 else f"picture {place + 1}"
         raise CourseError(
-            f"Nothing was scored, because predict returned {values.tolist()[0]!r} for the first picture. "
+            f"Nothing was scored, because predict returned {values.tolist()[place]!r} for {where}. "
             f"It must return names of classes, or whole numbers from 0 to {len(CLASSES) - 1}."
         )
     for name in values.tolist():
         if name not in CLASSES:
             raise UnknownNameError("class", name, CLASSES, "Nothing was scored.")
     return np.array([CLASSES.index(name) for name in values.tolist()])
+
+
+def _may_be_a_class(value: Any) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool)

@@ -5,7 +5,7 @@ a package for it. Any other text goes through the network itself, where it is on
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import as_file, files
@@ -90,9 +90,10 @@ def shipped_texts() -> list[str]:
 
 
 def _checked(texts: Sequence[str]) -> list[str]:
-    some = [] if isinstance(texts, str) else list(texts)
-    if isinstance(texts, str) or not all(isinstance(text, str) and text.strip() for text in some):
-        said = f"the text {texts!r}" if isinstance(texts, str) else "something else among them"
+    no_list = isinstance(texts, str) or not isinstance(texts, Iterable)
+    some = [] if no_list else list(texts)
+    if no_list or not all(isinstance(text, str) and text.strip() for text in some):
+        said = f"{texts!r}" if no_list else "something else among them"
         raise CourseError(
             f"text_vectors needs a list of texts that are not empty, and got {said}. "
             'Write text_vectors(["dog", "cat"]).'

@@ -108,7 +108,8 @@ class Backbone:
         paths = [path for path, _ in self.model.named_modules() if path]
         if name in paths:
             return Layer(name, name)
-        raise UnknownNameError(f"layer in {self.name} called", name, [*self.layers, *paths])
+        known = dict.fromkeys((*self.layers, *paths))
+        raise UnknownNameError(f"layer in {self.name} called", name, known)
 
     def depth(self, name: str) -> int:
         """Rank of a layer in the forward pass; -1 if the pass never comes to it."""

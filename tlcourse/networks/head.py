@@ -61,7 +61,7 @@ def map_layer(backbone: Backbone) -> str:
     for layer in backbone.named_layers:
         record = backbone.trace.get(layer.path) if layer.path else None
         shape = record.output_shape if record and layer.side == "output" else None
-        if not shape or not are_maps(shape) or layer.name == "stem":
+        if not shape or not are_maps(shape) or layer.name in ("stem", "embedding"):
             continue
         # Maps without padding are a little smaller, so the stride is the nearest power of two.
         if 2 ** round(math.log2(side / shape[-1])) <= _STRIDE:

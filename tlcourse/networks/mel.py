@@ -77,7 +77,7 @@ class MelPreprocess:
         """Return as many samples at 16 kHz as the frames need: float32, mostly from -1 to 1."""
         if not isinstance(sound, Sound):
             raise CourseError(
-                f"{self.network} takes sounds, but this is a {type(sound).__name__}. "
+                f"{self.network} takes sounds, but you gave {type(sound).__name__}. "
                 "tl.open_sound(path) gives a sound; a network for pictures takes both."
             )
         samples = np.asarray(sound.at_rate(RATE).samples, np.float32)

@@ -69,7 +69,9 @@ def inherited_facts(backbone: Backbone) -> Facts:
 
 def training_facts(settings: Any) -> Facts:
     """How a training went, from its `Settings`."""
-    facts = {name: getattr(settings, name) for name in _OPTIONS}
+    values = {name: getattr(settings, name) for name in _OPTIONS}
+    # JSON knows no numbers of NumPy.
+    facts = {n: v.item() if isinstance(v, np.generic) else v for n, v in values.items()}
     augment = settings.augment if isinstance(settings.augment, bool) else "a function of your own"
     return facts | {"augment": augment}
 

@@ -59,7 +59,7 @@ class Exported:
         expected = tuple(self.about["shape"])
         if values.ndim != 1 + len(expected) or values.shape[1:] != expected:
             raise CourseError(
-                f"{self.path.name} takes preprocessed pictures of the shape (N, "
+                f"{self.path.name} takes preprocessed {self.about['holds']} of the shape (N, "
                 f"{', '.join(map(str, expected))}), not {values.shape}."
             )
         return self.run(values)
@@ -165,7 +165,7 @@ def load_exported(path: str | Path) -> Exported:
     try:
         with _quiet():
             run, about = _reader(ending)(content)
-        about["shape"], about["classes"]
+        about["shape"], about["classes"], about["holds"]
     except CourseError:
         raise
     except Exception as error:  # the readers raise whatever they stumble over
@@ -281,7 +281,9 @@ def _logits(backbone: Backbone, batch: np.ndarray) -> np.ndarray:
 def _checked(expected: list[np.ndarray], given: list[np.ndarray], precision: Precision) -> float:
     """Return the largest difference of a logit; refuse a file that gives something else."""
     largest = max(float(abs(values).max()) for values in expected)
-    difference = max(float(abs(a - b).max()) for a, b in zip(expected, given, strict=True))
+    # Not Python's max(), which passes over NaN.
+    differences = [abs(a - b).max() for a, b in zip(expected, given, strict=True)]
+    difference = float(np.max(differences))
     allowed = _TOLERANCE * max(1.0, largest) if precision == "float32" else math.inf
     if not difference <= allowed or math.isinf(difference):
         raise CourseError(

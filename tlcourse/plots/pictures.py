@@ -121,7 +121,8 @@ def attribution(
     panels = figure.subplots(1, len(maps) + 1)
     draw_picture(panels[0], seen, "the network's input")
     texts = []
-    for axes, (method, values) in zip(panels[1:], maps.items(), strict=True):
+    for axes, (method, given) in zip(panels[1:], maps.items(), strict=True):
+        values = _as_drawn(backbone, given)
         if values.shape != seen.shape[:2]:
             raise CourseError(
                 f"The map of {method} has shape {values.shape}, the picture {seen.shape[:2]}. "
@@ -176,6 +177,7 @@ def explanations(
         draw_picture(grid[0, column], seen, first.classes[label])
         for axes, (name, network) in zip(grid[1:, column], networks.items(), strict=True):
             values = attribute(network, picture, label, method=method, layer=layer)
+            values = _as_drawn(network, values)
             draw_picture(axes, washed_out(seen))
             lay_over(axes, values, values.shape, faintest=0.15)
             places[name].append(f"{first.classes[label]} {place(values)}")
@@ -194,6 +196,11 @@ def _as_shown(backbone: Backbone, picture: "Image.Image | Sound | torch.Tensor")
         seen = backbone.preprocess.to_array(to_batch(backbone, picture)[0])
         picture = Image.fromarray(np.uint8(255 * seen))
     return pixels(picture, 320)
+
+
+def _as_drawn(backbone: Backbone, values: np.ndarray) -> np.ndarray:
+    """Turn values for what goes in as `to_array` turns it: (frames, bands) to low bands below."""
+    return values.T[::-1] if backbone.preprocess.kind == "sounds" else values
 
 
 def _in_words(method: str) -> str:

@@ -96,7 +96,7 @@ class Sound:
 
         check_whole("n_bands", n_bands, most=128)
         _check_number("step", step, above=1 / RATE)
-        waves = torch.from_numpy(np.ascontiguousarray(self.at_rate(RATE).samples))
+        waves = torch.from_numpy(np.ascontiguousarray(self.at_rate(RATE).samples, np.float32))
         window = torch.hann_window(_WINDOW)
         # So many values for each window that the narrowest band holds one, too.
         size = 2048 if n_bands > 40 else 1024
@@ -161,7 +161,9 @@ class Sound:
         """A player, for a notebook."""
         from IPython.display import Audio
 
-        player: str = Audio(self.samples, rate=self.rate, normalize=False)._repr_html_()
+        # Another rate moves the peaks of a loud sound, some of them beyond what a player takes.
+        samples = np.clip(self.samples, -1, 1)
+        player: str = Audio(samples, rate=self.rate, normalize=False)._repr_html_()
         return player
 
 
