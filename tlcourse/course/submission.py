@@ -77,10 +77,11 @@ class Submission:
     def text(self) -> str:
         """All of it in a few sentences."""
         low, high = self.interval
+        where = "part for tries" if self.part == "tries" else "private part"
         name, value = next(reversed(self.baselines.items()))
         place = f"Rank {self.rank} of {len(self.baselines) + 1}; the best baseline is the {name}"
         said = [
-            f"{self.right} of {self.n} pictures of the {self.part} part are right: "
+            f"{self.right} of {self.n} pictures of the {where} are right: "
             f"{self.accuracy:.3f} (95 % interval {low:.3f} to {high:.3f}).",
             f"{place} with {value:.3f}.",
             self._against_the_probe,
