@@ -238,7 +238,7 @@ def test_the_wheel_holds_notebooks_and_data_and_nothing_that_notebooks_wrote(tmp
             if path.is_file()
             and not {".ipynb_checkpoints", "__pycache__"} & set(path.parts)
             and not (folder == "notebooks" and path.name in written)
-            and not path.parent.name.startswith("my_")
+            and not any(part.startswith("my_") for part in path.relative_to(ROOT).parts)
         ]
         assert tracked
         inside = {p if p.startswith("tlcourse/") else f"tlcourse/{p}" for p in tracked}
