@@ -33,20 +33,20 @@ class DownloadError(CourseError):
     """A download failed, was cut short, or brought something else than expected."""
 
 
-class PictureError(CourseError):
-    """A file is not a picture that can be read; `reason` says why in a few words."""
+class UnreadableError(CourseError):
+    """A file cannot be read as what it should be; `reason` says why in a few words."""
 
     def __init__(self, said: str, reason: str = "") -> None:
         super().__init__(said)
         self.reason = reason or said.rstrip(".")
 
 
-class SoundError(CourseError):
-    """A file is not a sound that can be read; `reason` says why in a few words."""
+class PictureError(UnreadableError):
+    """A file is not a picture that can be read."""
 
-    def __init__(self, said: str, reason: str = "") -> None:
-        super().__init__(said)
-        self.reason = reason or said.rstrip(".")
+
+class SoundError(UnreadableError):
+    """A file is not a sound that can be read."""
 
 
 def check_whole(name: str, value: Any, *, least: int = 1, most: int | None = None) -> int:

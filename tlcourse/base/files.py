@@ -11,12 +11,13 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from io import BufferedReader, BytesIO
 from pathlib import Path
 
 import platformdirs
 
-from tlcourse.base.messages import say
-from tlcourse.errors import CourseError
+from tlcourse.base.messages import printable, say
+from tlcourse.errors import CourseError, UnreadableError
 
 
 def cache_dir() -> Path:
@@ -83,6 +84,35 @@ def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's content."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def open_source(
+    source: object, kind: str, error: type[UnreadableError]
+) -> tuple[str, BytesIO | BufferedReader]:
+    """Name of a source for sentences, and the source as an opened file.
+
+    Args:
+        source: Path, content (bytes) or opened binary file.
+        kind: What it should be: "picture" or "sound".
+        error: What is raised where it cannot be opened.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return f"The {kind}", BytesIO(source)
+    if hasattr(source, "read"):
+        content = source.read()
+        if isinstance(content, bytes):
+            return f"The {kind}", BytesIO(content)
+        raise error(f"The {kind}'s file is opened as text; open it with mode 'rb'.")
+    if not isinstance(source, str | os.PathLike):
+        raise error(
+            f"A {kind} is opened from a path, bytes or a file, not from {type(source).__name__}."
+        )
+    path = Path(source).expanduser()
+    try:
+        return path.name, path.open("rb")
+    except (OSError, ValueError) as stopped:  # ValueError: a null character in the name
+        why = "it is a folder" if path.is_dir() else getattr(stopped, "strerror", None) or stopped
+        raise error(f"{printable(path)} cannot be opened: {why}.", f"{why}") from stopped
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def predict(
     Exit status 1 if a file could not be read.
     """
     from tlcourse import load_result
-    from tlcourse.errors import PictureError, SoundError
+    from tlcourse.errors import UnreadableError
     from tlcourse.tasks.folder import open_either
 
     result = load_result(model)
@@ -71,7 +71,7 @@ def predict(
     for path in pictures:
         try:
             first = result.predict(open_either(path, max_side=_MAX_SIDE)).iloc[0]
-        except (PictureError, SoundError) as error:
+        except UnreadableError as error:
             print(f"tlcourse: {path} cannot be read: {error.reason}.", file=sys.stderr)
             failed = True
         else:

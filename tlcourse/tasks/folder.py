@@ -20,11 +20,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from tlcourse.base.files import whole_folder
+from tlcourse.base.files import open_source, whole_folder
 from tlcourse.base.messages import printable
-from tlcourse.errors import CourseError, PictureError, SoundError
+from tlcourse.errors import CourseError, PictureError, UnreadableError
 from tlcourse.tasks import sound
-from tlcourse.tasks.pictures import open_file, open_picture
+from tlcourse.tasks.pictures import open_picture
 from tlcourse.tasks.sound import Sound, SoundChange, open_sound
 from tlcourse.tasks.split import SPLITS, Shares, Skipped, Split, draw_splits
 from tlcourse.tasks.task import Task
@@ -75,7 +75,7 @@ class _Files:
     def _read(self, path: Path) -> bytes:
         stamp = _stamp(path)
         try:
-            with open_file(path)[1] as file:
+            with open_source(path, "picture", PictureError)[1] as file:
                 content = file.read()
         except OSError as error:
             raise PictureError(f"{printable(path)} cannot be read.", str(error)) from error
@@ -274,7 +274,7 @@ def _readable(
             for entry, result in zip(entries, bar, strict=True):
                 try:
                     readable[entry] = result.result()
-                except (PictureError, SoundError) as error:
+                except UnreadableError as error:
                     skipped.append(Skipped(entry.name, error.reason))
     finally:  # Ctrl-C does not wait for the rest
         pool.shutdown(cancel_futures=True)

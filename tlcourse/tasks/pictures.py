@@ -7,12 +7,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader, BytesIO
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from tlcourse.base.files import open_source
 from tlcourse.base.messages import printable
 from tlcourse.errors import PictureError
 from tlcourse.tasks.sound import Sound
@@ -51,7 +51,7 @@ def open_picture(
         PictureError: It does not exist, is empty, no picture or cut off, or has more than
             `max_pixels`, as its header says before anything is decoded.
     """
-    name, file = open_file(source)
+    name, file = open_source(source, "picture", PictureError)
     with file:
         try:
             picture = _read_header(file, name, min(max_pixels, MAX_PIXELS))
@@ -100,28 +100,6 @@ def to_rgb(picture: Image.Image | Sound) -> Image.Image:
         assert converted is not None  # it is None only where the picture itself is changed
         return converted
     return picture.convert("RGB")
-
-
-def open_file(source: object) -> tuple[str, BytesIO | BufferedReader]:
-    """Name of a source for sentences, and the source as an opened file."""
-    if isinstance(source, bytes | bytearray | memoryview):
-        return "The picture", BytesIO(source)
-    if hasattr(source, "read"):
-        content = source.read()
-        if isinstance(content, bytes):
-            return "The picture", BytesIO(content)
-        raise PictureError("The picture's file is opened as text; open it with mode 'rb'.")
-    if not isinstance(source, str | os.PathLike):
-        raise PictureError(
-            f"A picture is opened from a path, bytes or a file, not from {type(source).__name__}."
-        )
-    path = Path(source).expanduser()
-    try:
-        return path.name, path.open("rb")
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        reason = "it is a folder" if path.is_dir() else getattr(error, "strerror", None) or error
-        said = f"{printable(path)} cannot be opened: {reason}."
-        raise PictureError(said, f"{reason}") from error
 
 
 def _read_header(file: BytesIO | BufferedReader, name: str, most: int) -> Image.Image:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
-from io import BytesIO
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from tlcourse.base.files import whole_file
+from tlcourse.base.files import open_source, whole_file
 from tlcourse.base.messages import printable
 from tlcourse.errors import CourseError, SoundError, check_whole
 
@@ -193,7 +192,7 @@ def open_sound(
     from soundfile import SoundFile, SoundFileError
 
     _check_number("max_seconds", max_seconds, above=SHORTEST)
-    name, file = _open_file(source)
+    name, file = open_source(source, "sound", SoundError)
     with closing(file):
         try:
             if not file.read(1):
@@ -228,28 +227,6 @@ def _read(opened: Any, name: str, max_seconds: float) -> np.ndarray:
         parts.append(part.mean(axis=1))
         left -= len(part)
     return np.concatenate(parts)
-
-
-def _open_file(source: object) -> tuple[str, Any]:
-    """Name of a source for sentences, and the source as an opened file."""
-    if isinstance(source, bytes | bytearray | memoryview):
-        return "The sound", BytesIO(source)
-    if hasattr(source, "read"):
-        content = source.read()
-        if isinstance(content, bytes):
-            return "The sound", BytesIO(content)
-        raise SoundError("The sound's file is opened as text; open it with mode 'rb'.")
-    if not isinstance(source, str | os.PathLike):
-        raise SoundError(
-            f"A sound is opened from a path, bytes or a file, not from {type(source).__name__}."
-        )
-    path = Path(source).expanduser()
-    try:
-        return path.name, path.open("rb")
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        reason = "it is a folder" if path.is_dir() else getattr(error, "strerror", None) or error
-        said = f"{printable(path)} cannot be opened: {reason}."
-        raise SoundError(said, f"{reason}") from error
 
 
 def _unreadable(name: str, reason: str) -> SoundError:
