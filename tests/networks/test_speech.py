@@ -103,7 +103,7 @@ def test_size_is_the_length_in_frames(backbone):
 
 
 def test_what_does_not_fit_is_told_in_a_sentence(backbone):
-    with pytest.raises(CourseError, match=f"{backbone.name} takes sounds, but this is"):
+    with pytest.raises(CourseError, match=f"{backbone.name} takes sounds, but you gave"):
         tl.activations(backbone, Image.new("RGB", (32, 32)), "embedding")
     with pytest.raises(CourseError, match=r"is not a sound. Expected \(1, frames, bands\)"):
         tl.activations(backbone, torch.zeros(3, 96, 96), "embedding")
