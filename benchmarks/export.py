@@ -24,9 +24,8 @@ import torch
 
 import tlcourse as tl
 from benchmarks.recording import Row, record
-from tlcourse.networks.straight import straight
 from tlcourse.patterns import onnx_file
-from tlcourse.patterns.export import calibration, traced
+from tlcourse.patterns.export import calibration, straight, traced
 
 SIZE = 96  # pixels
 LAYER = "stage5"

@@ -16,9 +16,9 @@ from torch import nn
 import tlcourse as tl
 from tlcourse import patterns
 from tlcourse.errors import CourseError, UnknownNameError
-from tlcourse.networks.stored import eight_bits, store_weights
-from tlcourse.networks.straight import straight
+from tlcourse.networks.precision import eight_bits, store_weights
 from tlcourse.patterns import export as export_module
+from tlcourse.patterns.export import straight
 
 ENDINGS = ("pt2", "onnx")
 PRECISIONS = ("float32", "float16", "int8")

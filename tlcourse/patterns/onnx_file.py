@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from tlcourse.errors import CourseError
-from tlcourse.networks.stored import Precision
+from tlcourse.networks.precision import Precision
 
 if TYPE_CHECKING:
     from onnx import ModelProto
