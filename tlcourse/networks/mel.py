@@ -4,15 +4,16 @@ A mel spectrogram says how strong each band of frequencies is in each 10 millise
 spaced as the ear hears them: narrow where the tone is low, wide where it is high.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from tlcourse.errors import CourseError, check_whole
-from tlcourse.tasks.sound import Sound
+from tlcourse.tasks.sound import Sound, SoundChange
 
 RATE = 16_000  # samples per second that go in
 HOP, WINDOW = 160, 400  # samples from frame to frame, and in a frame: 10 and 25 milliseconds
@@ -64,9 +65,9 @@ class MelPreprocess:
         """Return the same preprocessing with another length, in frames of 10 milliseconds."""
         return replace(self, frames=check_whole("size", size, least=self.least))
 
-    def augment(self) -> "MelAugment":
-        """Make the counterpart for training."""
-        return MelAugment(self)
+    def augment(self) -> Callable[[Any], torch.Tensor]:
+        """Make the counterpart for training: a `SoundChange` comes first."""
+        return partial(_varied, self)
 
     def example(self) -> Sound:
         """A sound on which two preprocessings differ: a rising tone of two seconds, fading in."""
@@ -134,32 +135,9 @@ class MelPreprocess:
         return cls("ge2e", 160, 40, 0.0, 8000.0, logarithmic=False, least=16)
 
 
-class MelAugment:
-    """A new view of a sound: shifted in time, with some bands and frames hidden.
-
-    To hide them is SpecAugment (arXiv 1904.08779). What is hidden takes the mean of the rest.
-    """
-
-    def __init__(self, preprocess: MelPreprocess) -> None:
-        """Keep the preprocessing."""
-        self.preprocess = preprocess
-
-    def __call__(self, sound: Any) -> torch.Tensor:
-        """Turn a sound into a float32 tensor (1, frames, bands)."""
-        samples = self.preprocess.samples(sound)
-        samples = np.roll(samples, _drawn(-RATE // 10, RATE // 10))  # by a tenth of a second
-        mels = self.preprocess.mels(torch.from_numpy(samples))
-        mean = float(mels.mean())
-        for axis, most in ((1, mels.shape[1] // 8), (2, mels.shape[2] // 8)):
-            width = _drawn(0, most)
-            start = _drawn(0, mels.shape[axis] - width)
-            mels.narrow(axis, start, width).fill_(mean)
-        return mels
-
-
-def _drawn(least: int, most: int) -> int:
-    """A random whole number; both ends can be drawn."""
-    return int(torch.randint(least, most + 1, ()))
+def _varied(preprocess: MelPreprocess, sound: Any) -> torch.Tensor:
+    """Preprocess a sound that is changed at random."""
+    return preprocess(SoundChange()(sound))
 
 
 @cache
