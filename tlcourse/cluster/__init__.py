@@ -1,0 +1,1 @@
+"""Features of more pictures than one machine can take."""

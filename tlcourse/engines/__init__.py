@@ -1,0 +1,1 @@
+"""What computes a forward pass: PyTorch, or another engine that is faster and gives the same."""
