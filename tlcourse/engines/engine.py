@@ -87,11 +87,10 @@ def make_engine(
         return half
     if engine == "openvino":
         return _openvino(backbone, layers, pool, batch_size)
-    if engine == "auto" and backbone.device.type == "cpu" and find_spec("openvino"):
-        key = _key(backbone, layers, pool, batch_size)
-        if many or key in _kept:
-            with suppress(CourseError):
-                return _openvino(backbone, layers, pool, batch_size)
+    fits = engine == "auto" and backbone.device.type == "cpu" and find_spec("openvino")
+    if fits and (many or (_kept and _key(backbone, layers, pool, batch_size) in _kept)):
+        with suppress(CourseError):
+            return _openvino(backbone, layers, pool, batch_size)
     return PyTorchEngine(backbone, layers, pool, n, batch_size)
 
 

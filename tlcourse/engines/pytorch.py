@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from tlcourse.base.machine import usable_cores
 from tlcourse.engines.folded import fast_batch_size, fast_copy
@@ -68,10 +69,10 @@ class HalfEngine(PyTorchEngine):
         self._tapped = Tapped(self.network, self.layers, pool)
         self._run: Callable[[torch.Tensor], tuple[torch.Tensor, ...]] = self._tapped
         if n is None or n >= _MANY:
-            # The exported graph has neither the hooks nor the early stop, at which compiling ends.
+            # The graph has neither the hooks nor the early stop, at which compiling would end.
             example = self._tapped.example(self.batch_size)
-            program = torch.export.export(self._tapped, (example,), strict=False)
-            self._run = torch.compile(program.module())
+            with torch.no_grad():
+                self._run = torch.compile(make_fx(self._tapped)(example))
 
     @property
     def prepare(self) -> Callable[[Any], np.ndarray]:
