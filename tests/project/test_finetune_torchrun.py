@@ -49,15 +49,13 @@ def _command(folder, *how):
 def _train(folder, here, *, kill_after=""):
     """Printed lines of two processes; one is killed when a line that begins so is printed."""
     here.mkdir()
-    lines = []
-    with subprocess.Popen(
-        _command(folder, *TORCHRUN),
-        cwd=here,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=(here / "errors").open("w"),
-        text=True,
-    ) as run:
+    lines, command = [], _command(folder, *TORCHRUN)
+    with (
+        (here / "errors").open("w") as errors,
+        subprocess.Popen(
+            command, cwd=here, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as run,
+    ):
         for line in run.stdout:
             lines.append(line.strip())
             if kill_after and line.startswith(kill_after):
