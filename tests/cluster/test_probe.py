@@ -158,9 +158,9 @@ def test_bad_files_get_a_sentence(tmp_path):
 PEAK = """
 import sys, tlcourse as tl, psutil
 from tlcourse.base.machine import peak_resident
-tl.fit_streamed_probe(sys.argv[1], strengths=(.1,), progress=False)
+tl.fit_streamed_probe(sys.argv[1], strengths=(1e-4,), progress=False)
 before = peak_resident(psutil.Process())
-tl.fit_streamed_probe(sys.argv[2], strengths=(.1,), progress=False)
+tl.fit_streamed_probe(sys.argv[2], strengths=(1e-4,), progress=False)
 print(before, peak_resident(psutil.Process()))
 """
 
