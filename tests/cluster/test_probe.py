@@ -117,8 +117,8 @@ def test_bad_folders_get_a_sentence(tmp_path):
     with pytest.raises(CourseError, match=r"holds no features.*tlcourse extract"):
         tl.fit_streamed_probe(tmp_path)
     folder = write(tmp_path / "f", x, labels)
-    with pytest.raises(UnknownNameError, match=r"no layer 'embeding'\. Nearest: embedding"):
-        tl.fit_streamed_probe(folder, "embeding")
+    with pytest.raises(UnknownNameError, match=r"no layer 'embed'\. Nearest: embedding"):
+        tl.fit_streamed_probe(folder, "embed")
     one = write(tmp_path / "one", x, ["cat"] * 60)
     with pytest.raises(CourseError, match=r"two classes or more.* rows of 1 classes"):
         tl.fit_streamed_probe(one)
