@@ -6,6 +6,7 @@ from tlcourse import proofs as proofs
 from tlcourse import widgets as widgets
 from tlcourse.base.device import resolve_device as resolve_device
 from tlcourse.base.device import seed_everything as seed_everything
+from tlcourse.cluster.probe import fit_streamed_probe as fit_streamed_probe
 from tlcourse.comparison.compare import compare as compare
 from tlcourse.comparison.comparison import Comparison as Comparison
 from tlcourse.course.check import check as check
