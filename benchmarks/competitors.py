@@ -13,6 +13,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from PIL import Image
 from torch import nn
 
 import tlcourse as tl
-from tlcourse.networks.fast import fast_copy
+from tlcourse.engines.engine import EngineName
+from tlcourse.engines.folded import fast_copy
 
 NAME = "tf_efficientnet_lite0"
 BATCH, WORKERS = 64, 2
@@ -51,16 +53,13 @@ def transform(model: nn.Module) -> Callable[[Any], torch.Tensor]:
     return create_transform(**resolve_model_data_config(model), is_training=False)
 
 
-def ours(engine: str) -> Run:
+def ours(engine: EngineName) -> Run:
     """`load_task` and `extract_features`, with the features on the disk at the end."""
     backbone = tl.load_backbone(device="cpu")
 
     def run(folder: Path) -> tl.Features:
         task = tl.load_task(folder, val_fraction=0, test_fraction=0)
-        options = {"engine": engine, "refresh": True, "progress": False}
-        if "engine" not in tl.extract_features.__annotations__:  # TODO
-            options.pop("engine")
-        found = tl.extract_features(backbone, task, **options)
+        found = tl.extract_features(backbone, task, engine=engine, refresh=True, progress=False)
         assert list(found.names) == [f"{p.parent.name}/{p.name}" for p in files_of(folder)]
         return found
 
@@ -285,36 +284,53 @@ class Competitor:
         self._process = context.Process(target=_serve, args=(way, end))
         self._process.start()
         end.close()
-        self.missing: str = self._pipe.recv()  # why it cannot run; "" if it can
+        self._receive()
 
     def __call__(self, folder: Path) -> tuple[float, float, np.ndarray]:
-        """Seconds of all, those of the extraction alone, and the features."""
+        """Seconds of all, those of the extraction alone, and the features.
+
+        Raises:
+            MissingError: The way cannot run here.
+        """
         self._pipe.send(folder)
-        return self._pipe.recv()
+        return self._receive()
 
     def close(self) -> None:
         """End the process."""
-        if self._process.is_alive():
-            self._pipe.send(None)
+        self._pipe.close()
         self._process.join()
+
+    def _receive(self) -> Any:
+        given = self._pipe.recv()
+        if isinstance(given, str):
+            self.close()
+            raise MissingError(given)
+        return given
+
+
+class MissingError(Exception):
+    """Why a way cannot run here."""
 
 
 def _serve(way: str, pipe: Connection) -> None:
-    """Run a way on each folder that comes; None ends it."""
+    """Run a way on each folder that comes, until the other end is closed."""
     warnings.simplefilter("ignore")
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, suppress(EOFError):
         os.environ["TLCOURSE_CACHE"] = place
         tempfile.tempdir = place
         try:
             run = WAYS[way]()
+            pipe.send(None)
+            while folder := pipe.recv():
+                started = time.perf_counter()
+                found = run(folder)
+                seconds = alone = time.perf_counter() - started
+                if isinstance(found, tl.Features):
+                    alone, found = found.seconds, found.x["embedding"]
+                pipe.send((seconds, alone, np.array(found)))
+        except EOFError:
+            raise
         except ImportError as error:
-            pipe.send(f"not installed ({error.name})")
-            return
-        pipe.send("")
-        while (folder := pipe.recv()) is not None:
-            started = time.perf_counter()
-            found = run(folder)
-            seconds = alone = time.perf_counter() - started
-            if isinstance(found, tl.Features):
-                alone, found = found.seconds, found.x["embedding"]
-            pipe.send((seconds, alone, np.array(found)))
+            pipe.send(f"not installed: {error.name}")
+        except Exception as error:  # others' packages raise nearly anything
+            pipe.send(f"failed: {type(error).__name__}: {error}"[:100])

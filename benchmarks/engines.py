@@ -302,14 +302,16 @@ def from_folder(rounds: int) -> Iterator[Row]:
 
     kept = {}
     for way in competitors.WAYS:
-        run = competitors.Competitor(way)
-        if run.missing:
-            missing[way] = run.missing
-        elif way in EVERY_ROUND:
-            run(folder(FEW))  # the first one prepares
-            turn(way, kept.setdefault(way, run))
-        else:
+        try:
+            run = competitors.Competitor(way)
+            if way in EVERY_ROUND:
+                run(folder(FEW))  # the first one prepares
+                kept[way] = run
             turn(way, run)
+        except competitors.MissingError as why:
+            missing[way] = str(why)
+            continue
+        if way not in kept:
             run.close()
     for _ in range(1, rounds):
         for way, run in kept.items():
@@ -511,7 +513,7 @@ def extract_many(n: int, size: int, pipe: Connection) -> None:
         quarters = [statistics.median(part) for part in np.array_split(resident, 4)]
         pipe.send(
             {
-                "engine": getattr(found, "engine", "PyTorch"),
+                "engine": found.engine,
                 "seconds": seconds,
                 "per_second": n / seconds,
                 "mib_before": before / MIB,
