@@ -310,6 +310,7 @@ def from_folder(rounds: int) -> Iterator[Row]:
             turn(way, run)
         except competitors.MissingError as why:
             missing[way] = str(why)
+            print(f"    {way}: {why}", flush=True)
             continue
         if way not in kept:
             run.close()
