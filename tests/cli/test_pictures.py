@@ -20,6 +20,8 @@ import tlcourse as tl
 from tlcourse import CourseError, cli, cost
 from tlcourse.cli import pictures as pictures_module
 from tlcourse.comparison import plan as plan_module
+from tlcourse.engines import engine as engines
+from tlcourse.networks.preprocess import Preprocess
 from tlcourse.patterns.reuse import PATTERNS
 
 
@@ -174,17 +176,39 @@ def test_a_large_photograph_is_read_at_a_reduced_size(compared, tmp_path, monkey
     Image.fromarray(picture(0, 1, (2000, 1500))).save(tmp_path / "large.jpg")
     seen = []
 
-    def note_size(result, opened):
+    def note_size(preprocess, opened):
         seen.append(opened.size)
-        return predict(result, opened)
+        return call(preprocess, opened)
 
-    predict = tl.Result.predict
-    monkeypatch.setattr(tl.Result, "predict", note_size)
+    call = Preprocess.__call__
+    monkeypatch.setattr(Preprocess, "__call__", note_size)
     result = CliRunner().invoke(
         cli.app, ["predict", str(out / "model"), str(tmp_path / "large.jpg")]
     )
     assert result.exit_code == 0
-    assert max(seen[0]) <= 1024
+    assert (1000, 750) in seen
+
+
+@pytest.mark.parametrize("engine", ["pytorch", "openvino"])
+def test_many_pictures_are_answered_in_order_whichever_the_engine(
+    compared, pictures, monkeypatch, engine
+):
+    if engine == "openvino":
+        pytest.importorskip("openvino", reason="OpenVINO is not installed")
+        monkeypatch.setattr(engines, "_WORTH", 0)
+    _, out = compared
+    paths = [*sorted(pictures.glob("*/[0-9].png")), pictures / "gone.png", pictures / "notes.txt"]
+    arguments = ["predict", str(out / "model"), *map(str, paths[::-1])]
+    ran = CliRunner().invoke(cli.app, arguments)
+    assert ran.exit_code == 1
+    lines = [line.split("\t") for line in ran.stdout.splitlines()]
+    assert [line[0] for line in lines] == [str(path) for path in paths[-3::-1]]
+    result = tl.load_result(out / "model", device="cpu")
+    for path, label, probability in lines:
+        first = result.predict(path).iloc[0]
+        assert label == first["class"]
+        assert float(probability) == pytest.approx(first["probability"], abs=6e-4)
+    assert [f"{name} cannot be read" in ran.stderr for name in ("gone.png", "notes.txt")] == [1, 1]
 
 
 def test_predict_without_a_saved_model_is_a_sentence(here):
@@ -341,19 +365,20 @@ def test_ants_and_bees_are_compared_within_five_minutes(tmp_path):
     assert said.stdout.split("\t")[:2] == [str(ant), "ants"]
 
 
-def test_a_sound_is_predicted_and_a_bad_one_is_a_sentence(tmp_path, monkeypatch):
-    tiny_sounds.fill(tmp_path / "low", 1)
+def test_a_sound_is_predicted_and_what_is_none_is_a_sentence(tmp_path, monkeypatch):
+    tiny_sounds.fill(tmp_path / "low", 2)
     (tmp_path / "bad.wav").write_bytes(b"no sound")
-    heard = []
-
-    def predict(sound):
-        heard.append(sound.seconds)
-        return pd.DataFrame({"class": ["low"], "probability": [0.75]})
-
-    monkeypatch.setattr(tl, "load_result", lambda folder: SimpleNamespace(predict=predict))
-    good, bad = tmp_path / "low" / "0.wav", tmp_path / "bad.wav"
-    ran = CliRunner().invoke(cli.app, ["predict", str(tmp_path), str(good), str(bad)])
+    Image.fromarray(picture(0, 1)).save(tmp_path / "picture.png")
+    speakers = tl.Network(tl.load_backbone("ge2e", device="cpu"), 2).as_backbone(("low", "high"))
+    result = SimpleNamespace(backbone=speakers, classes=("low", "high"))
+    monkeypatch.setattr(tl, "load_result", lambda folder: result)
+    good = [tmp_path / "low" / "0.wav", tmp_path / "low" / "1.wav"]
+    paths = [good[0], tmp_path / "bad.wav", tmp_path / "picture.png", good[1]]
+    ran = CliRunner().invoke(cli.app, ["predict", str(tmp_path), *map(str, paths)])
     assert ran.exit_code == 1
-    assert heard == [0.5]
-    assert f"{good}\tlow\t0.750" in ran.output
-    assert "bad.wav cannot be read: it is not a sound" in ran.output
+    assert [line.split("\t")[0] for line in ran.stdout.splitlines()] == list(map(str, good))
+    said = ran.stderr.splitlines()
+    assert said[0].endswith("bad.wav cannot be read: it is not a sound.")
+    assert said[1].endswith(
+        "picture.png cannot be read: it is a picture, and this model takes sounds."
+    )

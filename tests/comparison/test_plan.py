@@ -519,6 +519,6 @@ def test_the_measurements_open_few_pictures_and_leave_the_network_as_it_is(backb
 @pytest.mark.parametrize("counts", [(2, 2, 2), (3, 2, 2), (30, 20, 20)])
 def test_features_are_timed_on_the_pictures_that_there_are(backbone, counts):
     task = make_task(counts={"train": counts, "val": (1, 1, 1), "test": (0, 0, 0)})
-    seconds, width = time_features(backbone, task.train, "embedding")
+    seconds, width = time_features(backbone, task.train, "embedding", 60)
     assert 0 < seconds < 5
     assert width == backbone.model.num_features

@@ -1,5 +1,7 @@
 """Values come in order, errors come through, and no thread is left."""
 
+import os
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -80,18 +82,54 @@ def test_batches_come_in_order_whichever_picture_is_opened_first(
         assert earlier_take_longer.opened != sorted(earlier_take_longer.opened)
 
 
-def test_the_next_two_batches_are_opened_in_the_background_and_no_more(many_threads):
+def test_two_more_batches_are_opened_in_the_background_and_no_more(many_threads):
     pictures = Numbers(100)
     batches = stream(Doubler(4), pictures)
     assert pictures.opened == []  # nothing happens before the first batch is asked for
-    next(batches)
-    assert wait_until(lambda: len(pictures.opened) >= 12)
-    time.sleep(0.05)
-    assert sorted(pictures.opened) == list(range(12))
-    next(batches)
-    assert wait_until(lambda: len(pictures.opened) >= 16)
+    for n in (12, 16):
+        next(batches)
+        assert wait_until(lambda least=n: len(pictures.opened) >= least)
+        time.sleep(0.05)
+        assert len(pictures.opened) < n + 4
     batches.close()
     assert threading.current_thread() not in pictures.threads
+
+
+def test_what_cannot_be_read_is_told_and_left_out(many_threads):
+    def open_item(number):
+        if number in (0, 5, 6):
+            raise PictureError(f"{number}.png cannot be read: it is empty.", "it is empty")
+
+    told = {}
+    batches = stream(
+        Doubler(4, at_once=2),
+        Numbers(11, open_item),
+        unreadable=lambda place, error: told.update({place: error.reason}),
+    )
+    places, values = zip(*((p, rows["twice"]) for p, rows in batches), strict=True)
+    assert told == dict.fromkeys((0, 5, 6), "it is empty")
+    left = [1, 2, 3, 4, 7, 8, 9, 10]
+    assert np.concatenate(places).tolist() == left
+    assert np.concatenate(values).tolist() == [2 * place for place in left]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked")
+def test_processes_of_their_own_open_pictures_in_order():
+    class Opened(Numbers):
+        def __getitem__(self, number):
+            if number == 3:
+                raise PictureError("3.png cannot be read: it is empty.", "it is empty")
+            return (os.getpid() if number == 7 else number), 0
+
+    told = []
+    engine = Doubler(4, workers=2)
+    batches = list(stream(engine, Opened(9), unreadable=lambda place, error: told.append(place)))
+    assert told == [3]
+    assert [place for places, _ in batches for place in places] == [0, 1, 2, 4, 5, 6, 7, 8]
+    values = [value for _, rows in batches for value in rows["twice"]]
+    process = values.pop(6) / 2
+    assert values == [0, 2, 4, 8, 10, 12, 16]
+    assert process != os.getpid()
 
 
 def test_an_error_while_opening_comes_through_in_its_place(many_threads):
@@ -111,7 +149,7 @@ def test_an_error_while_opening_comes_through_in_its_place(many_threads):
 @pytest.mark.parametrize("stop", ["close", "break", "transform fails"])
 def test_no_thread_survives_an_early_stop(many_threads, stop, at_once):
     def transform(number):
-        if stop == "transform fails" and number == 9:
+        if stop == "transform fails" and number == 40:
             raise ValueError("no picture of mine")
         return float(number)
 

@@ -27,9 +27,9 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 import tlcourse as tl
 from tlcourse.base.messages import notes_to, say
+from tlcourse.engines import pytorch
 from tlcourse.engines.folded import fast_batch_size
 from tlcourse.errors import CourseError
-from tlcourse.features import features
 from tlcourse.features.probe import fit_probe
 from tlcourse.networks.account import forward_account, training_account
 from tlcourse.tasks.task import Task
@@ -366,7 +366,7 @@ def test_an_error_of_the_network_leaves_the_best_weights_and_the_mode(network, t
 def test_on_step_is_called_after_each_step_and_each_batch_without_one(
     network, task, until, prepared, monkeypatch
 ):
-    monkeypatch.setattr(features, "fast_batch_size", lambda _: 4)
+    monkeypatch.setattr(pytorch, "fast_batch_size", lambda _: 4)
     freeze(network, until)
     called = []
     options = QUICK | {"batch_size": 2}  # so 4 validation pictures at once: two batches
@@ -417,7 +417,7 @@ def after(calls):
 
 
 def test_an_error_in_the_preparation_changes_nothing_and_loses_nothing(task, monkeypatch):
-    monkeypatch.setattr(features, "fast_batch_size", lambda _: 4)
+    monkeypatch.setattr(pytorch, "fast_batch_size", lambda _: 4)
     network = tl.Network(tiny_backbone(), 3)
     start, counts = state(network), count_pictures(network)
     freeze(network, "stage2")
@@ -432,7 +432,7 @@ def test_an_error_in_the_preparation_changes_nothing_and_loses_nothing(task, mon
 
 
 def test_what_was_stored_before_an_error_is_right(task, monkeypatch):
-    monkeypatch.setattr(features, "fast_batch_size", lambda _: 4)
+    monkeypatch.setattr(pytorch, "fast_batch_size", lambda _: 4)
     backbone = tiny_backbone()
     expected = tl.extract_features(backbone, task, "stage2", cache=False, progress=False)
     for calls in (1, 3, 2, 2, 1):  # 9 batches: after the last one all is written, but not finished

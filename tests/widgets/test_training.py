@@ -14,8 +14,8 @@ import torch
 from tiny_tasks import make_task, moved, state, tiny_backbone, traces, without
 
 import tlcourse as tl
+from tlcourse.engines import pytorch
 from tlcourse.errors import CourseError
-from tlcourse.features import features
 from tlcourse.training.finetune import freeze
 from tlcourse.training.history import Epoch, History
 from tlcourse.widgets import training, training_job
@@ -224,7 +224,7 @@ def test_moving_a_control_while_it_runs_counts_for_the_next_run(explorer, calls)
 @pytest.mark.parametrize("phase", ["preparation", "training", "validation"])
 def test_stop_is_heard_within_one_batch(task, monkeypatch, phase):
     """With the real network: once Stop is pressed, no further batch is computed."""
-    monkeypatch.setattr(features, "fast_batch_size", lambda _: 4)
+    monkeypatch.setattr(pytorch, "fast_batch_size", lambda _: 4)
     more = replace(task, val=task.train)  # so that there are several batches of them
     explorer = TrainingExplorer(tl.load_backbone().at_size(64), more, batch_size=3)
     choose(explorer.until, "stage5" if phase == "preparation" else "nothing")

@@ -6,7 +6,7 @@ import pytest
 from tiny_tasks import make_task, tiny_backbone
 
 import tlcourse as tl
-from tlcourse.features import features
+from tlcourse.engines import pytorch
 from tlcourse.training.finetune import freeze
 from tlcourse.training.history import History
 from tlcourse.training.settings import Settings
@@ -33,7 +33,7 @@ def job_of(task, network=None, epochs=1):
 @pytest.mark.parametrize("stored", [False, True])
 @pytest.mark.parametrize("until", [None, "stage4", "embedding"])
 def test_progress_follows_fit_and_ends_at_the_end(task, until, stored, monkeypatch):
-    monkeypatch.setattr(features, "fast_batch_size", lambda _: 4)
+    monkeypatch.setattr(pytorch, "fast_batch_size", lambda _: 4)
     for _ in range(1 + stored):
         network = tl.Network(tiny_backbone(), 3)
         freeze(network, until)

@@ -2,8 +2,10 @@
 
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -62,22 +64,49 @@ def predict(
 
     Exit status 1 if a file could not be read.
     """
-    from tlcourse import load_result
-    from tlcourse.errors import UnreadableError
-    from tlcourse.tasks.folder import open_either
+    from scipy.special import softmax
 
-    result = load_result(model)
-    failed = False
-    for path in pictures:
-        try:
-            first = result.predict(open_either(path, max_side=_MAX_SIDE)).iloc[0]
-        except UnreadableError as error:
-            print(f"tlcourse: {path} cannot be read: {error.reason}.", file=sys.stderr)
-            failed = True
-        else:
-            print(f"{path}\t{first['class']}\t{first['probability']:.3f}", flush=True)
+    from tlcourse import load_result
+    from tlcourse.engines.engine import make_engine
+    from tlcourse.engines.stream import stream
+    from tlcourse.errors import UnreadableError
+
+    result, failed = load_result(model), []
+
+    def report(place: int, error: UnreadableError) -> None:
+        print(f"tlcourse: {pictures[place]} cannot be read: {error.reason}.", file=sys.stderr)
+        failed.append(place)
+
+    opened = _Files(pictures, sounds=result.backbone.preprocess.kind == "sounds")
+    engine = make_engine(result.backbone, ["logits"], n=len(pictures))
+    with closing(stream(engine, opened, unreadable=report)) as batches:
+        for places, rows in batches:
+            for place, row in zip(places, softmax(rows["logits"], axis=1), strict=True):
+                best = row.argmax()
+                print(f"{pictures[place]}\t{result.classes[best]}\t{row[best]:.3f}", flush=True)
     if failed:
         raise typer.Exit(1)
+
+
+class _Files(Sequence[tuple[Any, None]]):
+    """Files that are opened when they are asked for."""
+
+    def __init__(self, paths: list[Path], sounds: bool) -> None:
+        self.paths, self.sounds = paths, sounds
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, place: Any) -> Any:
+        from tlcourse.errors import PictureError
+        from tlcourse.tasks.folder import open_either
+        from tlcourse.tasks.sound import Sound
+
+        opened = open_either(self.paths[place], max_side=_MAX_SIDE)
+        if self.sounds and not isinstance(opened, Sound):
+            reason = "it is a picture, and this model takes sounds"
+            raise PictureError(f"{self.paths[place]} cannot be used: {reason}.", reason)
+        return opened, None
 
 
 def _task_and_network(

@@ -3,7 +3,7 @@
 import inspect
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,9 +11,9 @@ import numpy as np
 
 from tlcourse import cost
 from tlcourse.base.durations import in_words
-from tlcourse.engines.folded import fast_batch_size
+from tlcourse.engines.engine import make_engine
+from tlcourse.engines.stream import stream
 from tlcourse.errors import CourseError
-from tlcourse.features.features import extract_features
 from tlcourse.features.probe import STRENGTHS
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.head import map_layer
@@ -153,7 +153,8 @@ def make_plan(
     network = Network(backbone, len(task.classes), layer=layer)
     if batch_size is None:
         batch_size = default_batch_size(network, len(task.train))
-    seconds, width = time_features(backbone, task.train, layer)
+    n_pictures = sum(used_counts(task, 1.0).values())
+    seconds, width = time_features(backbone, task.train, layer, n_pictures)
     chosen = [pattern for pattern in PATTERNS if pattern in patterns]
     features = _FEATURES if set(chosen) & set(TRAINED) else _FEATURES_ALONE
     share, notes = _share(task, seconds, features * room())
@@ -410,26 +411,28 @@ class Forecast:
         return self._epochs[freeze_until, cached] * (1 + self.counts.get("val", 0) / (3 * n))
 
 
-def time_features(backbone: Backbone, split: Split, layer: str) -> tuple[float, int]:
-    """Compute features of a few pictures: the seconds for each, and how many features it has."""
-    batch_size = fast_batch_size(backbone)
-    n = min(max(4 * batch_size, 32), 96)
+def time_features(
+    backbone: Backbone, split: Split, layer: str, n_pictures: int
+) -> tuple[float, int]:
+    """Compute features of a few pictures: the seconds for each, and how many features it has.
+
+    The engine is the one that will be taken for `n_pictures`.
+    """
+    engine = make_engine(backbone, [layer], n=n_pictures)
+    at_once = engine.batch_size * engine.at_once
+    n = min(max(4 * at_once, 32), 96)
     places = np.unique(np.linspace(0, len(split) - 1, n).astype(int))
-    stamps = [time.perf_counter()]
-    features = extract_features(
-        backbone,
-        split.take(places),
-        layer,
-        cache=False,
-        batch_size=batch_size,
-        progress=False,
-        on_batch=lambda: stamps.append(time.perf_counter()),
-    )
-    width = features.x[layer][0].size
-    if len(stamps) > 2:  # in the first batch, which is not counted, the network gets ready
+    stamps, width = [time.perf_counter()], 0
+    with closing(stream(engine, split.take(places))) as batches:
+        for _, rows in batches:
+            stamps.append(time.perf_counter())
+            width = rows[layer][0].size
+    # Batches that are computed side by side come out together.
+    each = stamps[1 :: engine.at_once]
+    if len(each) > 1:  # in the first batch, which is not counted, the network gets ready
         # The median, as another program may have been busy for a moment.
-        return float(np.median(np.diff(stamps[1:]))) / batch_size, width
-    return (stamps[1] - stamps[0]) / len(places), width
+        return float(np.median(np.diff(each))) / at_once, width
+    return (stamps[-1] - stamps[0]) / len(places), width
 
 
 def _share(task: Task, picture_seconds: float, room: float) -> tuple[float, list[str]]:

@@ -74,6 +74,11 @@ def make_engine(
         check_whole("batch_size", batch_size)
     layers, many = tuple(layers), n is None or n * backbone.operations >= _WORTH
     if engine == "half":
+        if backbone.device.type != "cuda":
+            raise CourseError(
+                f'engine="half" needs an NVIDIA GPU, but {backbone.name} is on {backbone.device}. '
+                'Load it with device="cuda" where there is one, or take engine="auto".'
+            )
         half = HalfEngine(backbone, layers, pool, n, batch_size)
         if not is_proven(half, half.prepare, backbone, layers, pool, _HALF_CLOSE):
             raise CourseError(
@@ -82,11 +87,10 @@ def make_engine(
         return half
     if engine == "openvino":
         return _openvino(backbone, layers, pool, batch_size)
-    if engine == "auto" and backbone.device.type == "cpu" and find_spec("openvino"):
-        key = _key(backbone, layers, pool, batch_size)
-        if many or key in _kept:
-            with suppress(CourseError):
-                return _openvino(backbone, layers, pool, batch_size)
+    fits = engine == "auto" and backbone.device.type == "cpu" and find_spec("openvino")
+    if fits and (many or (_kept and _key(backbone, layers, pool, batch_size) in _kept)):
+        with suppress(CourseError):
+            return _openvino(backbone, layers, pool, batch_size)
     return PyTorchEngine(backbone, layers, pool, n, batch_size)
 
 

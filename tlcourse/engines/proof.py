@@ -25,12 +25,11 @@ def is_proven(
     close: float,
 ) -> bool:
     """Whether all layers differ by at most `close` of their largest value, on two pictures."""
-    given_pictures = examples(backbone.preprocess)
-    expected = pooled(
-        backbone, [backbone.preprocess(each) for each in given_pictures], layers, pool
-    )
+    pictures = examples(backbone.preprocess)
+    batch = torch.stack([backbone.preprocess(each) for each in pictures])
+    expected = pooled(backbone, batch, layers, pool)
     try:
-        given = run([prepare(each) for each in given_pictures])
+        given = run([prepare(each) for each in pictures])
     except RuntimeError:  # such as a number of pictures that has become part of a converted network
         return False
     for name, value in expected.items():
@@ -50,10 +49,10 @@ def examples(preprocess: Preprocess | MelPreprocess) -> list[Any]:
 
 
 def pooled(
-    backbone: Backbone, inputs: Sequence[torch.Tensor], layers: Sequence[str], pool: Pool
+    backbone: Backbone, batch: torch.Tensor, layers: Sequence[str], pool: Pool
 ) -> dict[str, np.ndarray]:
-    """Return layer -> pooled values of what `preprocess` gave, float32 (n, ...)."""
-    batch = torch.stack(list(inputs)).to(backbone.device, memory_format=torch.channels_last)
+    """Return layer -> pooled values of a batch (n, ...) that was preprocessed, float32 (n, ...)."""
+    batch = batch.to(backbone.device, memory_format=torch.channels_last)
     values = {}
     for name, value in activations(backbone, batch, layers).items():
         values[name] = pool_positions(value, pool, backbone.model).float().cpu().numpy()

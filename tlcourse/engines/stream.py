@@ -72,10 +72,15 @@ def _from_processes(engine: Engine, pictures: Sequence[Any]) -> Generator[Any, N
         yield from DataLoader(
             _Prepared(engine.prepare, pictures),
             batch_size=None,
+            collate_fn=_as_it_is,  # a tensor would need shared memory
             num_workers=engine.workers,
             prefetch_factor=engine.batch_size * _AHEAD // engine.workers + 1,
             multiprocessing_context="fork",
         )
+
+
+def _as_it_is(prepared: Any) -> Any:
+    return prepared
 
 
 class _Prepared(Dataset[Any]):

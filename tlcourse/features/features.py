@@ -21,7 +21,6 @@ from tqdm.auto import tqdm
 from tlcourse.base.machine import give_memory_back
 from tlcourse.base.messages import printable
 from tlcourse.engines.engine import EngineName, make_engine
-from tlcourse.engines.folded import fast_batch_size
 from tlcourse.engines.stream import stream
 from tlcourse.errors import CourseError, UnknownNameError, check_choice, check_whole
 from tlcourse.features.store import Entry, Stored, get_or_compute
@@ -30,6 +29,8 @@ from tlcourse.networks.fingerprint import layer_fingerprints
 from tlcourse.networks.layers import Pool
 from tlcourse.tasks.split import SPLITS, Split
 from tlcourse.tasks.task import Task
+
+_TOGETHER = 32  # rows
 
 Weights = Literal["imagenet", "random0", "random1", "random2", "pixels"]
 
@@ -125,7 +126,7 @@ def extract_features(
             "auto". See `tlcourse.engines.make_engine`.
         batch_size: Pictures per pass; by default what suits the engine.
         progress: Show a progress bar.
-        on_batch: Called after each batch. If it raises, the work ends with that error; what was
+        on_batch: Called after each batch, or after some small ones. If it raises, the work ends with that error; what was
             stored by then stays.
 
     Returns:
@@ -323,7 +324,8 @@ class Extraction:
             leave=False,
             disable=not self.progress,
         )
-        least = fast_batch_size(self.backbone)  # rows that are worth a visit to the disk
+        # Small batches that were computed side by side go to the disk together.
+        least = engine.batch_size if engine.at_once == 1 else max(engine.batch_size, _TOGETHER)
         with closing(batches), bar:
             for rows in gathered((rows for _, rows in batches), least):
                 for name, values in rows.items():
