@@ -431,6 +431,9 @@ def reading(rounds: int) -> Iterator[Row]:
     reads: dict[str, Callable[[Path], Any]] = {
         "Pillow": whole,
         "Pillow, the engine's": lambda path: engine.prepare(tl.open_picture(path)),
+        "Pillow, max_side=1024": lambda path: backbone.preprocess(
+            tl.open_picture(path, max_side=1024)
+        ),
         "Pillow, draft to the size": partial(pillow_draft, backbone, 1),
         "Pillow, draft to twice the size": partial(pillow_draft, backbone, 2),
         "Pillow, resized by torchvision": partial(torchvision_resize, backbone),
