@@ -340,6 +340,7 @@ def from_folder(rounds: int) -> Iterator[Row]:
             "times_today": ratio(rates[way], rates["ours, PyTorch"]),
             "auto_is_times": ratio(rates["ours, auto"], rates[way]),
             "accuracy": accuracy(rows, folder(n)),
+            "accuracy_today": accuracy(same, folder(n)),  # of the same pictures
             "least_cosine": cosine(rows, same),
         }
 
