@@ -15,7 +15,7 @@ from tlcourse.base.machine import describe
 from tlcourse.course.recorded import SHIPPED
 
 Row = dict[str, Any]
-Experiments = Mapping[str, Callable[[], Iterator[Row]]]
+Experiments = Mapping[str, Callable[..., Iterator[Row]]]
 _PACKAGES = ("torch", "torchvision", "timm", "scikit-learn", "numpy")
 
 
@@ -24,6 +24,7 @@ def record(
     about: str,
     experiments: Experiments,
     packages: Mapping[str, Sequence[str]] | None = None,
+    rounds: int | None = None,
 ) -> None:
     """Read the command line, run the experiments that it names, and keep them with `--save`.
 
@@ -32,15 +33,20 @@ def record(
         about: Its docstring, whose first line is shown as help.
         experiments: Name -> function that yields a row for each run.
         packages: Name of an experiment -> further packages whose versions count.
+        rounds: For speeds: how often each is measured, which each experiment takes as an argument,
+            and `--rounds` changes.
     """
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=list(experiments), choices=list(experiments))
     parser.add_argument("--save", action="store_true", help="write tlcourse/data/runs.json")
+    if rounds is not None:
+        parser.add_argument("--rounds", type=int, default=rounds)
     arguments = parser.parse_args()
+    given = () if rounds is None else (arguments.rounds,)
     print(describe(), flush=True)
     for name in arguments.only:
         rows = []
-        for row in experiments[name]():
+        for row in experiments[name](*given):
             print(" ", row, flush=True)
             rows.append(row)
         table = pd.DataFrame(rows)
