@@ -6,7 +6,6 @@ from tlcourse import proofs as proofs
 from tlcourse import widgets as widgets
 from tlcourse.base.device import resolve_device as resolve_device
 from tlcourse.base.device import seed_everything as seed_everything
-from tlcourse.cluster.probe import fit_streamed_probe as fit_streamed_probe
 from tlcourse.comparison.compare import compare as compare
 from tlcourse.comparison.comparison import Comparison as Comparison
 from tlcourse.course.check import check as check
@@ -31,6 +30,7 @@ from tlcourse.features.neighbours import nearest as nearest
 from tlcourse.features.probe import fit_probe as fit_probe
 from tlcourse.features.ranking import rank_backbones as rank_backbones
 from tlcourse.features.similarity import cka as cka
+from tlcourse.features.streamed_probe import fit_streamed_probe as fit_streamed_probe
 from tlcourse.features.text import text_vectors as text_vectors
 from tlcourse.features.text import texts as texts
 from tlcourse.networks.backbone import Backbone as Backbone
