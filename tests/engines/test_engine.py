@@ -288,7 +288,8 @@ def test_features_say_which_engine_ran_and_are_found_again_whichever(with_openvi
     again = tl.extract_features(backbone, pictures, engine="pytorch", **options)
     assert again.engine == "none, all was stored"
     np.testing.assert_array_equal(again.x["block"], first.x["block"])
-    computed = tl.extract_features(backbone, pictures, cache=False, **options)
+    options |= {"engine": "pytorch", "cache": False}
+    computed = tl.extract_features(backbone, pictures, **options)
     assert computed.engine == f"PyTorch {torch.__version__.partition('+')[0]} on cpu"
     assert_same(first.x, computed.x)
 
