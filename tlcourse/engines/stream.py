@@ -1,5 +1,6 @@
 """Pictures through an engine, batch by batch, while the next pictures are opened."""
 
+import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -37,7 +38,9 @@ def stream(
     Yields:
         Places (n,) of some pictures, and layer -> their values (n, ...), as soon as both are there.
     """
-    source = _from_processes if engine.workers else _from_threads
+    # A process in which OpenVINO has run its threads may crash when it is forked.
+    forks = engine.workers and "openvino" not in sys.modules
+    source = _from_processes if forks else _from_threads
     with (
         closing(source(engine, pictures)) as opened,
         closing(_batches(opened, engine.batch_size, unreadable)) as batches,
