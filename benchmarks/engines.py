@@ -5,11 +5,11 @@
 All in turns, round by round, on one machine; printed are medians, and medians of the ratios within a
 round.
 
-- `engines_forward`, 2 minutes: the forward pass alone, beside the largest product of matrices.
+- `engines_forward`, 4 minutes: the forward pass alone, beside the largest product of matrices.
 - `engines_folder`, 8 minutes: from 2,000 JPEGs of about 500 pixels to features on the disk, beside a
   DataLoader and public tools. Those that are slow read 400 of them, in the first round only. Some
   packages are optional: fastai, fastembed, imagededup, lightning, transformers.
-- `engines_reading`, 1 minute: decoding and preprocessing alone, of these and of 12 million pixels.
+- `engines_reading`, 2 minutes: decoding and preprocessing alone, of these and of 12 million pixels.
 - `engines_scale`, 3 minutes: 20,000 and 60,000 pictures of `fashion_full` at 64 pixels.
 
 Needs the extra `fast`, the photographs of ants and bees (`tl.download_task()`), and Debian's package
