@@ -22,6 +22,7 @@ ABOUT = {
     "docs/coverage.md": "What is taught where",
     "changes.md": "Changes",
     "contributing.md": "Contributing",
+    "docs/scale.md": "More pictures",
     "docs/making.md": "Change the course",
     "licence.md": "Licence and credits",
 }
