@@ -378,7 +378,7 @@ def test_a_sound_is_predicted_and_what_is_none_is_a_sentence(tmp_path, monkeypat
     assert ran.exit_code == 1
     assert [line.split("\t")[0] for line in ran.stdout.splitlines()] == list(map(str, good))
     said = ran.stderr.splitlines()
-    assert said[0].endswith("bad.wav cannot be read: it is not a sound.")
+    assert "bad.wav cannot be read: it is not a sound" in said[0]
     assert said[1].endswith(
         "picture.png cannot be read: it is a picture, and this model takes sounds."
     )
