@@ -31,12 +31,12 @@ from torch import nn
 
 import tlcourse as tl
 from tlcourse import patterns
+from tlcourse.engines.folded import fast_batch_size
 from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.features.features import extract_features
 from tlcourse.features.probe import STRENGTHS, fit_probe
 from tlcourse.networks import account
 from tlcourse.networks.account import Account, Bytes, forward_account, training_account
-from tlcourse.networks.fast import fast_batch_size
 from tlcourse.networks.head import ConvHead
 from tlcourse.patterns import reuse
 from tlcourse.patterns.reuse import predict_split

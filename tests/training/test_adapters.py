@@ -17,9 +17,9 @@ from tiny_tasks import (
 from torch import nn
 
 import tlcourse as tl
+from tlcourse.engines.folded import fast_copy
 from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.networks.account import training_account
-from tlcourse.networks.fast import fast_copy
 from tlcourse.training.finetune import freeze, stages, trainable
 from tlcourse.training.moves import RATES, moving
 

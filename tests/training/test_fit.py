@@ -27,11 +27,11 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 import tlcourse as tl
 from tlcourse.base.messages import notes_to, say
+from tlcourse.engines.folded import fast_batch_size
 from tlcourse.errors import CourseError
 from tlcourse.features import features
 from tlcourse.features.probe import fit_probe
 from tlcourse.networks.account import forward_account, training_account
-from tlcourse.networks.fast import fast_batch_size
 from tlcourse.tasks.task import Task
 from tlcourse.training.finetune import freeze
 from tlcourse.training.settings import Settings

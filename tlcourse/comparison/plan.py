@@ -11,11 +11,11 @@ import numpy as np
 
 from tlcourse import cost
 from tlcourse.base.durations import in_words
+from tlcourse.engines.folded import fast_batch_size
 from tlcourse.errors import CourseError
 from tlcourse.features.features import extract_features
 from tlcourse.features.probe import STRENGTHS
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.fast import fast_batch_size
 from tlcourse.networks.head import map_layer
 from tlcourse.networks.layers import are_maps
 from tlcourse.networks.network import Network

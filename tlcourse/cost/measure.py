@@ -27,10 +27,10 @@ from tlcourse.base.machine import (
     usable_cores,
 )
 from tlcourse.cost.records import Cost, SideBySide
+from tlcourse.engines.folded import fast_batch_size, fast_copy
 from tlcourse.errors import CourseError, check_choice, check_whole
 from tlcourse.networks.account import Account, forward_account, training_account
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.fast import fast_batch_size, fast_copy
 from tlcourse.networks.mel import MelPreprocess
 from tlcourse.networks.network import Network
 from tlcourse.networks.tail import tail_behind

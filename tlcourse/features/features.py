@@ -7,27 +7,27 @@ licence and are not included; numbers computed from them are.
 
 import hashlib
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from itertools import chain
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
-import torch
 from torch.utils.data import ConcatDataset, Dataset, Subset
 from tqdm.auto import tqdm
 
-from tlcourse.base.machine import give_memory_back, usable_cores
+from tlcourse.base.machine import give_memory_back
 from tlcourse.base.messages import printable
+from tlcourse.engines.engine import EngineName, make_engine
+from tlcourse.engines.folded import fast_batch_size
+from tlcourse.engines.stream import stream
 from tlcourse.errors import CourseError, UnknownNameError, check_choice, check_whole
 from tlcourse.features.store import Entry, Stored, get_or_compute
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.fast import fast_batch_size, fast_copy, layer_fingerprints
-from tlcourse.networks.layers import Pool, pool_positions
-from tlcourse.networks.tap import activations
+from tlcourse.networks.fingerprint import layer_fingerprints
+from tlcourse.networks.layers import Pool
 from tlcourse.tasks.split import SPLITS, Split
 from tlcourse.tasks.task import Task
 
@@ -48,6 +48,8 @@ class Features:
         logits: The network's own 1000 outputs, float32 (N, 1000); None for random weights.
         source: How they were made.
         seconds: What it took to compute them, also where they were read from the cache.
+        engine: What computed them in this call, such as "OpenVINO 2026.4.1", or that all of them
+            were stored already. Empty for features that came with the course.
     """
 
     x: dict[str, np.ndarray]
@@ -58,6 +60,7 @@ class Features:
     logits: np.ndarray | None
     source: str
     seconds: float = 0.0
+    engine: str = ""
 
     def of(self, split: str, layer: str = "embedding") -> tuple[np.ndarray, np.ndarray]:
         """Return the features (n, C) and labels (n,) of one split.
@@ -82,7 +85,7 @@ class Features:
         return (
             f"Features of {len(self.y)} pictures ({counts}), classes {printable(', '.join(self.classes))}\n"
             f"  layers: {', '.join(f'{name} {_shape(x)}' for name, x in self.x.items())}\n"
-            f"  {self.source}"
+            f"  {self.source}" + (f"\n  engine: {self.engine}" if self.engine else "")
         )
 
 
@@ -94,6 +97,7 @@ def extract_features(
     pool: Pool = "mean",
     cache: bool = True,
     refresh: bool = False,
+    engine: EngineName = "auto",
     batch_size: int | None = None,
     progress: bool = True,
     on_batch: Callable[[], None] | None = None,
@@ -104,8 +108,8 @@ def extract_features(
     does not grow with the number of pictures. Asking again takes no time, also in another process;
     a run that was stopped, or killed, goes on where it was. Stored features are found by what
     decides their values: the weights up to the layer, pooling, preprocessing, and the pictures'
-    content. The network runs on a copy that is faster (see `networks.fast`) and gives the same up to 1e-4;
-    the network itself is not touched.
+    content. The engine may be another one than PyTorch where it was proven to give the same up to
+    1e-4 of a layer's largest value; the network itself is not touched.
 
     Args:
         backbone: The network; its own preprocessing is applied, no augmentation.
@@ -117,7 +121,9 @@ def extract_features(
             stay as they are.
         cache: Keep the features on disk and look for them there; otherwise only in memory.
         refresh: Compute again what is stored.
-        batch_size: Pictures per pass; by default what fits the processor's cache.
+        engine: What computes: "pytorch", "openvino", "half" (half precision on an NVIDIA GPU), or
+            "auto". See `tlcourse.engines.make_engine`.
+        batch_size: Pictures per pass; by default what suits the engine.
         progress: Show a progress bar.
         on_batch: Called after each batch. If it raises, the work ends with that error; what was
             stored by then stays.
@@ -127,9 +133,9 @@ def extract_features(
         disk when they are used.
 
     Raises:
-        UnknownNameError: There is no such layer or pooling.
+        UnknownNameError: There is no such layer, pooling or engine.
         CourseError: No picture, no layer; a pooling for tokens where there are none; the disk is
-            full; a network gives NaN or infinity.
+            full; a network gives NaN or infinity; an engine that was named cannot run here.
     """
     names = [layers] if isinstance(layers, str) else list(dict.fromkeys(layers))
     if not names:
@@ -137,14 +143,14 @@ def extract_features(
     check_choice("pooling", pool, get_args(Pool))
     for name in names:
         backbone.layer(name)
-    if batch_size is None:
-        batch_size = fast_batch_size(backbone)
-    check_whole("batch_size", batch_size)
+    check_choice("engine", engine, get_args(EngineName))
+    if batch_size is not None:
+        check_whole("batch_size", batch_size)
     splits = cast("list[Dataset[Any]]", list(named_splits(task).values()))  # any sequence will do
     pictures: ConcatDataset[Any] = ConcatDataset(splits)
     if not len(pictures):
         raise CourseError("There is no picture to extract features from.")
-    run = Extraction(backbone, pictures, pool, batch_size, progress, on_batch)
+    run = Extraction(backbone, pictures, pool, engine, batch_size, progress, on_batch)
     about = {"task": getattr(task, "name", "pictures"), "backbone": backbone.name, "pool": pool}
     stored = run.on_disk(names, about, refresh=refresh) if cache else run.in_memory(names)
     give_memory_back()
@@ -152,11 +158,16 @@ def extract_features(
     size = f"{backbone.preprocess.shape[1]} {backbone.preprocess.unit}"
     source = f"{backbone.name}, pool {pool}, {size}; weights: {backbone.source}"
     x = dict(zip(names, arrays, strict=True))
-    return features_of(task, x, source=source, seconds=max(seconds))
+    return features_of(task, x, source=source, seconds=max(seconds), engine=run.ran)
 
 
 def features_of(
-    task: Task | Split, x: dict[str, np.ndarray], *, source: str, seconds: float
+    task: Task | Split,
+    x: dict[str, np.ndarray],
+    *,
+    source: str,
+    seconds: float,
+    engine: str = "",
 ) -> Features:
     """Join features of a task's pictures, in the order of its splits, with labels and names."""
     splits = named_splits(task)
@@ -169,6 +180,7 @@ def features_of(
         logits=None,
         source=source,
         seconds=seconds,
+        engine=engine,
     )
 
 
@@ -182,6 +194,20 @@ def named_splits(task: Task | Split) -> dict[str, Split]:
         f"Features are extracted from a task or a split, not from {type(task).__name__}. "
         'Make one with tl.load_task("emoji") or tl.load_task("my/folder").'
     )
+
+
+def gathered(
+    parts: Iterable[dict[str, np.ndarray]], least: int
+) -> Generator[dict[str, np.ndarray], None, None]:
+    """Join layer -> rows with those that follow, until there are `least` rows."""
+    waiting: list[dict[str, np.ndarray]] = []
+    for rows in chain(parts, [None]):
+        if rows is not None:
+            waiting.append(rows)
+        n = sum(len(next(iter(each.values()))) for each in waiting)
+        if n >= least or (rows is None and waiting):
+            yield {name: np.concatenate([each[name] for each in waiting]) for name in waiting[0]}
+            waiting = []
 
 
 def _shape(x: np.ndarray) -> str:
@@ -232,16 +258,18 @@ def load_features(task: str = "hymenoptera", weights: Weights = "imagenet") -> F
     )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Extraction:
     """One way to run the N pictures of some splits through a network."""
 
     backbone: Backbone
     pictures: ConcatDataset[Any]  # of splits
     pool: Pool
-    batch_size: int
+    engine: EngineName
+    batch_size: int | None
     progress: bool
     on_batch: Callable[[], None] | None
+    ran: str = "none, all was stored"  # engine that computed
 
     def in_memory(self, names: list[str]) -> dict[str, Stored]:
         """Layer -> its features (N, ...), and the seconds that they took."""
@@ -260,6 +288,7 @@ class Extraction:
         n, preprocess = len(self.pictures), self.backbone.preprocess
         example = preprocess(preprocess.example()).numpy()
         shared = [repr(preprocess), hashlib.sha256(example.tobytes()).hexdigest(), self.pool]
+        shared += ["half"] * (self.engine == "half")  # the others give the same up to 1e-4
         for split in self.pictures.datasets:
             assert isinstance(split, Split)
             shared += split.digests()
@@ -275,10 +304,17 @@ class Extraction:
     ) -> Generator[tuple[dict[str, np.ndarray], float], None, None]:
         """Yield layer -> rows, and seconds, batch by batch, from picture number `start` on."""
         clock = time.perf_counter()
-        network = fast_copy(self.backbone, names)
         n = len(self.pictures)
-        pictures = Subset(self.pictures, range(start, n))
-        batches = read_ahead(pictures, self.backbone.preprocess, self.batch_size)
+        engine = make_engine(
+            self.backbone,
+            names,
+            pool=self.pool,
+            engine=self.engine,
+            n=n - start,
+            batch_size=self.batch_size,
+        )
+        self.ran = engine.name
+        batches = stream(engine, cast(Any, Subset(self.pictures, range(start, n))))
         bar = tqdm(
             total=n,
             initial=start,
@@ -287,13 +323,11 @@ class Extraction:
             leave=False,
             disable=not self.progress,
         )
+        least = fast_batch_size(self.backbone)  # rows that are worth a visit to the disk
         with closing(batches), bar:
-            for batch in batches:
-                rows = {}
-                for name, value in activations(network, batch, names).items():
-                    pooled = pool_positions(value, self.pool, network.model)
-                    rows[name] = pooled.float().cpu().numpy()
-                    if not np.isfinite(rows[name]).all():
+            for rows in gathered((rows for _, rows in batches), least):
+                for name, values in rows.items():
+                    if not np.isfinite(values).all():
                         raise CourseError(
                             f"Layer {name!r} of {self.backbone.name} gives numbers that are not "
                             "finite (NaN or infinity). Load the network again."
@@ -301,34 +335,6 @@ class Extraction:
                 now = time.perf_counter()
                 yield rows, now - clock
                 clock = now
-                bar.update(len(batch))
+                bar.update(len(next(iter(rows.values()))))
                 if self.on_batch:  # by now the rows are on the disk
                     self.on_batch()
-
-
-_AHEAD = 2  # batches that are opened while one is computed
-
-
-def read_ahead(
-    pictures: Subset[Any] | Sequence[Any], transform: Callable[[Any], torch.Tensor], batch_size: int
-) -> Generator[torch.Tensor, None, None]:
-    """Yield batches (B, 3, H, W), in order, while the next ones are opened by other threads.
-
-    `pictures` gives (PIL picture, label) pairs; `transform` makes a tensor (3, H, W) of a picture,
-    without random numbers.
-    """
-
-    def open_one(place: int) -> torch.Tensor:
-        return transform(pictures[place][0])
-
-    ahead: deque[Future[torch.Tensor]] = deque()
-    places = iter(range(len(pictures)))
-    pool = ThreadPoolExecutor(max(1, min(8, usable_cores() // 2)))
-    try:
-        for _ in range(0, len(pictures), batch_size):
-            while len(ahead) < batch_size * (1 + _AHEAD) and (i := next(places, None)) is not None:
-                ahead.append(pool.submit(open_one, i))
-            taken = [ahead.popleft().result() for _ in range(min(batch_size, len(ahead)))]
-            yield torch.stack(taken).contiguous(memory_format=torch.channels_last)
-    finally:  # an error or Ctrl-C does not wait for what is not needed any more
-        pool.shutdown(cancel_futures=True)

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from tlcourse.base.device import synchronize
+from tlcourse.engines.folded import fast_batch_size, fast_copy
 from tlcourse.errors import CourseError, check_choice
 from tlcourse.features.features import extract_features
 from tlcourse.features.layerwise import STRENGTHS, check_folds, cross_validate, draw_folds
 from tlcourse.features.transferability import h_score, logme
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.fast import fast_batch_size, fast_copy
 from tlcourse.networks.load import load_backbone
 from tlcourse.networks.tap import activations
 from tlcourse.networks.trace import up_to

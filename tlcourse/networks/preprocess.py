@@ -55,6 +55,27 @@ class Preprocess:
         """Turn a PIL image of any mode into a float32 tensor (3, H, W)."""
         return self.transform(to_rgb(picture))
 
+    def pixels(self, picture: Any) -> np.ndarray:
+        """Resize and cut a picture, all but the arithmetic: uint8 (H, W, 3), red, green, blue.
+
+        `normalise` does the rest. The two give what `transform` gives, if its steps are the usual
+        ones: resize the shorter side, cut the centre.
+        """
+        opened, side = to_rgb(picture), self.crop_size
+        shorter = min(opened.size)
+        wide, high = (int(self.resize_size * n / shorter) for n in opened.size)
+        left, top = round((wide - side) / 2), round((high - side) / 2)
+        resized = opened.resize((wide, high), Image.Resampling[self.interpolation.upper()])
+        return np.asarray(resized.crop((left, top, left + side, top + side)))
+
+    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Make what goes in of `pixels`: uint8 (N, H, W, 3) to float32 (N, 3, H, W)."""
+        scale = 255 / self.scale  # of what mean and std are given for
+        mean = torch.tensor(self.mean, device=pixels.device).mul(scale).view(3, 1, 1)
+        std = torch.tensor(self.std, device=pixels.device).mul(scale).view(3, 1, 1)
+        values = pixels.permute(0, 3, 1, 2).float()
+        return ((values.flip(1) if self.channels == "BGR" else values) - mean) / std
+
     @cached_property
     def shape(self) -> tuple[int, int, int]:
         """Shape of the tensor that goes in."""

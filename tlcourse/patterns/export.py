@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 from tlcourse.base.files import whole_file
+from tlcourse.engines.folded import fast_copy
 from tlcourse.errors import CourseError, check_choice
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.fast import fast_copy
 from tlcourse.networks.layers import pool_positions
 from tlcourse.networks.network import Network
 from tlcourse.networks.precision import PRECISIONS, Precision, store_weights

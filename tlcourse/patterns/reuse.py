@@ -16,11 +16,11 @@ from torch import nn
 
 from tlcourse import metrics
 from tlcourse.base.messages import say
+from tlcourse.engines.folded import fast_batch_size
 from tlcourse.errors import CourseError, check_choice
 from tlcourse.features.features import Features, extract_features
 from tlcourse.features.probe import Probe, fit_probe
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.fast import fast_batch_size
 from tlcourse.networks.layers import Pool
 from tlcourse.networks.network import Network
 from tlcourse.networks.trace import meta_copy

@@ -15,8 +15,8 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from tlcourse.base.device import fixed_seed
+from tlcourse.engines.folded import set_weight
 from tlcourse.errors import CourseError, check_whole
-from tlcourse.networks.fast import set_weight
 from tlcourse.networks.layers import are_maps
 from tlcourse.networks.network import Network
 from tlcourse.networks.trace import is_inside

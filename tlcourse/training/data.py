@@ -12,9 +12,9 @@ from PIL.Image import Image
 from torch import nn
 
 from tlcourse.base.machine import memory
+from tlcourse.engines.folded import fast_copy
 from tlcourse.features.features import Features, extract_features
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.fast import fast_copy
 from tlcourse.networks.network import Network
 from tlcourse.networks.preprocess import Preprocess
 from tlcourse.networks.tail import tail_behind

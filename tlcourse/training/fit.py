@@ -13,9 +13,9 @@ from tqdm.auto import tqdm
 from tlcourse.base.device import fixed_seed
 from tlcourse.base.machine import give_memory_back
 from tlcourse.base.messages import say
+from tlcourse.engines.folded import fast_batch_size
 from tlcourse.features.features import Features
 from tlcourse.networks.account import forward_account, training_account
-from tlcourse.networks.fast import fast_batch_size
 from tlcourse.networks.network import Network
 from tlcourse.networks.trace import meta_copy
 from tlcourse.tasks.task import Task, check_task

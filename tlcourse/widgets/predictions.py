@@ -13,10 +13,10 @@ import torch
 from PIL import Image, ImageFilter
 
 from tlcourse.base.html import render, render_template
+from tlcourse.engines.folded import fast_copy
 from tlcourse.errors import CourseError
 from tlcourse.explain.attributions import Method, attribute, deepest_map
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.fast import fast_copy
 from tlcourse.networks.preprocess import Preprocess
 from tlcourse.networks.tap import activations
 from tlcourse.plots.figure import (

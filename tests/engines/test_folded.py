@@ -7,7 +7,7 @@ from tiny_features import TinyNet, as_backbone, noise
 from torch import nn
 
 import tlcourse as tl
-from tlcourse.networks.fast import fast_copy
+from tlcourse.engines.folded import fast_copy
 
 NAMES = ["block", "embedding", "logits"]
 

@@ -1,24 +1,42 @@
-"""Batches come in order, errors come through, and no thread is left."""
+"""Values come in order, errors come through, and no thread is left."""
 
 import threading
 import time
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pytest
-import torch
 
+from tlcourse.engines import stream as stream_module
+from tlcourse.engines.stream import stream
 from tlcourse.errors import PictureError
-from tlcourse.features import features
-from tlcourse.features.features import read_ahead
 
 
 @pytest.fixture
 def many_threads(monkeypatch):
     """Open pictures with as many threads as a large machine would."""
-    monkeypatch.setattr(features, "usable_cores", lambda: 16)
+    monkeypatch.setattr(stream_module, "usable_cores", lambda: 16)
 
 
-def as_tensor(number):
-    return torch.full((3, 2, 2), float(number))
+def as_it_is(number):
+    return float(number)
+
+
+@dataclass
+class Doubler:
+    """An engine of numbers: its one layer gives twice the number."""
+
+    batch_size: int
+    prepare: Any = as_it_is
+    at_once: int = 1
+    workers: int = 0
+    name: str = "doubler"
+
+    def __call__(self, items):
+        if self.at_once > 1:  # earlier ones take longer
+            time.sleep(0.003 * (3 - items[0] % 4))
+        return {"twice": 2 * np.array(items)}
 
 
 class Numbers:
@@ -49,21 +67,22 @@ def wait_until(true, seconds=10):
     ("n", "batch_size", "sizes"),
     [(7, 2, [2, 2, 2, 1]), (6, 3, [3, 3]), (2, 5, [2]), (40, 1, [1] * 40), (0, 4, [])],
 )
+@pytest.mark.parametrize("at_once", [1, 3])
 def test_batches_come_in_order_whichever_picture_is_opened_first(
-    many_threads, n, batch_size, sizes
+    many_threads, n, batch_size, sizes, at_once
 ):
     earlier_take_longer = Numbers(n, lambda number: time.sleep(0.003 * (3 - number % 4)))
-    batches = list(read_ahead(earlier_take_longer, as_tensor, batch_size))
-    assert [len(batch) for batch in batches] == sizes
-    values = torch.cat([b[:, 0, 0, 0] for b in batches]) if batches else torch.empty(0)
-    assert values.tolist() == list(range(n))
+    batches = list(stream(Doubler(batch_size, at_once=at_once), earlier_take_longer))
+    assert [len(places) for places, _ in batches] == sizes
+    assert [place for places, _ in batches for place in places] == list(range(n))
+    assert [v for _, rows in batches for v in rows["twice"]] == list(range(0, 2 * n, 2))
     if n == 40:
         assert earlier_take_longer.opened != sorted(earlier_take_longer.opened)
 
 
 def test_the_next_two_batches_are_opened_in_the_background_and_no_more(many_threads):
     pictures = Numbers(100)
-    batches = read_ahead(pictures, as_tensor, 4)
+    batches = stream(Doubler(4), pictures)
     assert pictures.opened == []  # nothing happens before the first batch is asked for
     next(batches)
     assert wait_until(lambda: len(pictures.opened) >= 12)
@@ -81,23 +100,24 @@ def test_an_error_while_opening_comes_through_in_its_place(many_threads):
             raise PictureError("5.png cannot be read: it is cut off or damaged.")
 
     before = set(threading.enumerate())
-    batches = read_ahead(Numbers(20, open_item), as_tensor, 2)
-    assert [next(batches)[0, 0, 0, 0].item() for _ in range(2)] == [0, 2]
+    batches = stream(Doubler(2), Numbers(20, open_item))
+    assert [next(batches)[1]["twice"][0] for _ in range(2)] == [0, 4]
     with pytest.raises(PictureError, match=r"5\.png cannot be read"):
         next(batches)
     assert set(threading.enumerate()) == before
 
 
+@pytest.mark.parametrize("at_once", [1, 3])
 @pytest.mark.parametrize("stop", ["close", "break", "transform fails"])
-def test_no_thread_survives_an_early_stop(many_threads, stop):
+def test_no_thread_survives_an_early_stop(many_threads, stop, at_once):
     def transform(number):
         if stop == "transform fails" and number == 9:
             raise ValueError("no picture of mine")
-        return as_tensor(number)
+        return float(number)
 
     before = set(threading.enumerate())
     pictures = Numbers(1000)
-    batches = read_ahead(pictures, transform, 4)
+    batches = stream(Doubler(4, transform, at_once), pictures)
     next(batches)
     assert set(threading.enumerate()) > before
     if stop == "close":
@@ -114,9 +134,9 @@ def test_no_thread_survives_an_early_stop(many_threads, stop):
 
 
 def test_an_early_stop_does_not_wait_for_what_was_to_be_opened(monkeypatch):
-    monkeypatch.setattr(features, "usable_cores", lambda: 2)  # one thread
+    monkeypatch.setattr(stream_module, "usable_cores", lambda: 2)  # one thread
     pictures = Numbers(100, lambda number: time.sleep(0.01))
-    batches = read_ahead(pictures, as_tensor, 20)
+    batches = stream(Doubler(20), pictures)
     next(batches)
     batches.close()
     assert 20 <= len(pictures.opened) < 50  # 60 were asked for
