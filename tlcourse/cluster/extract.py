@@ -19,6 +19,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
@@ -33,7 +34,7 @@ from tlcourse.engines.engine import Engine, EngineName, make_engine
 from tlcourse.engines.stream import stream
 from tlcourse.errors import CourseError, UnreadableError, check_choice
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.fast import layer_fingerprints
+from tlcourse.networks.fingerprint import layer_fingerprints
 from tlcourse.networks.layers import Pool
 from tlcourse.networks.load import DEFAULT, load_backbone
 from tlcourse.tasks.pictures import open_picture
@@ -153,12 +154,8 @@ def extract(plan: Plan, shards: Sequence[Shard], *, address: str | None = None) 
         CourseError: The extra `cluster` is not installed, nobody answers at the address, a machine
             is not set up for this plan, or the disk is full.
     """
-    try:
-        import pyarrow  # noqa: F401
-        import ray  # noqa: F401
-    except ImportError as error:
-        said = 'Ray and PyArrow are needed: python -m pip install "tlcourse[cluster]"'
-        raise CourseError(said) from error
+    if not (find_spec("pyarrow") and find_spec("ray")):
+        raise CourseError('Ray is not installed here: python -m pip install "tlcourse[cluster]"')
     make_folder(plan.out, "Name another one.")
     done = {shard.name: finished(plan, shard) for shard in shards}
     left = [shard for shard in shards if not done[shard.name]]
@@ -170,7 +167,10 @@ def extract(plan: Plan, shards: Sequence[Shard], *, address: str | None = None) 
         with _joined(address):
             done |= {record.shard: record for record in _run(plan, left)}
     records = [record for record in done.values() if record]
-    with whole_file(plan.out / "left_out.csv") as part, part.open("w", newline="") as file:
+    with (
+        whole_file(plan.out / "left_out.csv") as part,
+        part.open("w", newline="", encoding="utf-8") as file,
+    ):
         rows = ((record.shard, *what) for record in records for what in record.left_out)
         csv.writer(file).writerows([("shard", "name", "reason"), *rows])
     return records
@@ -182,28 +182,36 @@ def _joined(address: str | None) -> Iterator[None]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is sent anywhere
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of it
     os.environ.setdefault("RAY_agent_register_timeout_ms", "60000")  # for a busy machine
+    if address:
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")  # what is no Ray does not become it
     import ray
 
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if not address:
         options |= {"num_cpus": usable_cores(), "object_store_memory": _STORE}
-    try:
-        if address and address != "auto":
-            host, _, port = address.rpartition(":")
-            socket.create_connection((host, int(port)), timeout=_ANSWER).close()
-        ray.init(address or "local", include_dashboard=False, **options)
-    except Exception as error:  # Ray raises nearly anything
-        why = str(error).partition("\n")[0]
-        raise CourseError(
-            f"No Ray cluster answers at {address} ({why}). Expected is what `ray start --head` "
-            "prints, such as 192.168.1.5:6379."
-            if address
-            else f"Ray does not start on this machine ({why})."
-        ) from error
+    for is_last in (bool(address), True):  # a busy machine may be too slow the first time
+        try:
+            if address and address != "auto":
+                host, _, port = address.rpartition(":")
+                socket.create_connection((host, int(port)), timeout=_ANSWER).close()
+            ray.init(address or "local", include_dashboard=False, **options)
+            break
+        except Exception as error:  # Ray raises nearly anything
+            ray.shutdown()
+            if is_last:
+                raise CourseError(_no_ray(address, error)) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _no_ray(address: str | None, error: Exception) -> str:
+    why = str(error).strip().rpartition("\n")[2].rstrip(".")
+    if not address:
+        return f"Ray does not start on this machine ({why})."
+    expected = "Expected is what `ray start --head` prints, such as 192.168.1.5:6379."
+    return f"No Ray cluster answers at {address} ({why}). {expected}"
 
 
 def _run(plan: Plan, shards: Sequence[Shard]) -> Generator[Done, None, None]:
