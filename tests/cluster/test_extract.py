@@ -7,7 +7,6 @@ here, and the tests of this file are done in their order.
 import contextlib
 import io
 import os
-import pickle
 import re
 import shutil
 import socket
@@ -26,7 +25,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tlcourse.cluster.extract import Plan, _work
+from tlcourse.cluster.extract import Plan, _do
 from tlcourse.cluster.shards import find_shards
 
 ROOT = Path(__file__).parents[2]
@@ -191,7 +190,7 @@ def expected(place):
     out.mkdir()
     plan = Plan(out, LAYERS, "squeezenet1_1", 64, engine="pytorch")
     for shard in find_shards([f"{place}/*.tar"]):
-        _work(plan, plan.about()["fingerprint"], {"shard": pickle.dumps(shard)})
+        _do(plan, plan.about()["fingerprint"], shard)
     torch.set_num_threads(threads)
     tables = {path.name: pq.read_table(path) for path in out.glob("*.parquet")}
     assert [table.num_rows for table in tables.values()] == [EACH] * N

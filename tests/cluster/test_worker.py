@@ -2,7 +2,6 @@
 
 import errno
 import json
-import pickle
 import sys
 import tarfile
 from dataclasses import replace
@@ -49,8 +48,7 @@ def folder(tmp_path):
 def work(plan, source, size=1000):
     """What a worker does with each shard."""
     fingerprint = plan.about()["fingerprint"]
-    rows = [{"shard": pickle.dumps(shard)} for shard in find_shards([str(source)], size)]
-    return [pickle.loads(module._work(plan, fingerprint, row)["done"]) for row in rows]
+    return [module._do(plan, fingerprint, shard) for shard in find_shards([str(source)], size)]
 
 
 def test_the_file_holds_what_the_network_gives(plan, folder):
@@ -171,12 +169,12 @@ def test_a_full_disk_ends_the_run_with_one_sentence_and_no_half_file(plan, folde
 
 
 def test_a_machine_that_is_not_set_up_ends_the_run(plan, folder):
-    row = {"shard": pickle.dumps(find_shards([str(folder)])[0])}
+    (shard,) = find_shards([str(folder)])
     with pytest.raises(CourseError, match="another version of tlcourse"):
-        module._work(plan, "0" * 16, row)
+        module._do(plan, "0" * 16, shard)
     plan.out.rmdir()
     with pytest.raises(CourseError, match="does not see the folder"):
-        module._work(plan, plan.about()["fingerprint"], row)
+        module._do(plan, plan.about()["fingerprint"], shard)
 
 
 def test_without_the_extra_one_sentence_says_what_to_install(plan, folder, monkeypatch):

@@ -14,6 +14,7 @@ import logging
 import os
 import pickle
 import platform
+import re
 import socket
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -189,7 +190,7 @@ def _joined(address: str | None) -> Iterator[None]:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if not address:
         options |= {"num_cpus": usable_cores(), "object_store_memory": _STORE}
-    for is_last in (bool(address), True):  # a busy machine may be too slow the first time
+    for tries_left in [0] if address else [2, 1, 0]:  # Ray gives a busy machine too little time
         try:
             if address and address != "auto":
                 host, _, port = address.rpartition(":")
@@ -198,7 +199,7 @@ def _joined(address: str | None) -> Iterator[None]:
             break
         except Exception as error:  # Ray raises nearly anything
             ray.shutdown()
-            if is_last:
+            if not tries_left:
                 raise CourseError(_no_ray(address, error)) from error
     try:
         yield
@@ -231,24 +232,34 @@ def _run(plan: Plan, shards: Sequence[Shard]) -> Generator[Done, None, None]:
     )
     try:
         for row in tqdm(data.iter_rows(), total=len(rows), unit="shard"):
-            yield pickle.loads(row["done"])
-    except ray.exceptions.RayError as error:
-        reason: BaseException | None = error
-        while reason and not isinstance(reason, CourseError):
-            reason = getattr(reason, "cause", None) or reason.__cause__
-        raise CourseError(str(reason or error).strip().rpartition("\n")[2]) from error
+            done = pickle.loads(row["done"])
+            if isinstance(done, CourseError):
+                raise done
+            yield done
+    except ray.exceptions.RayError as error:  # such as no tlcourse on one of the machines
+        why = [line for line in str(error).splitlines() if re.match(r"[\w.]+Error: ", line)]
+        raise CourseError(f"Ray has ended the run ({(why or [str(error)])[-1]}).") from error
 
 
 def _work(plan: Plan, fingerprint: str, row: dict[str, Any]) -> dict[str, bytes]:
-    """Do one shard in a worker; a machine that cannot do any ends the run."""
-    shard, here = pickle.loads(row["shard"]), f"The machine {platform.node()}"
+    """Do one shard in a worker."""
+    try:
+        done: Done | CourseError = _do(plan, fingerprint, pickle.loads(row["shard"]))
+    except CourseError as error:  # raised here, it would come out wrapped several times
+        done = CourseError(str(error))
+    return {"done": pickle.dumps(done)}
+
+
+def _do(plan: Plan, fingerprint: str, shard: Shard) -> Done:
+    """Do one shard; a machine that cannot do any, or a full disk, is an error that ends the run."""
+    here = f"The machine {platform.node()}"
     if not plan.out.is_dir():
         raise CourseError(f"{here} does not see the folder {plan.out}; all must share a disk.")
     if plan.about()["fingerprint"] != fingerprint:
         raise CourseError(f"{here} has another version of tlcourse or of the network's weights.")
     engine = _engine(plan)
     try:
-        done = finished(plan, shard) or _compute(plan, shard, *engine)
+        return finished(plan, shard) or _compute(plan, shard, *engine)
     except Exception as error:
         if getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}:
             said = (
@@ -257,8 +268,7 @@ def _work(plan: Plan, fingerprint: str, row: dict[str, Any]) -> dict[str, bytes]
             raise CourseError(said) from error
         reason = printable(error if isinstance(error, CourseError) else repr(error))
         # If another worker was faster, its file counts.
-        done = finished(plan, shard) or Done(shard.name, None, (("", reason),))
-    return {"done": pickle.dumps(done)}
+        return finished(plan, shard) or Done(shard.name, None, (("", reason),))
 
 
 @cache
