@@ -165,8 +165,14 @@ def extract(plan: Plan, shards: Sequence[Shard], *, address: str | None = None) 
     if others:
         say(f"{plan.out} also holds {len(others)} others, such as {min(others).name}.")
     if left:
-        with _joined(address):
-            done |= {record.shard: record for record in _run(plan, left)}
+        try:
+            with _joined(address):
+                done |= {record.shard: record for record in _run(plan, left)}
+        finally:  # what workers leave that were killed, or had to stop
+            ours = {plan.target(shard.name).name for shard in left}
+            for path in plan.out.glob(".*.part"):
+                if path.name[1:].rsplit(".", 2)[0] in ours:
+                    path.unlink(missing_ok=True)
     records = [record for record in done.values() if record]
     with (
         whole_file(plan.out / "left_out.csv") as part,
