@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from tlcourse import __version__
-from tlcourse.cli import pictures, server
+from tlcourse.cli import extract, pictures, server
 from tlcourse.errors import CourseError
 
 app = typer.Typer(
@@ -178,6 +178,7 @@ def run(
 
 app.command()(pictures.compare)
 app.command()(pictures.predict)
+app.command(cls=extract.SeveralLayers)(extract.extract)
 app.command()(server.serve)
 
 

@@ -31,7 +31,7 @@ from tlcourse.tasks.task import Task
 
 # torchvision.datasets.folder.IMG_EXTENSIONS; importing torchvision for it would take a second.
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
-_SPLIT_FOLDERS = dict(zip(SPLITS, SPLITS, strict=True)) | {"valid": "val", "validation": "val"}
+SPLIT_FOLDERS = dict(zip(SPLITS, SPLITS, strict=True)) | {"valid": "val", "validation": "val"}
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini", "__macosx"}  # and all that begin with a dot
 _SHAPE = "Expected is folder/class/picture, with a folder for each of at least two classes."
 _PROGRESS_FROM = 1000  # pictures; reading so many takes long enough for a bar in any case
@@ -167,7 +167,7 @@ def _split_folders(folder: Path, skipped: list[Skipped]) -> dict[str, Path]:
     inside = children(folder)
     splits: dict[str, Path] = {}
     for path in inside:
-        split = _SPLIT_FOLDERS.get(path.name.lower())
+        split = SPLIT_FOLDERS.get(path.name.lower())
         # A folder "train" that holds pictures instead of folders is a class: trains.
         if split and path.is_dir() and any(map(Path.is_dir, children(path))):
             if split in splits:
@@ -202,7 +202,7 @@ def _entries(
                 skipped.append(Skipped(name, "it is not in the folder of a class"))
                 continue
             classes.add(child.name)
-            for path in _files_inside(child):
+            for path in files_inside(child):
                 name = path.relative_to(root).as_posix()
                 if path.exists() and not path.is_file():  # to open it could take for ever
                     reason = "it is a pipe, a socket or a device, not a file"
@@ -243,7 +243,7 @@ def _of_one_kind(
     return of_kind[kept], kept == "sound"
 
 
-def _files_inside(folder: Path) -> list[Path]:
+def files_inside(folder: Path) -> list[Path]:
     """All files in a folder and in the folders in it, sorted by name."""
     files = []
     for path in folder.rglob("*"):

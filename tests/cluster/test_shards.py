@@ -1,0 +1,198 @@
+"""Shards: what is found, what is read of tar files, Parquet files and folders, what damage does."""
+
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from tlcourse import CourseError
+from tlcourse.cluster.shards import find_shards, read_shard
+
+
+def jpeg(grey=0):
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), (grey,) * 3).save(file, "JPEG")
+    return file.getvalue()
+
+
+def write_tar(path, members):
+    with tarfile.open(path, "w") as archive:
+        for name, content in members:
+            about = tarfile.TarInfo(name)
+            about.size = len(content)
+            archive.addfile(about, io.BytesIO(content))
+    return path
+
+
+def rows(source):
+    (shard,) = find_shards([str(source)])
+    return list(read_shard(shard))
+
+
+def test_a_tar_file_gives_each_picture_its_label(tmp_path):
+    members = [
+        ("a/1.jpg", b"one"),
+        ("a/1.cls", b"ant\n"),
+        ("a/2.json", json.dumps({"label": 3, "seen": "Kyoto"}).encode()),
+        ("a/2.PNG", b"two"),
+        ("b/1.txt", b"a bee on a flower"),  # another folder, so another sample
+        ("b/1.webp", b"three"),
+        ("b/3.cls", b"no picture"),
+        ("b/4.left.jpg", b"four"),
+        ("b/4.right.jpg", b"five"),
+        ("b/5.jpg", b"six"),
+        ("b/5.json", b"{broken"),
+        ("b/6.npy", b"not a picture"),
+    ]
+    assert rows(write_tar(tmp_path / "x.tar", members)) == [
+        ("a/1.jpg", "ant", b"one"),
+        ("a/2.PNG", "3", b"two"),
+        ("b/1.webp", "a bee on a flower", b"three"),
+        ("b/4.left.jpg", None, b"four"),
+        ("b/4.right.jpg", None, b"five"),
+        ("b/5.jpg", None, b"six"),
+    ]
+
+
+def test_two_pictures_of_the_same_name_get_names_of_their_own(tmp_path):
+    twice = write_tar(tmp_path / "x.tar", [("1.jpg", b"a"), ("2.jpg", b"b"), ("1.jpg", b"c")])
+    assert [row[0] for row in rows(twice)] == ["1.jpg", "2.jpg", "1.jpg (2)"]
+
+
+@pytest.mark.parametrize("place", ["content", "header", "end", "all"])
+def test_a_damaged_tar_file_is_told_from_a_short_one(tmp_path, place):
+    whole = write_tar(tmp_path / "x.tar", [(f"{i}.jpg", bytes(700)) for i in range(3)])
+    content = bytearray(whole.read_bytes())
+    second = 512 + 1024  # where the second member's header begins
+    if place == "content":
+        content = content[: second + 700]
+    elif place == "header":
+        content[second : second + 100] = b"x" * 100
+    elif place == "end":
+        content = content[: 3 * second]
+    else:
+        content = b"not a tar file" * 100
+    whole.write_bytes(content)
+    with pytest.raises(CourseError, match="damaged or cut off"):
+        rows(whole)
+
+
+@pytest.mark.parametrize("kind", ["bytes", "struct", "names", "classes", "elsewhere"])
+def test_a_parquet_file_as_several_programs_write_it(tmp_path, kind):
+    columns = {"image": [b"one", b"two"]}
+    expected = [("000000", None, b"one"), ("000001", None, b"two")]
+    metadata = None
+    if kind == "struct":
+        columns["image"] = [{"bytes": b"one", "path": "a.jpg"}, {"bytes": b"two", "path": None}]
+        columns["label"] = [7, None]
+        expected = [("a.jpg", "7", b"one"), ("000001", None, b"two")]
+    elif kind == "names":
+        columns |= {"name": ["x", "x"], "label": ["ant", "bee"]}
+        expected = [("x", "ant", b"one"), ("x (2)", "bee", b"two")]
+    elif kind == "classes":
+        columns["label"] = [1, 0]
+        features = {"label": {"names": ["ant", "bee"], "_type": "ClassLabel"}}
+        metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+        expected = [("000000", "bee", b"one"), ("000001", "ant", b"two")]
+    elif kind == "elsewhere":
+        columns["image"] = [{"bytes": None, "path": "a.jpg"}, {"bytes": None, "path": None}]
+        expected = [("a.jpg", None, tmp_path / "a.jpg"), ("000001", None, b"")]
+    table = pa.table(columns)
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "x.parquet")
+    assert rows(tmp_path / "x.parquet") == expected
+
+
+def test_a_parquet_file_without_pictures_and_one_that_is_cut_off(tmp_path):
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"text": ["a"], "label": [1]}), path)
+    with pytest.raises(CourseError, match=r"no column 'image', only text, label"):
+        rows(path)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(CourseError, match="damaged or cut off"):
+        rows(path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("train/ants/1.jpg", "train/ants/deep/2.jpg", "val/bees/3.png", "top.jpg"):
+        path = tmp_path / "insects" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    (tmp_path / "insects" / "train" / "notes.txt").touch()
+    return tmp_path / "insects"
+
+
+def test_a_folder_is_cut_into_shards_in_the_order_of_its_names(folder):
+    shards = find_shards([str(folder)], 3)
+    assert [shard.name for shard in shards] == ["insects-000000", "insects-000001"]
+    assert [list(read_shard(shard)) for shard in shards] == [
+        [
+            ("top.jpg", None, folder / "top.jpg"),
+            ("train/ants/1.jpg", "ants", folder / "train/ants/1.jpg"),
+            ("train/ants/deep/2.jpg", "ants", folder / "train/ants/deep/2.jpg"),
+        ],
+        [("val/bees/3.png", "bees", folder / "val/bees/3.png")],
+    ]
+
+
+@pytest.mark.parametrize("change", ["content", "time", "name", "nothing"])
+def test_only_a_shard_whose_files_changed_gets_another_digest(folder, change):
+    before = find_shards([str(folder)], 2)
+    path = folder / "val/bees/3.png"
+    if change == "content":
+        about = path.stat()
+        path.write_bytes(b"longer than before")
+        os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    elif change == "time":
+        os.utime(path, (1, 1))
+    elif change == "name":
+        path.rename(path.with_name("4.png"))
+    after = find_shards([str(folder)], 2)
+    assert after[0] == before[0]
+    assert (after[1].digest == before[1].digest) == (change == "nothing")
+
+
+def test_a_name_that_is_no_text_and_one_that_steers_a_terminal(tmp_path):
+    for name in (b"\xff.jpg", b"a\x1b[1m.jpg"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(b"")
+    names = [row[0] for row in rows(tmp_path)]
+    assert names == ["a\\x1b[1m.jpg", "\\udcff.jpg"]
+    "".join(names).encode()
+
+
+def test_shards_are_found_by_name_by_pattern_and_in_a_folder(tmp_path):
+    for name in ("b.tar", "a.tar", "c.parquet"):
+        (tmp_path / name).touch()
+
+    def found(*sources):
+        return [shard.name for shard in find_shards([str(tmp_path / s) for s in sources])]
+
+    assert found("b.tar") == ["b"]
+    assert found("*.tar") == ["a", "b"]
+    assert found("") == ["a", "b", "c"]
+    assert found("c.parquet", "a.tar") == ["c", "a"]
+
+
+@pytest.mark.parametrize(
+    ("sources", "said"),
+    [
+        (["nothing"], "nothing holds no pictures"),
+        (["*.tar"], r"\*\.tar holds no pictures"),
+        (["empty"], "empty holds no pictures"),
+        (["x.zip"], "is no shard"),
+        (["a/x.tar", "b/x.tar"], "2 shards are called x"),
+    ],
+)
+def test_what_is_no_shard_is_said(here, sources, said):
+    for name in ("empty", "a", "b"):
+        (here / name).mkdir()
+    for name in ("x.zip", "a/x.tar", "b/x.tar"):
+        (here / name).touch()
+    with pytest.raises(CourseError, match=said):
+        find_shards(sources)

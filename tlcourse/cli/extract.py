@@ -1,0 +1,83 @@
+"""The command for features of many pictures, on one machine or many: `tlcourse extract`."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from tlcourse.base.messages import printable
+
+_SHOWN = 20  # pictures and shards left out that are printed
+
+
+class SeveralLayers(TyperCommand):
+    """A command whose option `--layers` takes all the names behind it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Write `--layers a b` as `--layers a --layers b`, which is what Click reads."""
+        written: list[str] = []
+        option = ""
+        for arg in args:
+            if option == "--layers" and written[-1] != "--layers" and not arg.startswith("-"):
+                written.append("--layers")
+            option = arg if arg.startswith("-") else option
+            written.append(arg)
+        return super().parse_args(ctx, written)
+
+
+def extract(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FOLDER_OR_SHARDS",
+            help="Folder of pictures, or shards of them: tar files as WebDataset writes them, Parquet files, patterns such as 'data/*.tar'.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the features.", file_okay=False)],
+    layers: Annotated[
+        list[str], typer.Option(help="Names of layers, such as --layers stage5 embedding.")
+    ],
+    address: Annotated[
+        str | None,
+        typer.Option(help="HOST:PORT of a Ray cluster; by default Ray is started here."),
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Name of a network; by default the one of the course.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the pictures in pixels; smaller is faster.")
+    ] = None,
+    pool: Annotated[str, typer.Option(help="How maps become vectors: mean or max.")] = "mean",
+    engine: Annotated[str, typer.Option(help="auto, pytorch or openvino.")] = "auto",
+    shard_size: Annotated[int, typer.Option(help="Pictures per shard cut from a folder.")] = 1000,
+) -> None:
+    """Compute the features of many pictures, one Parquet file per shard, on one machine or many.
+
+    A shard whose file is there is skipped, so after any accident you start the same command again.
+    All machines of a cluster must see the pictures and the folder for the features under the same
+    paths, and have the same tlcourse. left_out.csv lists what has no features. Exit status 1 if
+    whole shards are among it.
+    """
+    from tlcourse.cluster.extract import Plan
+    from tlcourse.cluster.extract import extract as run
+    from tlcourse.cluster.shards import find_shards
+    from tlcourse.networks.load import DEFAULT
+
+    started = time.monotonic()
+    name = str(Path(backbone).absolute()) if backbone and Path(backbone).is_dir() else backbone
+    plan = Plan(out.absolute(), tuple(layers), name or DEFAULT, size, pool, engine)  # type: ignore[arg-type]  # checked there
+    done = run(plan, find_shards(sources, shard_size), address=address)
+    missing = [(record.shard, *what) for record in done for what in record.left_out]
+    for shard, picture, reason in missing[:_SHOWN]:
+        print(f"  left out: {printable(f'{shard}, {picture}'.removesuffix(', '))}: {reason}")
+    if len(missing) > _SHOWN:
+        print(f"  and {len(missing) - _SHOWN} more; left_out.csv lists all")
+    whole = [record.pictures for record in done if record.pictures is not None]
+    print(
+        f"{sum(whole):,} pictures in {len(whole)} of {len(done)} shards, {len(missing)} left out, "
+        f"{time.monotonic() - started:.0f} s: {out}"
+    )
+    if len(whole) < len(done):
+        raise typer.Exit(1)

@@ -1,0 +1,180 @@
+"""Shards: pictures in pieces of some thousand, each of which one worker reads from start to end."""
+
+import glob
+import hashlib
+import json
+import os
+import tarfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from tlcourse.base.messages import printable
+from tlcourse.errors import CourseError, check_whole
+from tlcourse.tasks.folder import EXTENSIONS, SPLIT_FOLDERS, files_inside
+
+_KINDS = (".tar", ".parquet")
+_LABELS = (".cls", ".json", ".txt")  # what stands beside a picture in a tar file; the first counts
+_AT_ONCE = 64  # pictures of a Parquet file that are decompressed at a time
+
+Row = tuple[str, str | None, bytes | Path]  # name, label, and the picture's content or file
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A tar file, a Parquet file, or some pictures of a folder.
+
+    Attributes:
+        name: What the file of its features is named after; no two shards of a run share it.
+        path: The file, or the folder.
+        digest: 16 hexadecimal digits that change with the names, sizes and times of its files.
+        files: The pictures of a folder, relative to it; of a tar or Parquet file none.
+    """
+
+    name: str
+    path: Path
+    digest: str
+    files: tuple[str, ...] = field(default=(), repr=False)
+
+
+def find_shards(sources: Iterable[str], size: int = 1000) -> list[Shard]:
+    """Find the shards; nothing is read but names, sizes and times.
+
+    Args:
+        sources: Tar files (`*.tar`), Parquet files (`*.parquet`), patterns such as "data/*.tar",
+            folders that hold such files, or folders of pictures, which are cut into shards.
+        size: Pictures per shard that is cut from a folder.
+
+    Raises:
+        CourseError: Nothing is found, something else is named, or two shards have the same name.
+    """
+    check_whole("shard_size", size)
+    shards: list[Shard] = []
+    for source in sources:
+        paths = [source] if Path(source).exists() else sorted(glob.glob(source))  # noqa: PTH207
+        found = [shard for path in paths for shard in _shards_of(Path(path).absolute(), size)]
+        if not found:
+            raise CourseError(
+                f"{printable(source)} holds no pictures. Expected is a folder of pictures, or tar "
+                "or Parquet files of them, such as 'data/*.tar'. Check the spelling of its path."
+            )
+        shards += found
+    name, count = Counter(shard.name for shard in shards).most_common(1)[0]
+    if count > 1:
+        raise CourseError(f"{count} shards are called {printable(name)}. Give each another name.")
+    return shards
+
+
+def _shards_of(path: Path, size: int) -> list[Shard]:
+    if path.is_file():
+        if path.suffix not in _KINDS:
+            said = f"{printable(path)} is no shard: its name ends neither in .tar nor in .parquet."
+            raise CourseError(said)
+        return [Shard(path.stem, path, _digest(path.parent, [path.name]))]
+    if files := sorted(file for kind in _KINDS for file in path.glob(f"*{kind}")):
+        return [shard for file in files for shard in _shards_of(file, size)]
+    files = [file for file in files_inside(path) if file.suffix.lower() in EXTENSIONS]
+    names = [file.relative_to(path).as_posix() for file in files if file.is_file()]
+    pieces = [tuple(names[first : first + size]) for first in range(0, len(names), size)]
+    return [
+        Shard(f"{path.name}-{i:06d}", path, _digest(path, piece), piece)
+        for i, piece in enumerate(pieces)
+    ]
+
+
+def _digest(folder: Path, names: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for name in names:
+        about = (folder / name).stat()
+        digest.update(os.fsencode(f"{name}\0{about.st_size} {about.st_mtime_ns}\0"))
+    return digest.hexdigest()[:16]
+
+
+def read_shard(shard: Shard) -> Iterator[Row]:
+    """Yield the pictures of a shard one by one, in their order, each under a name of its own.
+
+    Raises:
+        CourseError: The file is damaged, or holds something else.
+        OSError: It cannot be read.
+    """
+    import pyarrow
+
+    kinds = {"": _files, ".tar": _tar, ".parquet": _parquet}
+    seen: Counter[str] = Counter()
+    try:
+        for name, label, content in kinds["" if shard.files else shard.path.suffix](shard):
+            seen[name] += 1
+            again = f" ({seen[name]})" if seen[name] > 1 else ""
+            yield printable(name) + again, label, content
+    except (tarfile.TarError, pyarrow.ArrowException) as error:
+        raise CourseError(f"the file is damaged or cut off ({error})") from error
+
+
+def _files(shard: Shard) -> Iterator[Row]:
+    """Label a picture by its class folder, which is "ants" for "train/ants/1.jpg"."""
+    for name in shard.files:
+        folders = name.split("/")[:-1]
+        split = len(folders) > 1 and folders[0].lower() in SPLIT_FOLDERS
+        yield name, printable(folders[split]) if folders else None, shard.path / name
+
+
+def _tar(shard: Shard) -> Iterator[Row]:
+    """Join what has the same name up to its first dot, as WebDataset does."""
+    with tarfile.open(shard.path, "r:") as archive:
+        for _, sample in groupby(filter(tarfile.TarInfo.isfile, archive), _sample_name):
+            pictures: dict[str, bytes] = {}
+            labels: dict[str, bytes] = {}
+            for member in sample:
+                kind = Path(member.name).suffix.lower()
+                if kind in EXTENSIONS or kind in _LABELS:
+                    file = archive.extractfile(member)
+                    assert file is not None  # it is a file
+                    (labels if kind in _LABELS else pictures)[member.name] = file.read()
+            texts = {Path(name).suffix.lower(): text for name, text in labels.items()}
+            label = next((_label(kind, texts[kind]) for kind in _LABELS if kind in texts), None)
+            yield from ((name, label, content) for name, content in pictures.items())
+        assert archive.fileobj is not None
+        archive.fileobj.seek(archive.offset)
+        if archive.fileobj.read(512) != bytes(512):  # `tarfile` takes damage for the end
+            raise tarfile.ReadError("something else than its end comes after the last file")
+
+
+def _sample_name(member: tarfile.TarInfo) -> str:
+    folder, _, base = member.name.rpartition("/")
+    return f"{folder}/{base.partition('.')[0]}"
+
+
+def _label(kind: str, content: bytes) -> str | None:
+    text = content.decode("utf-8", "replace").strip()
+    if kind == ".json":
+        try:
+            label = json.loads(text)["label"]
+        except (ValueError, KeyError, TypeError):
+            return None
+        return None if label is None else str(label)
+    return text or None
+
+
+def _parquet(shard: Shard) -> Iterator[Row]:
+    """Read a column `image`, of bytes or as Hugging Face writes it, and `label` and `name`."""
+    from pyarrow.parquet import ParquetFile
+
+    with ParquetFile(shard.path, buffer_size=2**20) as file:
+        schema = file.schema_arrow
+        if "image" not in schema.names:
+            raise CourseError(f"it has no column 'image', only {', '.join(schema.names)}")
+        notes = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        features = notes.get("info", {}).get("features", {})
+        classes: dict[Any, str] = dict(enumerate(features.get("label", {}).get("names", ())))
+        columns = [name for name in ("name", "label", "image") if name in schema.names]
+        batches = file.iter_batches(_AT_ONCE, columns=columns)
+        for i, row in enumerate(row for batch in batches for row in batch.to_pylist()):
+            image, label = row["image"], row.get("label")
+            image = image if isinstance(image, dict) else {"bytes": image}
+            path = image.get("path")
+            content = image.get("bytes") or (shard.path.parent / path if path else b"")
+            name = str(row.get("name") or path or f"{i:06d}")
+            yield name, None if label is None else str(classes.get(label, label)), content
