@@ -16,8 +16,7 @@ from tlcourse.errors import CourseError
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.layers import Pool
 
-_BATCH = 4  # pictures per call: their maps fit the cache of one core
-_TRACED = 3  # pictures that a network is traced with, another number than it is proven with
+_BATCH = 4  # pictures per call; they are computed one by one, and handed over together
 
 
 class OpenVINOEngine:
@@ -63,24 +62,27 @@ class OpenVINOEngine:
             self._requests.put(compiled.create_infer_request())
 
     def __call__(self, items: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """Compute one batch."""
+        """Compute some pictures, one after the other."""
         request = self._requests.get()
         try:
-            given = request.infer([np.stack(items)], share_inputs=True)
-            return {name: given[place] for place, name in enumerate(self.layers)}
+            given = [request.infer([item[None]], share_inputs=True) for item in items]
         finally:
             self._requests.put(request)
+        return {
+            name: np.concatenate([values[place] for values in given])
+            for place, name in enumerate(self.layers)
+        }
 
 
 def _convert(tapped: Tapped) -> Any:
-    """Convert a network to OpenVINO's model of it, for batches of any number.
+    """Convert a network to OpenVINO's model of it, for one picture.
 
     `openvino.convert_model` would do the same in three times the time, and count it by telemetry.
     """
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    example = tapped.example(_TRACED)
+    example = tapped.example(1)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of shapes that become constants: the proof looks at it
         traced = torch.jit.trace(tapped, example, check_trace=False, strict=False)
@@ -88,7 +90,7 @@ def _convert(tapped: Tapped) -> Any:
         decoder = TorchScriptPythonDecoder(traced, shared_memory=False)
         frontend = FrontEndManager().load_by_framework("pytorch")
         model = frontend.convert(frontend.load(decoder))
-    model.reshape([-1, *example.shape[1:]])
+    model.reshape(list(example.shape))
     return model
 
 
