@@ -9,6 +9,7 @@ import json
 import logging
 import multiprocessing
 import os
+import sys
 import tempfile
 import time
 import warnings
@@ -315,6 +316,8 @@ class MissingError(Exception):
 def _serve(way: str, pipe: Connection) -> None:
     """Run a way on each folder that comes, until the other end is closed."""
     warnings.simplefilter("ignore")
+    if sys.platform == "linux":  # workers start as they do in a program of its own
+        multiprocessing.set_start_method("fork", force=True)
     with tempfile.TemporaryDirectory() as place, suppress(EOFError):
         os.environ["TLCOURSE_CACHE"] = place
         tempfile.tempdir = place

@@ -7,7 +7,7 @@ round.
 
 - `engines_forward`, 4 minutes: the forward pass alone, beside the largest product of matrices.
 - `engines_folder`, 8 minutes: from 2,000 JPEGs of about 500 pixels to features on the disk, beside a
-  DataLoader and public tools. Those that are slow read 400 of them, in the first round only. Some
+  DataLoader and public tools. Those that are slow read 200 of them, in the first round only. Some
   packages are optional: fastai, fastembed, imagededup, lightning, transformers.
 - `engines_reading`, 2 minutes: decoding and preprocessing alone, of these and of 12 million pixels.
 - `engines_scale`, 3 minutes: 20,000 and 60,000 pictures of `fashion_full` at 64 pixels.
@@ -44,7 +44,7 @@ from tlcourse.base.machine import MIB, peak_resident, usable_cores
 from tlcourse.engines.engine import make_engine
 from tlcourse.tasks.download import find_folder
 
-PICTURES, FEW = 2000, 400
+PICTURES, FEW = 2000, 200
 SIDE = 500  # pixels, the longer one
 TELEPHONE = (4032, 3024)
 SIZES = (512, 1024, 2048, 3072)  # of the square matrices
@@ -234,7 +234,7 @@ def passes(backbone: tl.Backbone, pictures: Sequence[Image.Image]) -> dict[str, 
 def forward(rounds: int) -> Iterator[Row]:
     """The forward pass of the default network at 224 pixels, beside products of matrices."""
     backbone = tl.load_backbone(device="cpu")
-    pictures = [tl.open_picture(path) for path in competitors.files_of(folder(FEW))[::6][:64]]
+    pictures = [tl.open_picture(path) for path in competitors.files_of(folder(FEW))[::3][:64]]
     ways = passes(backbone, pictures)
     for way, run in list(ways.items()):  # what does not work here is left out
         try:

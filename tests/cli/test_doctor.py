@@ -1,6 +1,7 @@
 """The doctor: what it looks at, what it says to do, and that nothing stops it."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -30,6 +31,7 @@ def test_doctor_finds_all_that_the_course_needs(tmp_path):
         "cache folder",
         "memory",
         "device",
+        "engine",
     } <= looked_at
     assert "pytest" not in looked_at  # only the tests need it
 
@@ -39,6 +41,19 @@ def test_doctor_says_what_to_do_and_exits_with_1(here, monkeypatch):
     result = CliRunner().invoke(cli.app, ["doctor"])
     assert result.exit_code == 1
     assert result.output.startswith("TO DO x: do it\n")
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (None, r'^PyTorch; .*pip install "tlcourse\[fast\]"'),
+        (True, r"^OpenVINO \d.*, else PyTorch$"),
+    ],
+)
+def test_doctor_names_the_engine_or_how_to_get_one(monkeypatch, found, says):
+    monkeypatch.setattr(doctor, "find_spec", lambda name: found)
+    monkeypatch.setattr(doctor.metadata, "version", lambda name: "2026.4.1")
+    assert re.search(says, doctor._engine())
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def examine() -> Iterator[Finding]:
     for task, (package, file) in _TASKS.items():
         yield _safely(f"task {task}", partial(_file, package, file))
     early = (_notebooks, _kernel, _memory, _cache_folder)
-    late = (_imports, _weights, _photographs, _shared_cache, _cpu, _device)
+    late = (_imports, _weights, _photographs, _shared_cache, _cpu, _device, _engine)
     for check in early + late:
         if check is not _shared_cache or os.environ.get("TLCOURSE_SHARED_CACHE"):
             yield _safely(check.__name__[1:].replace("_", " "), check)
@@ -213,3 +213,10 @@ def _device() -> str:
     chosen = " (TLCOURSE_DEVICE)" if os.environ.get("TLCOURSE_DEVICE") else ""
     gpus = ", ".join(f"{key} {name}" for key, name in accelerators().items())
     return f"the course uses {resolve_device()}{chosen}; GPUs: {gpus or 'none, it needs none'}"
+
+
+def _engine() -> str:
+    if find_spec("openvino"):
+        return f"OpenVINO {metadata.version('openvino')} for many pictures, else PyTorch"
+    faster = 'python -m pip install "tlcourse[fast]"'
+    return f"PyTorch; for many pictures, {faster} brings a faster one"
