@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 _MAX_SIDE = 1024  # pixels; larger photographs are read at a reduced size, which is faster
 _SHOWN = 20  # files left out that are printed
 
+NetworkName = Annotated[
+    str | None, typer.Option(help="Name of a network; by default the one of the course.")
+]
+PictureSize = Annotated[
+    int | None, typer.Option(help="Side of the pictures in pixels; smaller is faster.")
+]
+
 
 def compare(
     folder: Annotated[
@@ -25,12 +32,8 @@ def compare(
         typer.Argument(help="Folder that holds a folder of pictures, or sounds, for each class."),
     ],
     budget: Annotated[str, typer.Option(help="Time for everything, such as 90s, 5m or 1h.")] = "5m",
-    backbone: Annotated[
-        str | None, typer.Option(help="Name of a network; by default the one of the course.")
-    ] = None,
-    size: Annotated[
-        int | None, typer.Option(help="Side of the pictures in pixels; smaller is faster.")
-    ] = None,
+    backbone: NetworkName = None,
+    size: PictureSize = None,
     out: Annotated[
         Path, typer.Option(help="Where report, tables and model go.", file_okay=False)
     ] = Path("tlcourse-comparison"),
