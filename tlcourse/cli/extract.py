@@ -7,9 +7,7 @@ import typer
 from typer.core import TyperCommand
 
 from tlcourse.base.messages import printable
-from tlcourse.cli.pictures import NetworkName, PictureSize
-
-_SHOWN = 20  # pictures and shards left out that are printed
+from tlcourse.cli.pictures import NetworkName, PictureSize, print_left_out
 
 
 class SeveralLayers(TyperCommand):
@@ -40,7 +38,6 @@ def extract(
     address: Annotated[str | None, typer.Option(help="HOST:PORT of a Ray cluster.")] = None,
     backbone: NetworkName = None,
     size: PictureSize = None,
-    pool: Annotated[str, typer.Option(help="How maps become vectors: mean or max.")] = "mean",
     engine: Annotated[str, typer.Option(help="auto, pytorch or openvino.")] = "auto",
     shard_size: Annotated[int, typer.Option(help="Pictures per shard cut from a folder.")] = 1000,
 ) -> None:
@@ -57,13 +54,11 @@ def extract(
     from tlcourse.networks.load import DEFAULT
 
     name = str(Path(backbone).absolute()) if backbone and Path(backbone).is_dir() else backbone
-    plan = Plan(out.absolute(), tuple(layers), name or DEFAULT, size, pool, engine)  # type: ignore[arg-type]  # checked there
+    plan = Plan(out.absolute(), tuple(layers), name or DEFAULT, size, engine=engine)  # type: ignore[arg-type]  # checked there
     done = run(plan, find_shards(sources, shard_size), address=address)
     missing = [(record.shard, *what) for record in done for what in record.left_out]
-    for shard, picture, reason in missing[:_SHOWN]:
-        print(f"  left out: {printable(f'{shard}, {picture}'.removesuffix(', '))}: {reason}")
-    if len(missing) > _SHOWN:
-        print(f"  and {len(missing) - _SHOWN} more; left_out.csv lists all")
+    named = [(printable(f"{s}, {name}".removesuffix(", ")), why) for s, name, why in missing]
+    print_left_out([f"{name}: {why}" for name, why in named], "left_out.csv")
     whole = [record.pictures for record in done if record.pictures is not None]
     what = f"{sum(whole):,} pictures in {len(whole)} of {len(done)} shards"
     print(f"{what}, {len(missing)} left out: {out}")

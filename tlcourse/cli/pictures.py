@@ -123,8 +123,13 @@ def _task_and_network(
     max_side = max(_MAX_SIDE, 2 * getattr(network.preprocess, "resize_size", 0))
     task = load_task(folder, max_side=max_side, progress=True)
     print(task)
-    for skipped in task.skipped[:_SHOWN]:
-        print(f"  left out: {skipped}")
-    if len(task.skipped) > _SHOWN:
-        print(f"  and {len(task.skipped) - _SHOWN} more; skipped.csv lists all")
+    print_left_out(task.skipped, "skipped.csv")
     return task, network
+
+
+def print_left_out(files: Sequence[object], listed: str) -> None:
+    """Print the first files that were left out, and name the list of all."""
+    for file in files[:_SHOWN]:
+        print(f"  left out: {file}")
+    if len(files) > _SHOWN:
+        print(f"  and {len(files) - _SHOWN} more; {listed} lists all")

@@ -3,7 +3,6 @@
 import glob
 import hashlib
 import json
-import os
 import re
 import tarfile
 from collections import Counter
@@ -88,11 +87,9 @@ def _shards_of(path: Path, size: int) -> list[Shard]:
 
 
 def _digest(folder: Path, names: Iterable[str]) -> str:
-    digest = hashlib.sha256()
-    for name in names:
-        about = (folder / name).stat()
-        digest.update(os.fsencode(f"{name}\0{about.st_size} {about.st_mtime_ns}\0"))
-    return digest.hexdigest()[:16]
+    found = [(name, (folder / name).stat()) for name in names]
+    about = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in found])
+    return hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
 def read_shard(shard: Shard) -> Iterator[Row]:
@@ -129,7 +126,7 @@ def _tar(shard: Shard) -> Iterator[Row]:
     with tarfile.open(shard.path, "r:") as archive:
         members = (member for member in archive if member.isfile() and _kind(member) in known)
         for _, sample in groupby(members, lambda member: _AFTER_NAME.sub("", member.name)):
-            files = [(member, archive.extractfile(member).read()) for member in sample]
+            files = [(m, archive.extractfile(m).read()) for m in sample]  # type: ignore[union-attr]
             texts = {_kind(member): content for member, content in files}
             label = next((_label(kind, texts[kind]) for kind in _LABELS if kind in texts), None)
             for member, content in files:
