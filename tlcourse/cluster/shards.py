@@ -142,14 +142,13 @@ def _kind(member: tarfile.TarInfo) -> str:
 
 
 def _label(kind: str, content: bytes) -> str | None:
-    text = content.decode("utf-8", "replace").strip()
+    label: Any = content.decode("utf-8", "replace").strip() or None
     if kind == ".json":
         try:
-            label = json.loads(text)["label"]
+            label = json.loads(label)["label"]
         except (ValueError, KeyError, TypeError):
             return None
-        return None if label is None else str(label)
-    return text or None
+    return None if label is None else str(label)
 
 
 def _parquet(shard: Shard) -> Iterator[Row]:
