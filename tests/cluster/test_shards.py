@@ -61,8 +61,10 @@ def test_a_tar_file_gives_each_picture_its_label(tmp_path):
 
 
 def test_two_pictures_of_the_same_name_get_names_of_their_own(tmp_path):
-    twice = write_tar(tmp_path / "x.tar", [("1.jpg", b"a"), ("2.jpg", b"b"), ("1.jpg", b"c")])
-    assert [row[0] for row in rows(twice)] == ["1.jpg", "2.jpg", "1.jpg (2)"]
+    twice = write_tar(
+        tmp_path / "x.tar", [("1.jpg", b"a"), ("1.jpg", b"b"), ("2.jpg", b"c"), ("1.jpg", b"d")]
+    )
+    assert [row[0] for row in rows(twice)] == ["1.jpg", "1.jpg (2)", "2.jpg", "1.jpg (3)"]
 
 
 @pytest.mark.parametrize("place", ["content", "header", "end", "all"])

@@ -1,6 +1,5 @@
 """The command for features of many pictures, on one machine or many: `tlcourse extract`."""
 
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,8 +7,7 @@ import typer
 from typer.core import TyperCommand
 
 from tlcourse.base.messages import printable
-
-_SHOWN = 20  # pictures and shards left out that are printed
+from tlcourse.cli.pictures import NetworkName, PictureSize, print_left_out
 
 
 class SeveralLayers(TyperCommand):
@@ -36,20 +34,10 @@ def extract(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the features.", file_okay=False)],
-    layers: Annotated[
-        list[str], typer.Option(help="Names of layers, such as --layers stage5 embedding.")
-    ],
-    address: Annotated[
-        str | None,
-        typer.Option(help="HOST:PORT of a Ray cluster; by default Ray is started here."),
-    ] = None,
-    backbone: Annotated[
-        str | None, typer.Option(help="Name of a network; by default the one of the course.")
-    ] = None,
-    size: Annotated[
-        int | None, typer.Option(help="Side of the pictures in pixels; smaller is faster.")
-    ] = None,
-    pool: Annotated[str, typer.Option(help="How maps become vectors: mean or max.")] = "mean",
+    layers: Annotated[list[str], typer.Option(help="Names, such as --layers stage5 embedding.")],
+    address: Annotated[str | None, typer.Option(help="HOST:PORT of a Ray cluster.")] = None,
+    backbone: NetworkName = None,
+    size: PictureSize = None,
     engine: Annotated[str, typer.Option(help="auto, pytorch or openvino.")] = "auto",
     shard_size: Annotated[int, typer.Option(help="Pictures per shard cut from a folder.")] = 1000,
 ) -> None:
@@ -65,19 +53,14 @@ def extract(
     from tlcourse.cluster.shards import find_shards
     from tlcourse.networks.load import DEFAULT
 
-    started = time.monotonic()
     name = str(Path(backbone).absolute()) if backbone and Path(backbone).is_dir() else backbone
-    plan = Plan(out.absolute(), tuple(layers), name or DEFAULT, size, pool, engine)  # type: ignore[arg-type]  # checked there
+    plan = Plan(out.absolute(), tuple(layers), name or DEFAULT, size, engine=engine)  # type: ignore[arg-type]  # checked there
     done = run(plan, find_shards(sources, shard_size), address=address)
     missing = [(record.shard, *what) for record in done for what in record.left_out]
-    for shard, picture, reason in missing[:_SHOWN]:
-        print(f"  left out: {printable(f'{shard}, {picture}'.removesuffix(', '))}: {reason}")
-    if len(missing) > _SHOWN:
-        print(f"  and {len(missing) - _SHOWN} more; left_out.csv lists all")
+    named = [(printable(f"{s}, {name}".removesuffix(", ")), why) for s, name, why in missing]
+    print_left_out([f"{name}: {why}" for name, why in named], "left_out.csv")
     whole = [record.pictures for record in done if record.pictures is not None]
-    print(
-        f"{sum(whole):,} pictures in {len(whole)} of {len(done)} shards, {len(missing)} left out, "
-        f"{time.monotonic() - started:.0f} s: {out}"
-    )
+    what = f"{sum(whole):,} pictures in {len(whole)} of {len(done)} shards"
+    print(f"{what}, {len(missing)} left out: {out}")
     if len(whole) < len(done):
         raise typer.Exit(1)

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 _MAX_SIDE = 1024  # pixels; larger photographs are read at a reduced size, which is faster
 _SHOWN = 20  # files left out that are printed
 
+NetworkName = Annotated[
+    str | None, typer.Option(help="Name of a network; by default the one of the course.")
+]
+PictureSize = Annotated[
+    int | None, typer.Option(help="Side of the pictures in pixels; smaller is faster.")
+]
+
 
 def compare(
     folder: Annotated[
@@ -25,12 +32,8 @@ def compare(
         typer.Argument(help="Folder that holds a folder of pictures, or sounds, for each class."),
     ],
     budget: Annotated[str, typer.Option(help="Time for everything, such as 90s, 5m or 1h.")] = "5m",
-    backbone: Annotated[
-        str | None, typer.Option(help="Name of a network; by default the one of the course.")
-    ] = None,
-    size: Annotated[
-        int | None, typer.Option(help="Side of the pictures in pixels; smaller is faster.")
-    ] = None,
+    backbone: NetworkName = None,
+    size: PictureSize = None,
     out: Annotated[
         Path, typer.Option(help="Where report, tables and model go.", file_okay=False)
     ] = Path("tlcourse-comparison"),
@@ -120,8 +123,13 @@ def _task_and_network(
     max_side = max(_MAX_SIDE, 2 * getattr(network.preprocess, "resize_size", 0))
     task = load_task(folder, max_side=max_side, progress=True)
     print(task)
-    for skipped in task.skipped[:_SHOWN]:
-        print(f"  left out: {skipped}")
-    if len(task.skipped) > _SHOWN:
-        print(f"  and {len(task.skipped) - _SHOWN} more; skipped.csv lists all")
+    print_left_out(task.skipped, "skipped.csv")
     return task, network
+
+
+def print_left_out(files: Sequence[object], listed: str) -> None:
+    """Print the first files that were left out, and name the list of all."""
+    for file in files[:_SHOWN]:
+        print(f"  left out: {file}")
+    if len(files) > _SHOWN:
+        print(f"  and {len(files) - _SHOWN} more; {listed} lists all")

@@ -5,19 +5,15 @@ at all, and where it is already nothing is computed. So a worker, a machine or t
 killed at any time; started again, the same call does what is left.
 """
 
-import csv
 import errno
-import glob
 import hashlib
 import json
 import logging
 import os
 import pickle
-import platform
 import re
 import socket
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.util import find_spec
@@ -25,6 +21,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+import pandas as pd
 import torch
 
 from tlcourse.base.files import make_folder, whole_file
@@ -85,17 +82,16 @@ class Plan:
         check_choice("pooling to vectors", self.pool, [p for p in get_args(Pool) if p != "none"])
         network = self.network()
         preprocess = network.of_pictures
-        example = preprocess(preprocess.example()).numpy()
-        shared = {"pool": self.pool, "max_side": max(_MAX_SIDE, 2 * preprocess.resize_size)}
-        pixels = hashlib.sha256(repr(preprocess).encode() + example.tobytes()).hexdigest()
-        decides = json.dumps([layer_fingerprints(network, self.layers), pixels, shared])
-        return shared | {
-            "fingerprint": hashlib.sha256(decides.encode()).hexdigest()[:16],
-            "backbone": network.name,
-            "layers": list(self.layers),
-            "size": preprocess.size,
+        shared: dict[str, Any] = {
+            "pool": self.pool,
+            "max_side": max(_MAX_SIDE, 2 * preprocess.resize_size),
+            "half": self.engine == "half",  # the other engines give the same
             "preprocessing": repr(preprocess),
         }
+        decides = json.dumps([layer_fingerprints(network, self.layers), shared]).encode()
+        decides += preprocess(preprocess.example()).numpy().tobytes()
+        fingerprint = hashlib.sha256(decides).hexdigest()[:16]
+        return shared | {"fingerprint": fingerprint, "backbone": network.name}
 
     def target(self, name: str) -> Path:
         """File for the features of the shard of this name."""
@@ -120,21 +116,17 @@ class Done:
 
 def finished(plan: Plan, shard: Shard) -> Done | None:
     """Read what became of a shard off its file; None if there is none, whole and of its content."""
-    import pyarrow
-    from pyarrow.parquet import ParquetFile
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_metadata
 
     try:
-        with ParquetFile(plan.target(shard.name)) as file:
-            about = json.loads(file.schema_arrow.metadata[b"tlcourse"])
-            left_out = json.loads(file.metadata.metadata[b"left_out"])
-            n = file.metadata.num_rows
-    except (OSError, KeyError, TypeError, ValueError, pyarrow.ArrowException):
+        file = read_metadata(plan.target(shard.name))
+        about, left_out = (json.loads(file.metadata[key]) for key in (b"tlcourse", b"left_out"))
+    except (OSError, KeyError, TypeError, ValueError, ArrowException):
         return None
-    return (
-        Done(shard.name, n, tuple(map(tuple, left_out)))
-        if about["digest"] == shard.digest
-        else None
-    )
+    if about["digest"] != shard.digest:
+        return None
+    return Done(shard.name, file.num_rows, tuple(map(tuple, left_out)))
 
 
 def extract(plan: Plan, shards: Sequence[Shard], *, address: str | None = None) -> list[Done]:
@@ -158,34 +150,40 @@ def extract(plan: Plan, shards: Sequence[Shard], *, address: str | None = None) 
     if not (find_spec("pyarrow") and find_spec("ray")):
         raise CourseError('Ray is not installed here: python -m pip install "tlcourse[cluster]"')
     make_folder(plan.out, "Name another one.")
-    done = {shard.name: finished(plan, shard) for shard in shards}
-    left = [shard for shard in shards if not done[shard.name]]
-    say(f"{len(shards)} shards, {len(shards) - len(left)} of them done already.")
-    others = set(plan.out.glob(plan.target("*").name)) - {plan.target(name) for name in done}
+    done = {shard.name: found for shard in shards if (found := finished(plan, shard))}
+    left = [shard for shard in shards if shard.name not in done]
+    say(f"{len(shards)} shards, {len(done)} of them done already.")
+    others = set(plan.out.glob(plan.target("*").name)) - {plan.target(s.name) for s in shards}
     if others:
         say(f"{plan.out} also holds {len(others)} others, such as {min(others).name}.")
     if left:
+        _remove_begun(plan, left)
         try:
             with _joined(address):
                 done |= {record.shard: record for record in _run(plan, left)}
-        finally:  # what workers leave that were killed, or had to stop
-            ours = {plan.target(shard.name).name for shard in left}
-            for path in plan.out.glob(".*.part"):
-                if path.name[1:].rsplit(".", 2)[0] in ours:
-                    path.unlink(missing_ok=True)
-    records = [record for record in done.values() if record]
-    with (
-        whole_file(plan.out / "left_out.csv") as part,
-        part.open("w", newline="", encoding="utf-8") as file,
-    ):
-        rows = ((record.shard, *what) for record in records for what in record.left_out)
-        csv.writer(file).writerows([("shard", "name", "reason"), *rows])
+        finally:
+            _remove_begun(plan, left)
+    records = [done[shard.name] for shard in shards]
+    rows = [(record.shard, *what) for record in records for what in record.left_out]
+    with whole_file(plan.out / "left_out.csv") as part:
+        pd.DataFrame(rows, columns=["shard", "name", "reason"]).to_csv(part, index=False)
     return records
 
 
-@contextmanager
-def _joined(address: str | None) -> Iterator[None]:
-    """Start Ray on this machine, or join the cluster at an address, until the block ends."""
+def _begun(plan: Plan, shards: Iterable[Shard]) -> list[Path]:
+    """Temporary files of some shards: their workers are at work, or were killed."""
+    ours = {plan.target(shard.name).name for shard in shards}
+    parts = plan.out.glob(".*.part")  # of ".NAME.DIGITS.part", NAME is the file to be
+    return [part for part in parts if part.name[1:].rsplit(".", 2)[0] in ours]
+
+
+def _remove_begun(plan: Plan, shards: Iterable[Shard]) -> None:
+    for part in _begun(plan, shards):
+        part.unlink(missing_ok=True)
+
+
+def _joined(address: str | None) -> Any:
+    """Start Ray on this machine, or join the cluster at an address, until a `with` block ends."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is sent anywhere
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of it
     os.environ.setdefault("RAY_agent_register_timeout_ms", "60000")  # for a busy machine
@@ -196,29 +194,19 @@ def _joined(address: str | None) -> Iterator[None]:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if not address:
         options |= {"num_cpus": usable_cores(), "object_store_memory": _STORE}
-    for tries_left in [0] if address else [2, 1, 0]:  # Ray gives a busy machine too little time
+    for _ in range(1 if address else 3):  # Ray gives a busy machine too little time
         try:
             if address and address != "auto":
                 host, _, port = address.rpartition(":")
                 socket.create_connection((host, int(port)), timeout=_ANSWER).close()
-            ray.init(address or "local", include_dashboard=False, **options)
-            break
+            return ray.init(address or "local", include_dashboard=False, **options)
         except Exception as error:  # Ray raises nearly anything
             ray.shutdown()
-            if not tries_left:
-                raise CourseError(_no_ray(address, error)) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _no_ray(address: str | None, error: Exception) -> str:
-    why = str(error).strip().rpartition("\n")[2].rstrip(".")
+            why = str(error).strip().rpartition("\n")[2].rstrip(".")
     if not address:
-        return f"Ray does not start on this machine ({why})."
+        raise CourseError(f"Ray does not start on this machine ({why}).")
     expected = "Expected is what `ray start --head` prints, such as 192.168.1.5:6379."
-    return f"No Ray cluster answers at {address} ({why}). {expected}"
+    raise CourseError(f"No Ray cluster answers at {address} ({why}). {expected}")
 
 
 def _run(plan: Plan, shards: Sequence[Shard]) -> Generator[Done, None, None]:
@@ -258,7 +246,7 @@ def _work(plan: Plan, fingerprint: str, row: dict[str, Any]) -> dict[str, bytes]
 
 def _do(plan: Plan, fingerprint: str, shard: Shard) -> Done:
     """Do one shard; a machine that cannot do any, or a full disk, is an error that ends the run."""
-    here = f"The machine {platform.node()}"
+    here = f"The machine {socket.gethostname()}"
     if not plan.out.is_dir():
         raise CourseError(f"{here} does not see the folder {plan.out}; all must share a disk.")
     if plan.about()["fingerprint"] != fingerprint:
@@ -268,10 +256,8 @@ def _do(plan: Plan, fingerprint: str, shard: Shard) -> Done:
         return finished(plan, shard) or _compute(plan, shard, *engine)
     except Exception as error:
         if getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}:
-            said = (
-                f"The disk of {plan.out} is full. Make room and start again: what is there stays."
-            )
-            raise CourseError(said) from error
+            said = f"The disk of {plan.out} is full. Make room and start again"
+            raise CourseError(f"{said}: what is there stays.") from error
         reason = printable(error if isinstance(error, CourseError) else repr(error))
         # If another worker was faster, its file counts.
         return finished(plan, shard) or Done(shard.name, None, (("", reason),))
@@ -295,35 +281,35 @@ def _compute(plan: Plan, shard: Shard, engine: Engine, widths: dict[str, int]) -
     about = plan.about() | {"engine": engine.name, "shard": shard.name, "digest": shard.digest}
     text, vectors = pa.string(), {name: pa.list_(pa.float16(), n) for name, n in widths.items()}
     schema = pa.schema({"name": text, "label": text, **vectors}, {"tlcourse": json.dumps(about)})
-    target, n = plan.target(shard.name), 0
     left_out: list[tuple[str, str]] = []
-    killed = list(plan.out.glob(f".{glob.escape(target.name)}.*.part"))
-    try:
-        if len(killed) >= _TRIES:
-            raise CourseError(f"{len(killed)} workers were killed while they computed it")
-        with whole_file(target) as part, ParquetWriter(part, schema) as writer:
-            for piece in _pieces(read_shard(shard)):
-                names, labels, contents = zip(*piece, strict=True)
-                opened = partial(open_picture, max_side=about["max_side"])
-                pictures = Split(contents, [0] * len(names), names, opened)
-
-                def leave_out(place: int, error: UnreadableError, names: Any = names) -> None:
-                    left_out.append((names[place], error.reason))
-
-                batches = [*stream(engine, pictures, unreadable=leave_out)]
-                if not batches:
-                    continue
-                places = [int(place) for batch, _ in batches for place in batch]
-                columns = [pa.array([known[i] for i in places], text) for known in (names, labels)]
-                for name, vector in vectors.items():
-                    half = _half(name, np.concatenate([rows[name] for _, rows in batches]))
-                    columns.append(pa.FixedSizeListArray.from_arrays(half, type=vector))
-                writer.write_table(pa.table(columns, schema=schema))
-                n += len(places)
-            writer.add_key_value_metadata({"left_out": json.dumps(left_out)})
-    finally:
-        for path in killed:
-            path.unlink(missing_ok=True)
+    n = 0
+    if (killed := len(_begun(plan, [shard]))) >= _TRIES:
+        raise CourseError(f"{killed} workers were killed while they computed it")
+    with (
+        whole_file(plan.target(shard.name)) as part,
+        ParquetWriter(part, schema, write_page_checksum=True) as writer,
+    ):
+        for piece in _pieces(read_shard(shard)):
+            names, labels, contents = zip(*piece, strict=True)
+            opened = partial(open_picture, max_side=about["max_side"])
+            pictures = Split(contents, [0] * len(names), names, opened)
+            bad: dict[int, UnreadableError] = {}
+            batches = [*stream(engine, pictures, unreadable=bad.__setitem__)]
+            left_out += [(names[place], error.reason) for place, error in bad.items()]
+            if not batches:
+                continue
+            places = [int(place) for batch, _ in batches for place in batch]
+            columns: dict[str, Any] = {"name": [names[i] for i in places]}
+            columns["label"] = [labels[i] for i in places]
+            for name, vector in vectors.items():
+                x = np.concatenate([rows[name] for _, rows in batches])
+                if not (np.abs(x) <= np.finfo(np.float16).max).all():
+                    raise CourseError(f"layer {name} gives numbers that do not fit into 16 bits")
+                half = x.astype(np.float16).ravel()
+                columns[name] = pa.FixedSizeListArray.from_arrays(half, type=vector)
+            writer.write_table(pa.table(columns, schema=schema))
+            n += len(places)
+        writer.add_key_value_metadata({"left_out": json.dumps(left_out)})
     return Done(shard.name, n, tuple(left_out))
 
 
@@ -339,12 +325,3 @@ def _pieces(rows: Iterable[Row]) -> Iterator[list[Row]]:
             piece, size = [], 0
     if piece:
         yield piece
-
-
-def _half(name: str, x: np.ndarray) -> np.ndarray:
-    """Round to 16 bits, flat; a number that does not fit would become infinity."""
-    with np.errstate(over="ignore"):
-        half = x.astype(np.float16).ravel()
-    if not np.isfinite(half).all():
-        raise CourseError(f"layer {name} gives numbers that do not fit into 16 bits")
-    return half

@@ -3,7 +3,7 @@
 import glob
 import hashlib
 import json
-import os
+import re
 import tarfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -18,6 +18,7 @@ from tlcourse.tasks.folder import EXTENSIONS, SPLIT_FOLDERS, files_inside
 
 _KINDS = (".tar", ".parquet")
 _LABELS = (".cls", ".json", ".txt")  # what stands beside a picture in a tar file; the first counts
+_AFTER_NAME = re.compile(r"\.[^/]*$")  # from the first dot of the last part of a path
 _AT_ONCE = 64  # pictures of a Parquet file that are decompressed at a time
 
 Row = tuple[str, str | None, bytes | Path]  # name, label, and the picture's content or file
@@ -86,11 +87,9 @@ def _shards_of(path: Path, size: int) -> list[Shard]:
 
 
 def _digest(folder: Path, names: Iterable[str]) -> str:
-    digest = hashlib.sha256()
-    for name in names:
-        about = (folder / name).stat()
-        digest.update(os.fsencode(f"{name}\0{about.st_size} {about.st_mtime_ns}\0"))
-    return digest.hexdigest()[:16]
+    found = [(name, (folder / name).stat()) for name in names]
+    about = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in found])
+    return hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
 def read_shard(shard: Shard) -> Iterator[Row]:
@@ -123,39 +122,33 @@ def _files(shard: Shard) -> Iterator[Row]:
 
 def _tar(shard: Shard) -> Iterator[Row]:
     """Join what has the same name up to its first dot, as WebDataset does."""
+    known = {*EXTENSIONS, *_LABELS}
     with tarfile.open(shard.path, "r:") as archive:
-        for _, sample in groupby(filter(tarfile.TarInfo.isfile, archive), _sample_name):
-            pictures: dict[str, bytes] = {}
-            labels: dict[str, bytes] = {}
-            for member in sample:
-                kind = Path(member.name).suffix.lower()
-                if kind in EXTENSIONS or kind in _LABELS:
-                    file = archive.extractfile(member)
-                    assert file is not None  # it is a file
-                    (labels if kind in _LABELS else pictures)[member.name] = file.read()
-            texts = {Path(name).suffix.lower(): text for name, text in labels.items()}
+        members = (member for member in archive if member.isfile() and _kind(member) in known)
+        for _, sample in groupby(members, lambda member: _AFTER_NAME.sub("", member.name)):
+            files = [(m, archive.extractfile(m).read()) for m in sample]  # type: ignore[union-attr]
+            texts = {_kind(member): content for member, content in files}
             label = next((_label(kind, texts[kind]) for kind in _LABELS if kind in texts), None)
-            yield from ((name, label, content) for name, content in pictures.items())
-        assert archive.fileobj is not None
+            for member, content in files:
+                if _kind(member) in EXTENSIONS:
+                    yield member.name, label, content
         archive.fileobj.seek(archive.offset)
         if archive.fileobj.read(512) != bytes(512):  # `tarfile` takes damage for the end
             raise tarfile.ReadError("something else than its end comes after the last file")
 
 
-def _sample_name(member: tarfile.TarInfo) -> str:
-    folder, _, base = member.name.rpartition("/")
-    return f"{folder}/{base.partition('.')[0]}"
+def _kind(member: tarfile.TarInfo) -> str:
+    return Path(member.name).suffix.lower()
 
 
 def _label(kind: str, content: bytes) -> str | None:
-    text = content.decode("utf-8", "replace").strip()
+    label: Any = content.decode("utf-8", "replace").strip() or None
     if kind == ".json":
         try:
-            label = json.loads(text)["label"]
+            label = json.loads(label)["label"]
         except (ValueError, KeyError, TypeError):
             return None
-        return None if label is None else str(label)
-    return text or None
+    return None if label is None else str(label)
 
 
 def _parquet(shard: Shard) -> Iterator[Row]:
