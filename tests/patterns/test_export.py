@@ -1,6 +1,7 @@
 """An exported file gives the network's answers, in a process that knows nothing of the course."""
 
 import json
+import platform
 import os
 import subprocess
 import sys
@@ -43,6 +44,12 @@ print(json.dumps({name: json.loads(value) for name, value in facts.items()}))
 assert "torch" not in sys.modules and "tlcourse" not in sys.modules
 """,
 }
+
+
+# An x86 processor without these adds products of 8 bits in 16, where onnxruntime lets them overflow.
+MULTIPLIES_8_BITS = platform.machine() not in ("x86_64", "AMD64") or any(
+    torch.cpu.get_capabilities()[name] for name in ("avx_vnni", "avx512_vnni")
+)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +128,7 @@ def test_fewer_bits_take_fewer_bytes_and_change_little(result, exported, ending)
     far = [abs(exported[ending, p](batch) - wanted).max() / spread for p in PRECISIONS]
     assert far[0] < far[1] < far[2]
     assert far[1] < 0.01
-    assert far[2] < 0.25
+    assert far[2] < (0.25 if ending == "pt2" or MULTIPLIES_8_BITS else 0.5)
 
 
 def test_the_weights_are_stored_as_said(exported):

@@ -56,7 +56,8 @@ def write(comparison: Comparison, folder: Path) -> Path:
             text = to_html(comparison)
             (part / "report.html").write_text(text, "utf-8", errors="backslashreplace")
             comparison.table.to_csv(part / "results.csv")
-            table = pd.DataFrame(skipped, columns=["picture", "reason"])
+            # As objects: a name may hold bytes that are no text, which pandas' strings refuse.
+            table = pd.DataFrame(skipped, columns=["picture", "reason"], dtype=object)
             table.to_csv(part / "skipped.csv", index=False, errors="backslashreplace")
             comparison.results[comparison.recommended].save(part / "model")
     except OSError as error:
