@@ -1,8 +1,8 @@
 """An exported file gives the network's answers, in a process that knows nothing of the course."""
 
 import json
-import platform
 import os
+import platform
 import subprocess
 import sys
 from dataclasses import replace
