@@ -36,7 +36,8 @@ class OpenVINOEngine:
         self.layers = tuple(layers)
         self.name = f"OpenVINO {version('openvino')}"
         self.batch_size = batch_size or _BATCH
-        self.at_once = min(usable_cores(), torch.get_num_threads())  # which a user may set lower
+        streams = min(usable_cores(), torch.get_num_threads())  # which a user may set lower
+        self.at_once = streams + 1  # one waits, so that no stream ever does
         tapped = Tapped(backbone, self.layers, pool)
         self.prepare = tapped.prepare
         try:
@@ -46,8 +47,8 @@ class OpenVINOEngine:
                 "CPU",
                 {
                     "PERFORMANCE_HINT": "THROUGHPUT",
-                    "NUM_STREAMS": self.at_once,
-                    "INFERENCE_NUM_THREADS": self.at_once,
+                    "NUM_STREAMS": streams,
+                    "INFERENCE_NUM_THREADS": streams,
                     "INFERENCE_PRECISION_HINT": "f32",  # some processors would take bfloat16
                 },
             )

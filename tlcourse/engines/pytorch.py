@@ -37,8 +37,8 @@ class PyTorchEngine:
         self.name = f"PyTorch {torch.__version__.partition('+')[0]} on {backbone.device}"
         self.batch_size = batch_size or fast_batch_size(backbone)
         # A GPU is faster than threads can open pictures. Only Linux can fork.
-        many = n is None or n >= _MANY
-        forks = backbone.device.type == "cuda" and many and sys.platform == "linux"
+        self.many = n is None or n >= _MANY
+        forks = backbone.device.type == "cuda" and self.many and sys.platform == "linux"
         self.workers = min(usable_cores(), _MOST_WORKERS) if forks else 0
 
     @property
@@ -68,7 +68,7 @@ class HalfEngine(PyTorchEngine):
         self.network.model.half()
         self._tapped = Tapped(self.network, self.layers, pool)
         self._run: Callable[[torch.Tensor], tuple[torch.Tensor, ...]] = self._tapped
-        if n is None or n >= _MANY:
+        if self.many:
             # The graph has neither the hooks nor the early stop, at which compiling would end.
             example = self._tapped.example(self.batch_size)
             with torch.no_grad():
