@@ -35,7 +35,8 @@ ROUNDS = 25
 EIGHT_BITS: dict[str, dict[str, Any]] = {
     "as exported": {},
     "one scale for each weight": {"per_channel": False},
-    "7 bits for the weights": {"reduce_range": True},
+    "sums not kept within 16 bits": {"within_16": False},
+    "7 bits for the weights": {"within_16": False, "reduce_range": True},
     "percentiles of the outputs": {"calibrate_method": "Percentile"},
     "least divergence of the outputs": {"calibrate_method": "Entropy"},
     "first and last layer in float32": {"nodes_to_exclude": "ends"},

@@ -10,11 +10,22 @@ import torch
 from sklearn.datasets import load_digits
 
 import tlcourse as tl
-from benchmarks import capstone, export, letters, move_less, networks, shift, speech, text, wins
+from benchmarks import (
+    capstone,
+    engines,
+    export,
+    letters,
+    move_less,
+    networks,
+    shift,
+    speech,
+    text,
+    wins,
+)
 from tlcourse.errors import UnknownNameError
 from tlcourse.tasks.load import capstone_part
 
-MODULES = (capstone, export, letters, move_less, networks, shift, speech, text, wins)
+MODULES = (capstone, engines, export, letters, move_less, networks, shift, speech, text, wins)
 PROGRAMS = {module.__name__.rpartition(".")[2]: module for module in MODULES}
 
 

@@ -2,15 +2,16 @@
 
 import json
 import os
-import platform
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 from tiny_tasks import batch_of, make_task, state, tiny_backbone
 from torch import nn
 
@@ -44,12 +45,6 @@ print(json.dumps({name: json.loads(value) for name, value in facts.items()}))
 assert "torch" not in sys.modules and "tlcourse" not in sys.modules
 """,
 }
-
-
-# An x86 processor without these adds products of 8 bits in 16, where onnxruntime lets them overflow.
-MULTIPLIES_8_BITS = platform.machine() not in ("x86_64", "AMD64") or any(
-    torch.cpu.get_capabilities()[name] for name in ("avx_vnni", "avx512_vnni")
-)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +123,7 @@ def test_fewer_bits_take_fewer_bytes_and_change_little(result, exported, ending)
     far = [abs(exported[ending, p](batch) - wanted).max() / spread for p in PRECISIONS]
     assert far[0] < far[1] < far[2]
     assert far[1] < 0.01
-    assert far[2] < (0.25 if ending == "pt2" or MULTIPLIES_8_BITS else 0.5)
+    assert far[2] < 0.25
 
 
 def test_the_weights_are_stored_as_said(exported):
@@ -240,6 +235,18 @@ def test_the_weights_of_a_recurrent_layer_are_stored_in_fewer_bytes_too(precisio
     store_weights(network, precision)
     torch.testing.assert_close(network(x), before, atol=0.02, rtol=0)
     assert not [p for p in network.parameters() if p.ndim > 1]
+
+
+def test_two_products_of_eight_bits_fit_sixteen(exported):
+    model = onnx.load(exported["onnx", "int8"].path)
+    weights = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+    kernels = [w for name, w in weights.items() if w.dtype == np.int8 and "bias" not in name]
+    dense = [kernel for kernel in kernels if kernel.ndim == 4 and kernel.shape[1] > 1]
+    assert len(dense) > 5
+    for kernel in dense:
+        rows = kernel.reshape(len(kernel), -1).astype(int)
+        for signed in (rows, -rows):
+            assert (255 * np.sort(signed.clip(0), axis=1)[:, -2:].sum(axis=1) < 2**15).all()
 
 
 def test_eight_bits_round_each_channel_by_its_own_scale():

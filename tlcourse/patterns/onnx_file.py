@@ -119,16 +119,19 @@ def _halve(model: "ModelProto") -> None:
         model.graph.node.insert(0, cast)
 
 
-def quantized(model: "ModelProto", pictures: np.ndarray, **options: Any) -> "ModelProto":
+def quantized(
+    model: "ModelProto", pictures: np.ndarray, *, within_16: bool = True, **options: Any
+) -> "ModelProto":
     """Let a model compute with 8 bits, by onnxruntime's static quantisation.
 
     Each output channel of a weight has a scale of its own: without that, the depthwise convolutions
-    of small networks lose many answers (benchmarks/export.py). Processors without instructions for
-    8 bits may need `reduce_range=True`.
+    of small networks lose many answers (benchmarks/export.py).
 
     Args:
         model: In float32.
         pictures: Preprocessed, (N, 3, H, W): they show how large each layer's outputs become.
+        within_16: Scale the weights so that two products always fit 16 bits. x86 processors without
+            the instructions VNNI add them so, and cut off what does not fit.
         options: Further ones of `onnxruntime.quantization.quantize_static`.
     """
     import onnx
@@ -144,11 +147,43 @@ def quantized(model: "ModelProto", pictures: np.ndarray, **options: Any) -> "Mod
             return next(self.batches, None)
 
     kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
+    options = {"per_channel": True} | kinds | options
     with tempfile.TemporaryDirectory() as folder:
         whole, plain, eight = (
             Path(folder) / f"{name}.onnx" for name in ("whole", "plain", "eight")
         )
         onnx.save(model, whole)
         quant_pre_process(whole, plain, skip_symbolic_shape=True)
-        quantize_static(plain, eight, Pictures(), **{"per_channel": True} | kinds | options)
+        if within_16:
+            ranges = _ranges_within_16(onnx.load(plain), per_channel=options["per_channel"])
+            options["extra_options"] = {"TensorQuantOverrides": ranges}
+        quantize_static(plain, eight, Pictures(), **options)
         return onnx.load(eight)
+
+
+def _ranges_within_16(model: "ModelProto", *, per_channel: bool) -> dict[str, Any]:
+    """Ranges for the weights of convolutions and linear layers, so that no sum is cut off.
+
+    The two largest weights of a channel with the same sign, as 8-bit numbers, give 128 at most;
+    times 255, the largest output, that fits 16 bits. Depthwise convolutions are summed in 32.
+    """
+    from onnx import numpy_helper
+
+    weights = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+    ranges: dict[str, Any] = {}
+    for node in model.graph.node:
+        facts = {fact.name: fact.i for fact in node.attribute}
+        if node.op_type not in ("Conv", "Gemm", "MatMul") or facts.get("group", 1) > 1:
+            continue
+        if (weight := weights.get(node.input[1])) is None:
+            continue
+        axis = 0 if node.op_type == "Conv" or facts.get("transB") else 1
+        rows = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
+        signed = (np.sort(np.maximum(sign * rows, 0), axis=1)[:, -2:] for sign in (1, -1))
+        largest = np.maximum(*(pair.sum(axis=1) for pair in signed)).clip(min=1e-12)
+        if not per_channel:
+            largest = largest.max(keepdims=True)
+        ranges[node.input[1]] = [{"rmin": -most, "rmax": most} for most in largest]
+        if per_channel:
+            ranges[node.input[1]][0]["axis"] = axis
+    return ranges
