@@ -118,12 +118,13 @@ class Cluster:
         log = self.place / f"machine{len(self.machines)}.log"
         for _ in range(4):
             machine = self.ready.start(*self.command(), log=log, cwd=self.place)
+            self.machines.append(machine)  # it is killed at the end, also if it never answers
             wait_for(lambda m=machine: not m.running() or "Ray runtime started" in m.said)
             if machine.running():
                 break
+            self.machines.pop()
         else:
             pytest.fail(machine.said)
-        self.machines.append(machine)
         self.address = self.address or re.search(r"--address='(.*?)'", machine.said)[1]
 
     def command(self):
