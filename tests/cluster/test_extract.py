@@ -1,7 +1,8 @@
 """`tlcourse extract`: what it writes, and that nothing is lost when workers, machines or all of it die.
 
 A Ray cluster takes half a minute to start, so there is one, of two machines that are processes
-here, and the tests of this file are done in their order.
+here, and the tests of this file are done in their order. All of them are started by a Python that
+has imported Ray and PyTorch already.
 """
 
 import contextlib
@@ -9,9 +10,9 @@ import io
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
-import sys
 import tarfile
 import tempfile
 import time
@@ -24,6 +25,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from ready import Program, Ready
 
 from tlcourse.cluster.extract import Plan, _do
 from tlcourse.cluster.shards import find_shards
@@ -40,7 +42,7 @@ OPTIONS = [
     "--layers",
     *LAYERS,
 ]
-N, EACH = 8, 150  # shards, and pictures in each
+N, EACH = 8, 100  # shards, and pictures in each
 
 
 def jpeg(rng):
@@ -64,33 +66,32 @@ def place():
         yield Path(name)
 
 
-def environment(place):
+IMPORTED = ["torchvision", "tlcourse.cli.extract", "tlcourse.cluster.extract", "ray.data"]
+
+
+@pytest.fixture(scope="module")
+def ready(place):
     usual = {"PYTHONPATH": str(ROOT), "TLCOURSE_CACHE": str(place), "OMP_NUM_THREADS": "1"}
     ray = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}  # or it makes a file at home
-    return os.environ | usual | ray | {"RAY_agent_register_timeout_ms": "60000"}
+    ray |= {"RAY_agent_register_timeout_ms": "60000"}
+    one_core = {"LOKY_MAX_CPU_COUNT": "1"}  # a second worker takes as long to start as the rest
+    with Ready(*IMPORTED, environment=os.environ | usual | ray | one_core) as ready:
+        yield ready
 
 
-def start(*arguments, place):
-    """Start `tlcourse extract`; its group of processes can be killed as a whole."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "tlcourse", "extract", *map(str, arguments), *OPTIONS],
-        env=environment(place),
-        cwd=place,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+def start(*arguments, ready, place):
+    """Start `tlcourse extract`."""
+    command = ["-m", "tlcourse", "extract", *arguments, *OPTIONS]
+    return ready.start(*command, log=place / "run.log", cwd=place)
 
 
 def end(run, *, status=0, seconds=150):
     """Wait for a run, and return what it printed."""
     try:
-        out, err = run.communicate(timeout=seconds)
+        assert run.wait(seconds) == status, run.said
     finally:
         kill([run.pid])
-    assert run.returncode == status, out + err
-    return out + err
+    return run.said
 
 
 def kill(pids):
@@ -107,34 +108,27 @@ def kill(pids):
 class Cluster:
     """Machines of one core each, as `ray start` makes them."""
 
+    ready: Ready
     place: Path
     address: str = ""
-    machines: list[subprocess.Popen] = field(default_factory=list)
+    machines: list[Program] = field(default_factory=list)
 
     def add(self):
         """Start a machine; a busy one needs more than the half minute that Ray gives it."""
         log = self.place / f"machine{len(self.machines)}.log"
         for _ in range(4):
-            with log.open("w") as file:
-                machine = subprocess.Popen(
-                    self.command(),
-                    env=environment(self.place),
-                    stdout=file,
-                    stderr=file,
-                    start_new_session=True,
-                )
-            wait_for(
-                lambda m=machine: m.poll() is not None or "Ray runtime started" in log.read_text()
-            )
-            if machine.poll() is None:
+            machine = self.ready.start(*self.command(), log=log, cwd=self.place)
+            self.machines.append(machine)  # it is killed at the end, also if it never answers
+            wait_for(lambda m=machine: not m.running() or "Ray runtime started" in m.said)
+            if machine.running():
                 break
+            self.machines.pop()
         else:
-            pytest.fail(log.read_text())
-        self.machines.append(machine)
-        self.address = self.address or re.search(r"--address='(.*?)'", log.read_text())[1]
+            pytest.fail(machine.said)
+        self.address = self.address or re.search(r"--address='(.*?)'", machine.said)[1]
 
     def command(self):
-        start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1"]
+        start = ["-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1"]
         start += ["--object-store-memory=80000000", "--include-log-monitor=false"]
         if self.machines:
             return [*start, f"--address={self.address}"]
@@ -146,8 +140,8 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster(place):
-    cluster = Cluster(place)
+def cluster(ready, place):
+    cluster = Cluster(ready, place)
     try:
         cluster.add()
         cluster.add()
@@ -155,7 +149,6 @@ def cluster(place):
     finally:
         for machine in cluster.machines:
             kill([machine.pid])
-            machine.wait()
 
 
 def state(out):
@@ -167,19 +160,19 @@ def wait_for(what, seconds=90):
     until = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < until, "nothing happened"
-        time.sleep(0.01)
+        time.sleep(0.05)
     return found
 
 
-def at_work(out, under=None):
-    """A worker that has begun to write a shard, below a process if one is named."""
-    candidates = psutil.Process(under).children(recursive=True) if under else psutil.process_iter()
-    for process in candidates:
-        with contextlib.suppress(psutil.Error):
-            if process.name().startswith("ray::"):
-                files = [Path(file.path) for file in process.open_files()]
-                if any(file.parent == out and file.suffix == ".part" for file in files):
-                    return process
+def at_work(out, machines):
+    """A worker of some machines that has begun to write a shard."""
+    for machine in machines:
+        for process in psutil.Process(machine.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if process.name().startswith("ray::"):
+                    files = [Path(file.path) for file in process.open_files()]
+                    if any(file.parent == out and file.suffix == ".part" for file in files):
+                        return process
     return None
 
 
@@ -205,12 +198,12 @@ def check(out, expected, before):
     assert {path: after[path] for path in before} == before
 
 
-def test_a_worker_and_a_machine_are_killed(place, cluster, expected):
+def test_a_worker_and_a_machine_are_killed(ready, place, cluster, expected):
     out = place / "one"
-    run = start("*.tar", "--out", out, "--address", cluster.address, place=place)
-    wait_for(lambda: at_work(out)).kill()
+    run = start("*.tar", "--out", out, "--address", cluster.address, ready=ready, place=place)
+    wait_for(lambda: at_work(out, cluster.machines)).kill()
     wait_for(lambda: len(state(out)) >= 2)
-    wait_for(lambda: at_work(out, cluster.machines[1].pid))
+    wait_for(lambda: at_work(out, cluster.machines[1:]))
     before = state(out)
     kill([cluster.machines[1].pid])
     assert f"{N * EACH:,} pictures in {N} of {N} shards, 0 left out" in end(run)
@@ -218,14 +211,14 @@ def test_a_worker_and_a_machine_are_killed(place, cluster, expected):
     check(out, expected, before)
 
 
-def test_a_full_disk_ends_the_run_with_one_sentence(place, cluster):
+def test_a_full_disk_ends_the_run_with_one_sentence(ready, place, cluster):
     out = place / "full"
     out.mkdir()
     mounted = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(out)]
     if not shutil.which("mount") or subprocess.run(mounted, capture_output=True).returncode:
         pytest.skip("only root can mount a small disk")
     try:
-        run = start("*.tar", "--out", out, "--address", cluster.address, place=place)
+        run = start("*.tar", "--out", out, "--address", cluster.address, ready=ready, place=place)
         said = end(run, status=2)
         assert f"tlcourse: The disk of {out} is full. Make room" in said
         assert "Traceback" not in said
@@ -235,27 +228,27 @@ def test_a_full_disk_ends_the_run_with_one_sentence(place, cluster):
         subprocess.run(["umount", "-l", str(out)], check=True)
 
 
-def test_all_of_it_is_killed_and_started_again_on_one_machine(place, cluster, expected):
+def test_all_of_it_is_killed_and_started_again_on_one_machine(ready, place, cluster, expected):
     out = place / "all"
-    run = start("*.tar", "--out", out, "--address", cluster.address, place=place)
+    run = start("*.tar", "--out", out, "--address", cluster.address, ready=ready, place=place)
     wait_for(lambda: len(state(out)) >= 2)
-    wait_for(lambda: at_work(out))
+    wait_for(lambda: at_work(out, cluster.machines[:1]))
     kill([run.pid, *(machine.pid for machine in cluster.machines)])
-    run.communicate()
+    assert run.wait(30) == -signal.SIGKILL
     before = state(out)
     assert 2 <= len(before) < N
     (place / "damaged").mkdir()
     damaged = place / "damaged" / "d.tar"
     damaged.write_bytes((place / "0.tar").read_bytes()[:50_000])
-    said = end(start("*.tar", damaged, "--out", out, place=place), status=1)
+    said = end(start("*.tar", damaged, "--out", out, ready=ready, place=place), status=1)
     assert f"{N + 1} shards, {len(before)} of them done already" in said
     assert "left out: d: the file is damaged or cut off (unexpected end of data)" in said
     assert f"{N * EACH:,} pictures in {N} of {N + 1} shards, 1 left out" in said
     check(out, expected, before)
 
 
-def test_an_address_where_nobody_answers(place):
-    run = start("0.tar", "--out", "no", "--address", "127.0.0.1:1", place=place)
+def test_an_address_where_nobody_answers(ready, place):
+    run = start("0.tar", "--out", "no", "--address", "127.0.0.1:1", ready=ready, place=place)
     said = end(run, status=2, seconds=60)
     assert "No Ray cluster answers at 127.0.0.1:1 ([Errno 111] Connection refused)" in said
     assert "Traceback" not in said

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import psutil
 import pytest
 import torch
 from PIL import Image
+from ready import Ready
 
 import tlcourse as tl
 
@@ -24,6 +26,14 @@ ENVIRONMENT = {
     "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
 }
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=3"]
+
+
+@pytest.fixture(scope="module")
+def ready():
+    """Torchrun starts its own processes; the others need not import PyTorch once more."""
+    imported = ["torch", "timm", "torchvision.datasets", "torch.distributed", "torch._dynamo"]
+    with Ready(*imported, environment=ENVIRONMENT) as ready:
+        yield ready
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +56,33 @@ def _write(random, low, path):
     Image.fromarray(values).save(path)
 
 
-def _command(folder, *how):
+def _command(folder):
     options = ["--weights", tl.weights_file(), "--size", "64", "--epochs", "3"]
-    return [str(part) for part in (sys.executable, *how, FILE, folder, *options)]
+    return [str(part) for part in (FILE, folder, *options)]
 
 
-def _train(folder, here, *, kill_after=""):
-    """Printed lines of two processes; one is killed when a line that begins so is printed."""
+def _undisturbed(ready, folder, here):
+    """Printed lines of two processes to which nothing happens, and what they save."""
     here.mkdir()
-    lines, command = [], _command(folder, *TORCHRUN)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    runs = [
+        ready.start(
+            *_command(folder), log=here / rank, cwd=here, environment=shared | {"RANK": rank}
+        )
+        for rank in ("0", "1")
+    ]
+    assert [run.wait(120) for run in runs] == [0, 0], runs[0].said + runs[1].said
+    lines = [line for line in runs[0].said.splitlines() if line.startswith(("epoch", "best"))]
+    return lines, torch.load(here / "finetuned.pt", weights_only=True)
+
+
+def _killed(folder, here, *, after):
+    """The same under torchrun, where one is killed when a line that begins so is printed."""
+    here.mkdir()
+    lines, command = [], [sys.executable, *TORCHRUN, *_command(folder)]
     with (
         (here / "errors").open("w") as errors,
         subprocess.Popen(
@@ -63,11 +91,11 @@ def _train(folder, here, *, kill_after=""):
     ):
         for line in run.stdout:
             lines.append(line.strip())
-            if kill_after and line.startswith(kill_after):
+            if after and line.startswith(after):
                 workers = psutil.Process(run.pid).children()
                 second = [worker for worker in workers if worker.environ().get("RANK") == "1"]
                 second[0].kill()
-                kill_after = ""
+                after = ""
     assert run.returncode == 0, (here / "errors").read_text()
     return lines, torch.load(here / "finetuned.pt", weights_only=True)
 
@@ -86,9 +114,9 @@ def test_it_is_the_notebooks_file_and_at_most_25_lines(tmp_path):
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_a_killed_worker_costs_no_finished_epoch_and_no_accuracy(folder, tmp_path):
-    expected, network = _train(folder, tmp_path / "undisturbed")
-    found, other = _train(folder, tmp_path / "killed", kill_after="epoch 1:")
+def test_a_killed_worker_costs_no_finished_epoch_and_no_accuracy(ready, folder, tmp_path):
+    expected, network = _undisturbed(ready, folder, tmp_path / "undisturbed")
+    found, other = _killed(folder, tmp_path / "killed", after="epoch 1:")
     assert "exitcode: -9" in (tmp_path / "killed" / "errors").read_text("utf-8")  # it really died
     assert [line.partition(":")[0] for line in found] == ["epoch 1", "epoch 2", "epoch 3", "best"]
     # Views and order depend on the epoch alone, so nothing at all is different.
@@ -99,20 +127,18 @@ def test_a_killed_worker_costs_no_finished_epoch_and_no_accuracy(folder, tmp_pat
         torch.testing.assert_close(other["weights"][name], values, rtol=0, atol=1e-5, msg=name)
 
 
-def _refused(folder, here, **environment):
-    ran = subprocess.run(
-        _command(folder), cwd=here, env=ENVIRONMENT | environment, capture_output=True, text=True
-    )
-    assert ran.returncode != 0
-    return ran.stderr.splitlines()[-1]
+def _refused(ready, folder, here, **environment):
+    run = ready.start(*_command(folder), log=here / "said", cwd=here, environment=environment)
+    assert run.wait(60) == 1, run.said
+    return run.said.splitlines()[-1]
 
 
-def test_a_checkpoint_of_another_run_is_refused(folder, tmp_path):
+def test_a_checkpoint_of_another_run_is_refused(ready, folder, tmp_path):
     torch.save([[{}, ["cat", "dog"]], [], 1, 0.5, 1, {}], tmp_path / "finetuned.pt.checkpoint")
-    said = _refused(folder, tmp_path)
+    said = _refused(ready, folder, tmp_path)
     assert "finetuned.pt.checkpoint is of another run: delete it, or name another --out" in said
 
 
-def test_a_batch_that_cannot_be_shared_equally_is_refused(folder, tmp_path):
-    said = _refused(folder, tmp_path, RANK="0", WORLD_SIZE="3")
+def test_a_batch_that_cannot_be_shared_equally_is_refused(ready, folder, tmp_path):
+    said = _refused(ready, folder, tmp_path, RANK="0", WORLD_SIZE="3")
     assert "--batch must be a multiple of the 3 processes" in said
