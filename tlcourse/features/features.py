@@ -24,9 +24,8 @@ from tlcourse.engines.engine import EngineName, make_engine
 from tlcourse.engines.stream import stream
 from tlcourse.errors import CourseError, UnknownNameError, check_choice, check_whole
 from tlcourse.features.store import Entry, Stored, get_or_compute
-from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.fingerprint import layer_fingerprints
-from tlcourse.networks.layers import Pool
+from tlcourse.networks.backbone import Backbone, layer_fingerprints
+from tlcourse.networks.tap import Pool
 from tlcourse.tasks.split import SPLITS, Split
 from tlcourse.tasks.task import Task
 
