@@ -26,7 +26,7 @@ from torch import nn
 
 import tlcourse as tl
 from tlcourse.engines.engine import EngineName
-from tlcourse.engines.folded import fast_copy
+from tlcourse.engines.pytorch import fast_copy
 
 NAME = "tf_efficientnet_lite0"
 BATCH, WORKERS = 64, 2

@@ -35,7 +35,7 @@ import numpy as np
 import tlcourse as tl
 from benchmarks.recording import Row, record
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.layers import pool_positions
+from tlcourse.networks.tap import pool_positions
 from tlcourse.tasks import voices
 from tlcourse.tasks.sound import Sound
 

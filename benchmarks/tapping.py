@@ -20,7 +20,7 @@ from captum.attr import LayerActivation
 from torchvision.models.feature_extraction import create_feature_extractor
 
 import tlcourse as tl
-from tlcourse.base.device import synchronize
+from tlcourse.base.machine import synchronize
 
 
 def by_hand(backbone: tl.Backbone, layer: str) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -4,8 +4,8 @@ from tlcourse import patterns as patterns
 from tlcourse import plots as plots
 from tlcourse import proofs as proofs
 from tlcourse import widgets as widgets
-from tlcourse.base.device import resolve_device as resolve_device
-from tlcourse.base.device import seed_everything as seed_everything
+from tlcourse.base.machine import resolve_device as resolve_device
+from tlcourse.base.machine import seed_everything as seed_everything
 from tlcourse.comparison.compare import compare as compare
 from tlcourse.comparison.comparison import Comparison as Comparison
 from tlcourse.course.check import check as check

@@ -16,13 +16,14 @@ from tiny_features import TinyNet, as_backbone, noise, noise_split
 import tlcourse as tl
 from tlcourse.engines import engine as engine_module
 from tlcourse.engines.engine import make_engine
+from tlcourse.engines.half import HalfEngine
 from tlcourse.engines.proof import examples
-from tlcourse.engines.pytorch import HalfEngine, PyTorchEngine
+from tlcourse.engines.pytorch import PyTorchEngine
 from tlcourse.engines.stream import stream
 from tlcourse.engines.tapped import Tapped
 from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.features import features
-from tlcourse.networks.layers import pool_positions
+from tlcourse.networks.tap import pool_positions
 from tlcourse.tasks.sound import Sound
 
 NAMES = ["block", "norm", "embedding", "logits", "block.1", "conv"]

@@ -16,7 +16,8 @@ from torchvision import transforms
 import tlcourse as tl
 from tlcourse.errors import CourseError, PictureError, UnknownNameError
 from tlcourse.features.features import Features
-from tlcourse.networks.layers import Layer, pool_positions
+from tlcourse.networks.layers import Layer
+from tlcourse.networks.tap import pool_positions
 from tlcourse.tasks.split import Split
 from tlcourse.tasks.task import Task
 

@@ -7,7 +7,7 @@ from tiny_tasks import make_task, tiny_backbone
 
 import tlcourse as tl
 from tlcourse.errors import CourseError
-from tlcourse.networks.layers import pool_positions
+from tlcourse.networks.tap import pool_positions
 
 TINY = "timm/vit_tiny_patch16_224"
 
@@ -67,7 +67,7 @@ def test_a_network_that_is_cut_pools_the_same_token(vit):
 )
 def test_tokens_that_are_no_patch_are_left_out_of_the_patches(name, tokens):
     with torch.device("meta"):
-        from tlcourse.networks.layers import _leading_tokens
+        from tlcourse.networks.tap import _leading_tokens
 
         if name.startswith("timm/"):
             import timm

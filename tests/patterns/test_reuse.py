@@ -31,7 +31,7 @@ from torch import nn
 
 import tlcourse as tl
 from tlcourse import patterns
-from tlcourse.engines.folded import fast_batch_size
+from tlcourse.engines.pytorch import fast_batch_size
 from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.features.features import extract_features
 from tlcourse.features.probe import STRENGTHS, fit_probe

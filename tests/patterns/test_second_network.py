@@ -10,7 +10,7 @@ from tiny_tasks import make_task, moved, state
 
 import tlcourse as tl
 from tlcourse import patterns
-from tlcourse.engines.folded import fast_copy
+from tlcourse.engines.pytorch import fast_copy
 from tlcourse.networks.account import forward_account, training_account
 from tlcourse.networks.network import Network
 from tlcourse.networks.tail import tail_behind

@@ -32,7 +32,7 @@ def test_an_import_that_points_up_is_found(tmp_path):
         copy = tmp_path / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
-    with (tmp_path / "tlcourse" / "base" / "device.py").open("a", encoding="utf-8") as module:
+    with (tmp_path / "tlcourse" / "base" / "machine.py").open("a", encoding="utf-8") as module:
         module.write("\n\ndef upward():\n    from tlcourse.tasks import load\n\n    return load\n")
     command = ["-c", "from importlinter.cli import lint_imports_command as c; c()", "--no-cache"]
     ran = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True)

@@ -17,7 +17,7 @@ from tiny_tasks import (
 from torch import nn
 
 import tlcourse as tl
-from tlcourse.engines.folded import fast_copy
+from tlcourse.engines.pytorch import fast_copy
 from tlcourse.errors import CourseError, UnknownNameError
 from tlcourse.networks.account import training_account
 from tlcourse.training.finetune import freeze, stages, trainable

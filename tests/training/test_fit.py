@@ -28,7 +28,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 import tlcourse as tl
 from tlcourse.base.messages import notes_to, say
 from tlcourse.engines import pytorch
-from tlcourse.engines.folded import fast_batch_size
+from tlcourse.engines.pytorch import fast_batch_size
 from tlcourse.errors import CourseError
 from tlcourse.features.probe import fit_probe
 from tlcourse.networks.account import forward_account, training_account

@@ -17,7 +17,14 @@ from typing import Literal
 
 from packaging.requirements import Requirement
 
-from tlcourse.base.machine import GIB, MEMORY_LIMIT, accelerators, memory, usable_cores
+from tlcourse.base.machine import (
+    GIB,
+    MEMORY_LIMIT,
+    accelerators,
+    memory,
+    resolve_device,
+    usable_cores,
+)
 from tlcourse.errors import CourseError
 
 _REINSTALL = "python -m pip install --force-reinstall --no-deps"
@@ -208,8 +215,6 @@ def _cpu() -> str:
 
 
 def _device() -> str:
-    from tlcourse.base.device import resolve_device
-
     chosen = " (TLCOURSE_DEVICE)" if os.environ.get("TLCOURSE_DEVICE") else ""
     gpus = ", ".join(f"{key} {name}" for key, name in accelerators().items())
     return f"the course uses {resolve_device()}{chosen}; GPUs: {gpus or 'none, it needs none'}"

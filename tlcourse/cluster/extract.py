@@ -31,10 +31,9 @@ from tlcourse.cluster.shards import Row, Shard, read_shard
 from tlcourse.engines.engine import Engine, EngineName, make_engine
 from tlcourse.engines.stream import stream
 from tlcourse.errors import CourseError, UnreadableError, check_choice
-from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.fingerprint import layer_fingerprints
-from tlcourse.networks.layers import Pool
+from tlcourse.networks.backbone import Backbone, layer_fingerprints
 from tlcourse.networks.load import DEFAULT, load_backbone
+from tlcourse.networks.tap import Pool
 from tlcourse.tasks.pictures import open_picture
 from tlcourse.tasks.split import Split
 

@@ -17,8 +17,8 @@ from tlcourse.errors import CourseError
 from tlcourse.features.probe import STRENGTHS
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.head import map_layer
-from tlcourse.networks.layers import are_maps
 from tlcourse.networks.network import Network
+from tlcourse.networks.tap import are_maps
 from tlcourse.networks.trace import up_to
 from tlcourse.patterns import reuse
 from tlcourse.patterns.reuse import CHEAP, PATTERNS

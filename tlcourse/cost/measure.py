@@ -17,17 +17,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from tlcourse.base.device import fixed_seed, resolve_device, synchronize
 from tlcourse.base.machine import (
     MIB,
     accelerators,
     device_name,
+    fixed_seed,
     give_memory_back,
     memory,
+    resolve_device,
+    synchronize,
     usable_cores,
 )
 from tlcourse.cost.records import Cost, SideBySide
-from tlcourse.engines.folded import fast_batch_size, fast_copy
+from tlcourse.engines.pytorch import fast_batch_size, fast_copy
 from tlcourse.errors import CourseError, check_choice, check_whole
 from tlcourse.networks.account import Account, forward_account, training_account
 from tlcourse.networks.backbone import Backbone

@@ -14,11 +14,10 @@ import numpy as np
 import torch
 
 from tlcourse.engines.proof import is_proven
-from tlcourse.engines.pytorch import HalfEngine, PyTorchEngine
+from tlcourse.engines.pytorch import PyTorchEngine, fast_copy
 from tlcourse.errors import CourseError, check_choice, check_whole
-from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.fingerprint import layer_fingerprints
-from tlcourse.networks.layers import Pool
+from tlcourse.networks.backbone import Backbone, layer_fingerprints
+from tlcourse.networks.tap import Pool
 
 EngineName = Literal["auto", "pytorch", "openvino", "half"]
 
@@ -79,6 +78,8 @@ def make_engine(
                 f'engine="half" needs an NVIDIA GPU, but {backbone.name} is on {backbone.device}. '
                 'Load it with device="cuda" where there is one, or take engine="auto".'
             )
+        from tlcourse.engines.half import HalfEngine
+
         half = HalfEngine(backbone, layers, pool, n, batch_size)
         if not is_proven(half, half.prepare, backbone, layers, pool, _HALF_CLOSE):
             raise CourseError(
@@ -91,7 +92,7 @@ def make_engine(
     if fits and (many or (_kept and _key(backbone, layers, pool, batch_size) in _kept)):
         with suppress(CourseError):
             return _openvino(backbone, layers, pool, batch_size)
-    return PyTorchEngine(backbone, layers, pool, n, batch_size)
+    return PyTorchEngine(fast_copy(backbone, layers), layers, pool, n, batch_size)
 
 
 def _openvino(

@@ -14,7 +14,7 @@ from tlcourse.base.machine import usable_cores
 from tlcourse.engines.tapped import Tapped
 from tlcourse.errors import CourseError
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.layers import Pool
+from tlcourse.networks.tap import Pool
 
 _BATCH = 4  # pictures per call; they are computed one by one, and handed over together
 

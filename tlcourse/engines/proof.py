@@ -4,14 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
+from tlcourse.engines.pytorch import PyTorchEngine
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.layers import Pool, pool_positions
 from tlcourse.networks.mel import MelPreprocess
 from tlcourse.networks.preprocess import Preprocess
-from tlcourse.networks.tap import activations
+from tlcourse.networks.tap import Pool
 
 Run = Callable[[Sequence[Any]], dict[str, np.ndarray]]
 
@@ -26,8 +25,8 @@ def is_proven(
 ) -> bool:
     """Whether all layers differ by at most `close` of their largest value, on two pictures."""
     pictures = examples(backbone.preprocess)
-    batch = torch.stack([backbone.preprocess(each) for each in pictures])
-    expected = pooled(backbone, batch, layers, pool)
+    plain = PyTorchEngine(backbone, layers, pool)
+    expected = plain([plain.prepare(each) for each in pictures])
     try:
         given = run([prepare(each) for each in pictures])
     except RuntimeError:  # such as a number of pictures that has become part of a converted network
@@ -46,14 +45,3 @@ def examples(preprocess: Preprocess | MelPreprocess) -> list[Any]:
     if isinstance(example, Image.Image):
         return [example, example.resize((900, 600)).rotate(90, expand=True)]
     return [example]
-
-
-def pooled(
-    backbone: Backbone, batch: torch.Tensor, layers: Sequence[str], pool: Pool
-) -> dict[str, np.ndarray]:
-    """Return layer -> pooled values of a batch (n, ...) that was preprocessed, float32 (n, ...)."""
-    batch = batch.to(backbone.device, memory_format=torch.channels_last)
-    values = {}
-    for name, value in activations(backbone, batch, layers).items():
-        values[name] = pool_positions(value, pool, backbone.model).float().cpu().numpy()
-    return values

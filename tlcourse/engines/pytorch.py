@@ -1,89 +1,124 @@
-"""PyTorch as an engine: in full precision anywhere, in half precision on an NVIDIA GPU."""
+"""PyTorch as an engine, and the faster copy of a network that it runs when nothing is trained.
 
+In evaluation mode a BatchNorm only multiplies and adds fixed numbers, so it can be part of the
+convolution before it.
+"""
+
+import copy
+import math
 import sys
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch import nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tlcourse.base.machine import usable_cores
-from tlcourse.engines.folded import fast_batch_size, fast_copy
-from tlcourse.engines.proof import pooled
-from tlcourse.engines.tapped import Tapped
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.layers import Pool
+from tlcourse.networks.tap import Pool, activations, pool_positions
 
+_CLOSE = 1e-4  # of the largest value of a layer
 _MANY = 20_000  # pictures that are worth starting processes, or compiling a network
 _MOST_WORKERS = 16
-_HALF_BATCH = 256
 
 
 class PyTorchEngine:
-    """Runs a copy of a network with folded BatchNorms, in channels-last order."""
+    """Runs a network as it is, in channels-last order; `fast_copy` makes one that is faster."""
 
     at_once = 1  # PyTorch divides each operation among the cores itself
 
     def __init__(
         self,
-        backbone: Backbone,
+        network: Backbone,
         layers: Sequence[str],
         pool: Pool,
         n: int | None = None,
         batch_size: int | None = None,
     ) -> None:
-        self.network, self.layers, self.pool = fast_copy(backbone, layers), tuple(layers), pool
-        self.name = f"PyTorch {torch.__version__.partition('+')[0]} on {backbone.device}"
-        self.batch_size = batch_size or fast_batch_size(backbone)
+        self.network, self.layers, self.pool = network, tuple(layers), pool
+        self.name = f"PyTorch {torch.__version__.partition('+')[0]} on {network.device}"
+        self.prepare: Callable[[Any], Any] = network.preprocess
+        self.batch_size = batch_size or fast_batch_size(network)
         # A GPU is faster than threads can open pictures. Only Linux can fork.
         self.many = n is None or n >= _MANY
-        forks = backbone.device.type == "cuda" and self.many and sys.platform == "linux"
+        forks = network.device.type == "cuda" and self.many and sys.platform == "linux"
         self.workers = min(usable_cores(), _MOST_WORKERS) if forks else 0
 
-    @property
-    def prepare(self) -> Callable[[Any], np.ndarray]:
-        """What turns a picture or a sound into what goes in."""
-        preprocess = self.network.preprocess
-        return lambda picture: preprocess(picture).numpy()
-
-    def __call__(self, items: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    def __call__(self, items: Sequence[Any]) -> dict[str, np.ndarray]:
         """Compute one batch."""
-        return pooled(self.network, torch.from_numpy(np.stack(items)), self.layers, self.pool)
+        batch = torch.from_numpy(np.stack(items))
+        batch = batch.to(self.network.device, memory_format=torch.channels_last)
+        rows = {}
+        for name, value in activations(self.network, batch, self.layers).items():
+            pooled = pool_positions(value, self.pool, self.network.model)
+            rows[name] = pooled.float().cpu().numpy()
+        return rows
 
 
-class HalfEngine(PyTorchEngine):
-    """Runs a network in half precision, from pixels on; compiled where there are many pictures."""
+def fast_copy(backbone: Backbone, layers: Sequence[str]) -> Backbone:
+    """Copy a network and fold its BatchNorms, if a picture shows that the layers still agree."""
+    model = copy.deepcopy(backbone.model).eval().to(memory_format=torch.channels_last)
+    plain, folded = backbone.with_model(model), backbone.with_model(copy.deepcopy(model))
+    _fold(folded.model, {backbone.layer(name).path for name in layers})
+    return folded if _agree(plain, folded, layers) else plain
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        layers: Sequence[str],
-        pool: Pool,
-        n: int | None = None,
-        batch_size: int | None = None,
-    ) -> None:
-        super().__init__(backbone, layers, pool, n, batch_size or _HALF_BATCH)
-        self.name += " in half precision"
-        self.network.model.half()
-        self._tapped = Tapped(self.network, self.layers, pool)
-        self._run: Callable[[torch.Tensor], tuple[torch.Tensor, ...]] = self._tapped
-        if self.many:
-            # The graph has neither the hooks nor the early stop, at which compiling would end.
-            example = self._tapped.example(self.batch_size)
-            with torch.no_grad():
-                self._run = torch.compile(make_fx(self._tapped)(example))
 
-    @property
-    def prepare(self) -> Callable[[Any], np.ndarray]:
-        """What turns a picture or a sound into what goes in."""
-        return self._tapped.prepare
+def fast_batch_size(backbone: Backbone) -> int:
+    """Pictures per pass for which the maps of a layer still fit the processor's cache."""
+    if backbone.device.type != "cpu":
+        return 64
+    pixels = math.prod(backbone.preprocess.shape[1:])
+    return int(min(max(16 * 224**2 / pixels, 4), 32))  # more would only take more memory
 
-    def __call__(self, items: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """Compute one batch, filled up to its size: a compiled network takes no other."""
-        filled = [*items, *[items[-1]] * (self.batch_size - len(items))]
-        batch = torch.from_numpy(np.stack(filled)).to(self.network.device)
-        with torch.no_grad():
-            given = self._run(batch)
-        rows = (values[: len(items)].cpu().numpy() for values in given)
-        return dict(zip(self.layers, rows, strict=True))
+
+def _fold(model: nn.Module, kept: set[str]) -> None:
+    """Fold each BatchNorm that stands behind a convolution, whether or not it runs behind it."""
+    for module in list(model.modules()):  # a weight that is computed, such as LoRA's
+        if parametrize.is_parametrized(module, "weight"):
+            set_weight(module)
+    for path, parent in list(model.named_modules()):
+        for (name, convolution), (norm_name, norm) in pairwise(list(parent.named_children())):
+            if (
+                isinstance(convolution, nn.Conv2d)
+                and isinstance(norm, nn.BatchNorm2d)
+                and norm.running_mean is not None
+                and norm.num_features == convolution.out_channels
+                and f"{path}.{name}".lstrip(".") not in kept
+            ):
+                fused = fuse_conv_bn_eval(convolution, norm)
+                convolution.weight, convolution.bias = fused.weight, fused.bias
+                # timm's BatchNorm layers carry the activation that comes after them.
+                behind = filter(None, map(norm._modules.get, ("drop", "act")))
+                setattr(parent, norm_name, nn.Sequential(*behind))
+
+
+def set_weight(module: Any, *, original: bool = False) -> None:
+    """Give a layer with a parametrized weight, such as LoRA's, an ordinary weight of that value.
+
+    With `original` it gets the weight from before the parametrization.
+
+    PyTorch's `remove_parametrizations` would break all copies of the layer, which share its class.
+    """
+    weight = module.parametrizations.weight.original if original else module.weight
+    value, bias = weight.detach().clone(), module._parameters.pop("bias", None)
+    moves = any(parameter.requires_grad for parameter in module.parametrizations.parameters())
+    del module.parametrizations
+    module.__class__ = type(module).__bases__[0]
+    module.weight = nn.Parameter(value, requires_grad=moves)
+    module.register_parameter("bias", bias)  # behind the weight, where it was
+
+
+def _agree(plain: Backbone, folded: Backbone, layers: Sequence[str]) -> bool:
+    """Whether the layers of two networks give nearly the same for a picture of noise."""
+    shape = plain.preprocess.shape
+    noise = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
+    given = activations(folded, noise, layers)
+    for name, value in activations(plain, noise, layers).items():
+        near = _CLOSE * value.abs().max().clamp(min=1e-6)
+        if not ((given[name] - value).abs() <= near).all():  # not near either if one is no number
+            return False
+    return True

@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from tlcourse.base.machine import usable_cores
 from tlcourse.engines.engine import Engine
@@ -44,14 +45,16 @@ def stream(
     with (
         closing(source(engine, pictures)) as opened,
         closing(_batches(opened, engine.batch_size, unreadable)) as batches,
-        closing(_computed(engine, batches)) as computed,
     ):
-        yield from computed
+        if engine.at_once > 1:
+            yield from _side_by_side(engine, batches)
+        else:
+            for places, items in batches:
+                yield places, engine(items)
 
 
 def _from_threads(engine: Engine, pictures: Sequence[Any]) -> Generator[Any, None, None]:
     """Yield what is prepared of each picture, or why it cannot be read, in order."""
-    prepared = _Prepared(engine.prepare, pictures)
     threads = engine.at_once if engine.at_once > 1 else max(1, min(8, usable_cores() // 2))
     most = engine.batch_size * (engine.at_once + _AHEAD)
     ahead: deque[Future[Any]] = deque()
@@ -60,7 +63,7 @@ def _from_threads(engine: Engine, pictures: Sequence[Any]) -> Generator[Any, Non
     try:
         while True:
             while len(ahead) < most and (place := next(places, None)) is not None:
-                ahead.append(pool.submit(prepared.__getitem__, place))
+                ahead.append(pool.submit(_prepared, engine, pictures, place))
             if not ahead:
                 return
             yield ahead.popleft().result()
@@ -73,33 +76,22 @@ def _from_processes(engine: Engine, pictures: Sequence[Any]) -> Generator[Any, N
     with warnings.catch_warnings():  # Python warns of forking beside threads; these only read
         warnings.simplefilter("ignore", DeprecationWarning)
         yield from DataLoader(
-            _Prepared(engine.prepare, pictures),
+            cast(Any, range(len(pictures))),  # any sequence will do
             batch_size=None,
-            collate_fn=_as_it_is,  # a tensor would need shared memory
+            collate_fn=partial(_prepared, engine, pictures),
             num_workers=engine.workers,
             prefetch_factor=engine.batch_size * _AHEAD // engine.workers + 1,
             multiprocessing_context="fork",
         )
 
 
-def _as_it_is(prepared: Any) -> Any:
-    return prepared
-
-
-class _Prepared(Dataset[Any]):
-    """Pictures as an engine takes them; in place of one that cannot be read is the error."""
-
-    def __init__(self, prepare: Callable[[Any], Any], pictures: Sequence[Any]) -> None:
-        self.prepare, self.pictures = prepare, pictures
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def __getitem__(self, place: int) -> Any:
-        try:
-            return self.prepare(self.pictures[place][0])
-        except UnreadableError as error:
-            return error
+def _prepared(engine: Engine, pictures: Sequence[Any], place: int) -> Any:
+    """Prepare one picture; in place of one that cannot be read is the error."""
+    try:
+        prepared = engine.prepare(pictures[place][0])
+    except UnreadableError as error:
+        return error
+    return np.asarray(prepared)  # a tensor from another process would need shared memory
 
 
 def _batches(
@@ -125,14 +117,10 @@ def _batches(
         yield np.array(places), items
 
 
-def _computed(
+def _side_by_side(
     engine: Engine, batches: Iterator[Batch]
 ) -> Generator[tuple[np.ndarray, Rows], None, None]:
-    """Yield places and values, in order; an engine that can takes several batches at once."""
-    if engine.at_once == 1:
-        for places, items in batches:
-            yield places, engine(items)
-        return
+    """Yield places and values, in order, from an engine that takes several batches at once."""
     running: deque[tuple[np.ndarray, Future[Rows]]] = deque()
     pool = ThreadPoolExecutor(engine.at_once)
     try:

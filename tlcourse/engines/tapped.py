@@ -9,10 +9,9 @@ from torch import nn
 
 from tlcourse.engines.proof import examples
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.layers import Pool, pool_positions
 from tlcourse.networks.mel import MelPreprocess
 from tlcourse.networks.preprocess import Preprocess
-from tlcourse.networks.tap import activations
+from tlcourse.networks.tap import Pool, activations, pool_positions
 
 
 class Tapped(nn.Module):

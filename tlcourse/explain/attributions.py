@@ -11,8 +11,7 @@ from torch import nn
 from tlcourse.base.machine import give_memory_back
 from tlcourse.errors import CourseError, UnknownNameError, check_choice, check_whole
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.layers import are_maps
-from tlcourse.networks.tap import in_mode, to_batch
+from tlcourse.networks.tap import are_maps, in_mode, to_batch
 
 if TYPE_CHECKING:
     from PIL.Image import Image

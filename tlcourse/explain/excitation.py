@@ -10,8 +10,7 @@ import torch
 from tlcourse.base.machine import give_memory_back
 from tlcourse.errors import CourseError, check_whole
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.layers import are_maps
-from tlcourse.networks.tap import activations
+from tlcourse.networks.tap import activations, are_maps
 
 if TYPE_CHECKING:
     from PIL.Image import Image

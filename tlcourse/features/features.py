@@ -7,11 +7,12 @@ licence and are not included; numbers computed from them are.
 
 import hashlib
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from itertools import chain
+from operator import attrgetter, itemgetter
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
@@ -24,9 +25,8 @@ from tlcourse.engines.engine import EngineName, make_engine
 from tlcourse.engines.stream import stream
 from tlcourse.errors import CourseError, UnknownNameError, check_choice, check_whole
 from tlcourse.features.store import Entry, Stored, get_or_compute
-from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.fingerprint import layer_fingerprints
-from tlcourse.networks.layers import Pool
+from tlcourse.networks.backbone import Backbone, layer_fingerprints
+from tlcourse.networks.tap import Pool
 from tlcourse.tasks.split import SPLITS, Split
 from tlcourse.tasks.task import Task
 
@@ -172,12 +172,13 @@ def features_of(
 ) -> Features:
     """Join features of a task's pictures, in the order of its splits, with labels and names."""
     splits = named_splits(task)
+    parts = splits.values()
     return Features(
         x=x,
-        y=np.concatenate([split.labels for split in splits.values()]),
-        split=np.repeat(list(splits), list(map(len, splits.values()))),
+        y=np.concatenate(list(map(attrgetter("labels"), parts))),
+        split=np.repeat(list(splits), list(map(len, parts))),
         classes=getattr(task, "classes", ()),
-        names=tuple(name for split in splits.values() for name in split.names),
+        names=tuple(chain.from_iterable(map(attrgetter("names"), parts))),
         logits=None,
         source=source,
         seconds=seconds,
@@ -190,7 +191,7 @@ def named_splits(task: Task | Split) -> dict[str, Split]:
     if isinstance(task, Split):
         return {"all": task}
     if isinstance(task, Task):
-        return {name: getattr(task, name) for name in SPLITS}
+        return {"train": task.train, "val": task.val, "test": task.test}
     raise CourseError(
         f"Features are extracted from a task or a split, not from {type(task).__name__}. "
         'Make one with tl.load_task("emoji") or tl.load_task("my/folder").'
@@ -316,6 +317,9 @@ class Extraction:
         )
         self.ran = engine.name
         batches = stream(engine, cast(Any, Subset(self.pictures, range(start, n))))
+        parts: Iterator[dict[str, np.ndarray]] = map(itemgetter(1), batches)
+        if engine.at_once > 1:  # small batches, computed side by side, go to the disk together
+            parts = gathered(parts, max(engine.batch_size, _TOGETHER))
         bar = tqdm(
             total=n,
             initial=start,
@@ -324,10 +328,8 @@ class Extraction:
             leave=False,
             disable=not self.progress,
         )
-        # Small batches that were computed side by side go to the disk together.
-        least = engine.batch_size if engine.at_once == 1 else max(engine.batch_size, _TOGETHER)
         with closing(batches), bar:
-            for rows in gathered((rows for _, rows in batches), least):
+            for rows in parts:
                 for name, values in rows.items():
                     if not np.isfinite(values).all():
                         raise CourseError(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import torch
 
-from tlcourse.base.device import synchronize
-from tlcourse.engines.folded import fast_batch_size, fast_copy
+from tlcourse.base.machine import synchronize
+from tlcourse.engines.pytorch import fast_batch_size, fast_copy
 from tlcourse.errors import CourseError, check_choice
 from tlcourse.features.features import extract_features
 from tlcourse.features.layerwise import STRENGTHS, check_folds, cross_validate, draw_folds

@@ -1,6 +1,10 @@
-"""A network together with what it takes to use it: preprocessing, layer names, classes."""
+"""A network together with what it takes to use it: preprocessing, layer names, classes.
 
-from collections.abc import Callable
+A digest tells whether it is still the one it was, up to a layer.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -12,7 +16,7 @@ from tlcourse.errors import CourseError, UnknownNameError, check_whole
 from tlcourse.networks.layers import Layer
 from tlcourse.networks.mel import MelPreprocess
 from tlcourse.networks.preprocess import Preprocess
-from tlcourse.networks.trace import ModuleRecord, trace
+from tlcourse.networks.trace import ModuleRecord, is_inside, modules_up_to, trace
 
 
 @dataclass(eq=False)
@@ -124,3 +128,41 @@ class Backbone:
             f"  {self.preprocess!r}\n"
             f"  {known}; {self.source}; licence {self.licence}"
         )
+
+
+def layer_fingerprints(backbone: Backbone, layers: Sequence[str]) -> dict[str, str]:
+    """Return a SHA-256 for each layer: of kinds, options, weights and buffers up to it."""
+    records, fingerprints = backbone.trace, {}
+    parts = {path: _module_digest(module) for path, module in backbone.model.named_modules()}
+    for name in layers:
+        layer = backbone.layer(name)
+        inside = set(parts)  # all of them for a module that the learner put in later
+        if layer.path in records:
+            inside = set(modules_up_to(records, layer.path, inclusive=layer.side == "output"))
+        digest = hashlib.sha256(f"{layer.path} {layer.side}".encode())
+        for path, part in parts.items():
+            known = path  # the module itself; of one that was put in later, the nearest around it
+            while known and known not in records:
+                known = known.rpartition(".")[0]
+            # A module that holds the layer may have weights of its own, such as a class token.
+            if path in inside or known in inside or is_inside(layer.path, known):
+                digest.update(f"{path} {part}".encode())
+        fingerprints[name] = digest.hexdigest()
+    return fingerprints
+
+
+def _module_digest(module: nn.Module) -> str:
+    """SHA-256 of a module's kind, options and own tensors, without those of its parts."""
+    digest = hashlib.sha256(f"{type(module).__name__}({module.extra_repr()})".encode())
+    options = []
+    for name, option in sorted(vars(module).items()):
+        if isinstance(option, int | float | str) and name != "training":
+            options.append((name, option))
+    digest.update(repr(options).encode())
+    tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+    for name, tensor in tensors:
+        if name != "num_batches_tracked":  # counts training steps; nothing is computed with it
+            flat = tensor.detach().cpu().contiguous()
+            digest.update(f"{name} {flat.dtype} {tuple(flat.shape)}".encode())
+            digest.update(flat.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()

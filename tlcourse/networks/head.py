@@ -6,7 +6,7 @@ from torch import nn
 
 from tlcourse.errors import CourseError, check_whole
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.layers import are_maps
+from tlcourse.networks.tap import are_maps
 
 WIDTH = 128  # channels
 _STRIDE = 16  # pixels of the picture per position of a map

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from tlcourse.base.device import fixed_seed, resolve_device
 from tlcourse.base.files import (
     cache_dir,
     sha256_of,
@@ -21,6 +20,7 @@ from tlcourse.base.files import (
     tell_altered,
     whole_file,
 )
+from tlcourse.base.machine import fixed_seed, resolve_device
 from tlcourse.errors import CourseError, DownloadError, UnknownNameError, WeightsError
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.layers import timm_layers, torchvision_layers

@@ -9,12 +9,12 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 
-from tlcourse.base.device import fixed_seed
+from tlcourse.base.machine import fixed_seed
 from tlcourse.errors import CourseError, check_choice, check_whole
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.layers import Layer, Pool, are_maps, pool_positions
+from tlcourse.networks.layers import Layer
 from tlcourse.networks.load import load_backbone
-from tlcourse.networks.tap import PassEndedError, in_mode, listen
+from tlcourse.networks.tap import PassEndedError, Pool, are_maps, in_mode, listen, pool_positions
 from tlcourse.networks.trace import is_inside, modules_up_to, tensors_in
 
 

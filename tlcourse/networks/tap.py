@@ -6,7 +6,7 @@ Lesson 01 shows the forward hooks behind it; here the network is left as it was,
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from tlcourse.errors import CourseError
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.layers import Layer, pool_positions
+from tlcourse.networks.layers import Layer
 from tlcourse.networks.mel import MelPreprocess
 from tlcourse.networks.trace import tensors_in, up_to
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from tlcourse.tasks.sound import Sound
 
-
+Pool = Literal["mean", "max", "class_token", "patch_mean", "none"]
+_OF_TOKENS = ("class_token", "patch_mean")
 _MORE_THAN_ONCE = (
     "Module {!r} of {} is called more than once in a forward pass, so it has no single output. "
     "Name a module that is called once, such as the one that holds it."
@@ -178,3 +179,42 @@ def listen(model: nn.Module, layer: Layer, keep: Callable[[Any], None]) -> Remov
     if layer.side == "input":
         return module.register_forward_pre_hook(lambda _, inputs: keep(inputs))
     return module.register_forward_hook(lambda _, inputs, output: keep(output))
+
+
+def are_maps(shape: tuple[int, ...] | None) -> bool:
+    """Tell whether a layer's output for one picture is maps (C, H, W), not (H, W, C) or tokens."""
+    if shape is None or len(shape) != 3 or shape[1] * shape[2] == 1:
+        return False
+    return not shape[0] == shape[1] != shape[2]
+
+
+def pool_positions(value: torch.Tensor, pool: Pool, model: nn.Module | None = None) -> torch.Tensor:
+    """Turn maps (B, C, H, W) or (B, H, W, C) or tokens (B, T, C) into vectors (B, C).
+
+    "class_token" takes a Vision Transformer's class token, "patch_mean" the mean of its patches,
+    without that token and its like. `model` is the network, which knows how many these are.
+    """
+    if value.ndim <= 2 or pool == "none":
+        return value
+    if pool in _OF_TOKENS:
+        tokens = _leading_tokens(model)
+        if value.ndim != 3 or not tokens:
+            raise CourseError(
+                f'pool="{pool}" is for the tokens of a Vision Transformer that has a class token. '
+                f'This layer gives {tuple(value.shape[1:])} for a picture: take pool="mean".'
+            )
+        return value[:, 0] if pool == "class_token" else value[:, tokens:].mean(dim=1)
+    shape = tuple(value.shape[1:])
+    channels_first = are_maps(shape) or shape[1:] == (1, 1)
+    axes = tuple(range(2, value.ndim) if channels_first else range(1, value.ndim - 1))
+    return value.mean(dim=axes) if pool == "mean" else value.amax(dim=axes)
+
+
+def _leading_tokens(model: nn.Module | None) -> int:
+    """Tokens of a Vision Transformer in front of its patches; 0 where none is a class token."""
+    model = getattr(model, "body", model)  # of a `Network`
+    if isinstance(getattr(model, "class_token", None), nn.Parameter):  # torchvision
+        return 1
+    if getattr(model, "cls_token", None) is None:  # timm
+        return 0
+    return int(getattr(model, "num_prefix_tokens", 1))

@@ -118,4 +118,4 @@ def meta_copy(model: nn.Module) -> nn.Module:
 
 def tensors_in(output: Any) -> list[torch.Tensor]:
     """All tensors in what a module returned: a tensor, or tuples, lists and dicts of them."""
-    return [leaf for leaf in tree_leaves(output) if isinstance(leaf, torch.Tensor)]
+    return list(filter(torch.is_tensor, tree_leaves(output)))

@@ -16,13 +16,12 @@ import torch
 from torch import nn
 
 from tlcourse.base.files import whole_file
-from tlcourse.engines.folded import fast_copy
+from tlcourse.engines.pytorch import fast_copy
 from tlcourse.errors import CourseError, check_choice
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.layers import pool_positions
 from tlcourse.networks.network import Network
 from tlcourse.networks.precision import PRECISIONS, Precision, store_weights
-from tlcourse.networks.tap import in_mode, listen
+from tlcourse.networks.tap import in_mode, listen, pool_positions
 from tlcourse.networks.trace import is_inside, modules_up_to, tensors_in
 from tlcourse.patterns.result import Result, described
 from tlcourse.tasks.split import Split

@@ -16,13 +16,13 @@ from torch import nn
 
 from tlcourse import metrics
 from tlcourse.base.messages import say
-from tlcourse.engines.folded import fast_batch_size
+from tlcourse.engines.pytorch import fast_batch_size
 from tlcourse.errors import CourseError, check_choice
 from tlcourse.features.features import Features, extract_features
 from tlcourse.features.probe import Probe, fit_probe
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.layers import Pool
 from tlcourse.networks.network import Network
+from tlcourse.networks.tap import Pool
 from tlcourse.networks.trace import meta_copy
 from tlcourse.patterns.card import result_facts
 from tlcourse.patterns.result import Result

@@ -10,8 +10,7 @@ from tlcourse.explain.excitation import check_maps
 from tlcourse.features.layerwise import LayerProbes
 from tlcourse.metrics import compare_paired
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.layers import are_maps
-from tlcourse.networks.tap import activations, to_batch
+from tlcourse.networks.tap import activations, are_maps, to_batch
 from tlcourse.plots.figure import (
     BLUE,
     GREEN,

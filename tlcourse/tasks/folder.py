@@ -113,7 +113,8 @@ def read_folder(
             raise
         left = f"Left out were {len(skipped)} files, such as {skipped[0]}."
         raise CourseError(f"{error} {left}") from None
-    places |= {split: source[rows] for split, rows in drawn.items()}
+    for split, rows in drawn.items():
+        places[split] = source[rows]
     open_item = open_sound if sounds else partial(open_picture, max_side=max_side)
     pictures = Split(paths, labels, names, open_item, files.digest)
     return Task(

@@ -25,7 +25,7 @@ MAX_PIXELS = 100_000_000  # about 10,000 x 10,000; decoded to RGB this is 300 MB
 _REDUCED = 0.75
 
 # Formats that Pillow reads by itself, without starting another program.
-_FORMATS = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+_FORMATS = {"AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"}
 _ORIENTATION = 274  # number of the EXIF tag
 _BITS_PER_SAMPLE = 258  # number of the TIFF tag
 _HEIC = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"}  # what phones write
@@ -64,8 +64,8 @@ def open_picture(
             picture = _read_header(file, name, min(max_pixels, MAX_PIXELS))
             if max_side is not None:
                 least = _REDUCED * max_side / max(picture.size)
-                width, height = (max(1, int(least * side)) for side in picture.size)
-                picture.draft(None, (width, height))  # acts on JPEG only
+                width, height = int(least * picture.width), int(least * picture.height)
+                picture.draft(None, (max(1, width), max(1, height)))  # acts on JPEG only
             picture.load()
             with _quiet():
                 turned = picture.getexif().get(_ORIENTATION, 1)
@@ -121,7 +121,7 @@ def _read_header(file: BytesIO | BufferedReader, name: str, most: int) -> Image.
     too_many = f"it has more than {most / 1_000_000:g} million pixels"
     try:
         with _quiet():
-            picture = Image.open(file, formats=[f for f in _FORMATS if f in Image.OPEN])
+            picture = Image.open(file, formats=sorted(_FORMATS & set(Image.OPEN)))
     except UnidentifiedImageError as error:
         heic = start[4:8] == b"ftyp" and start[8:] in _HEIC
         kind = "a HEIC photograph; save it as JPEG" if heic else "not a picture"

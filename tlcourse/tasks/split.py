@@ -121,8 +121,12 @@ class Split(Sequence[tuple[Any, int]]):
 
     def digests(self) -> list[str]:
         """SHA-256 of what each picture is read from (N); equal digests mean equal pictures."""
-        contents = map(self._content or self._pixels, self._items)
-        return [c if isinstance(c, str) else hashlib.sha256(c).hexdigest() for c in contents]
+        digests = []
+        for content in map(self._content or self._pixels, self._items):
+            if not isinstance(content, str):
+                content = hashlib.sha256(content).hexdigest()
+            digests.append(content)
+        return digests
 
     def _pixels(self, item: Any) -> bytes:
         picture = self._open(item)

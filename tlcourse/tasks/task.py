@@ -243,11 +243,12 @@ def check_task(task: Task, *, n_outputs: int | None = None) -> None:
             "Add a second class."
         )
     counts = np.bincount(task.train.labels, minlength=n_classes)
-    few = [f"{task.classes[i]!r} ({counts[i]})" for i in np.flatnonzero(counts < 2)]
-    if few:
+    few = np.flatnonzero(counts < 2)
+    if len(few):
+        named = ", ".join(f"{task.classes[i]!r} ({counts[i]})" for i in few)
         raise CourseError(
             f"Each class needs at least 2 training {task.holds}, but these have fewer: "
-            f"{', '.join(few)}. Add {task.holds}, or remove the class."
+            f"{named}. Add {task.holds}, or remove the class."
         )
     if n_outputs is not None and n_outputs != n_classes:
         raise CourseError(

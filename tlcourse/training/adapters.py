@@ -14,11 +14,11 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from tlcourse.base.device import fixed_seed
-from tlcourse.engines.folded import set_weight
+from tlcourse.base.machine import fixed_seed
+from tlcourse.engines.pytorch import set_weight
 from tlcourse.errors import CourseError, check_whole
-from tlcourse.networks.layers import are_maps
 from tlcourse.networks.network import Network
+from tlcourse.networks.tap import are_maps
 from tlcourse.networks.trace import is_inside
 
 Kind = Literal["lora", "adapter", "norms", "biases"]

@@ -12,7 +12,7 @@ from PIL.Image import Image
 from torch import nn
 
 from tlcourse.base.machine import memory
-from tlcourse.engines.folded import fast_copy
+from tlcourse.engines.pytorch import fast_copy
 from tlcourse.features.features import Features, extract_features
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.network import Network

@@ -10,10 +10,9 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from tlcourse.base.device import fixed_seed
-from tlcourse.base.machine import give_memory_back
+from tlcourse.base.machine import fixed_seed, give_memory_back
 from tlcourse.base.messages import say
-from tlcourse.engines.folded import fast_batch_size
+from tlcourse.engines.pytorch import fast_batch_size
 from tlcourse.features.features import Features
 from tlcourse.networks.account import forward_account, training_account
 from tlcourse.networks.network import Network

@@ -8,8 +8,7 @@ import numpy as np
 from torch import nn
 from tqdm.auto import tqdm
 
-from tlcourse.base.device import fixed_seed
-from tlcourse.base.machine import give_memory_back
+from tlcourse.base.machine import fixed_seed, give_memory_back
 from tlcourse.errors import CourseError, check_whole
 from tlcourse.networks.network import Network
 from tlcourse.tasks.task import Task, check_task

@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageFilter
 
 from tlcourse.base.html import render, render_template
-from tlcourse.engines.folded import fast_copy
+from tlcourse.engines.pytorch import fast_copy
 from tlcourse.errors import CourseError
 from tlcourse.explain.attributions import Method, attribute, deepest_map
 from tlcourse.networks.backbone import Backbone

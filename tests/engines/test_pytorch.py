@@ -1,4 +1,4 @@
-"""The fast copy of a network gives what the network gives, as it is now, and leaves it alone."""
+"""PyTorch as an engine: its fast copy gives what the network gives, as it is now, and leaves it alone."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from tiny_features import TinyNet, as_backbone, noise
 from torch import nn
 
 import tlcourse as tl
-from tlcourse.engines.folded import fast_copy
+from tlcourse.engines.pytorch import fast_copy
 
 NAMES = ["block", "embedding", "logits"]
 
