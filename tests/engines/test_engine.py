@@ -349,3 +349,10 @@ def test_nothing_is_sent_and_no_file_is_left(with_openvino, tmp_path):
     assert ran.returncode == 0, ran.stderr
     assert [path.name for path in home.rglob("*") if "intel" in path.as_posix().lower()] == []
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+@pytest.mark.parametrize("name", ["pytorch", "openvino"])
+def test_a_layer_that_is_named_twice_is_computed_once(name, with_openvino):
+    backbone, pictures = as_backbone(TinyNet()), photographs()[:2]
+    made = make_engine(backbone, ["logits", "block", "logits"], engine=name)
+    assert_same(run(made, pictures), expected_of(backbone, pictures, ["logits", "block"]))
