@@ -5,12 +5,13 @@ import json
 import sys
 import tarfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 
 import tlcourse as tl
 from tlcourse import CourseError
@@ -216,3 +217,44 @@ def test_what_does_not_exist_is_said_before_anything_starts(tmp_path, options, s
     usual = {"layers": LAYERS, "backbone": "squeezenet1_1", "size": 64}
     with pytest.raises(CourseError, match=said):
         Plan(tmp_path, **usual | options).about()
+
+
+def test_pictures_whose_disk_is_away_do_not_finish_their_shard(plan, folder):
+    (shard,) = find_shards([str(folder)])
+    away = folder.rename(folder.with_name("away"))
+    done = module._do(plan, plan.about()["fingerprint"], shard)
+    ((name, reason),) = done.left_out
+    assert (done.pictures, name) == (None, "")
+    assert reason.endswith(
+        "1.png cannot be opened: No such file or directory. The next run tries again."
+    )
+    assert [*plan.out.iterdir()] == []
+    away.rename(folder)
+    assert module._do(plan, plan.about()["fingerprint"], shard).pictures == 4
+
+
+@pytest.mark.parametrize(
+    ("stopped", "passes"),
+    [
+        (OSError(errno.ESTALE, "Stale file handle"), True),
+        (OSError(errno.EIO, "Input/output error"), True),
+        (MemoryError(), True),
+        (PermissionError(errno.EACCES, "Permission denied"), False),
+        (OSError(errno.EINVAL, "Invalid argument"), False),  # of a place before the file's start
+        (OSError("cannot identify image file"), False),
+    ],
+)
+@pytest.mark.parametrize("when", ["opened", "decoded"])
+def test_only_what_may_pass_stops_a_shard(plan, folder, monkeypatch, stopped, passes, when):
+    def stop(self, *arguments):
+        if when == "decoded" or self.name == "2.png":
+            raise stopped
+        return whole(self, *arguments)
+
+    where = (ImageFile.ImageFile, "load") if when == "decoded" else (Path, "open")
+    whole = getattr(*where)
+    monkeypatch.setattr(*where, stop)
+    (done,) = work(plan, folder)
+    assert (done.pictures is None) == passes
+    assert len(done.left_out) == (1 if passes or when == "opened" else 4)
+    assert len([*plan.out.iterdir()]) == (not passes)

@@ -23,6 +23,7 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 import torch
+from PIL.Image import Image
 
 from tlcourse.base.files import make_folder, whole_file
 from tlcourse.base.machine import usable_cores
@@ -263,6 +264,16 @@ def _do(plan: Plan, fingerprint: str, shard: Shard) -> Done:
         return finished(plan, shard) or Done(shard.name, None, (("", reason),))
 
 
+def _opened(source: bytes | Path, *, max_side: int) -> Image:
+    """Open a picture; where that may be possible later, its shard is not to be finished."""
+    try:
+        return open_picture(source, max_side=max_side)
+    except UnreadableError as error:
+        if error.may_pass:
+            raise CourseError(f"{error} The next run tries again.") from error
+        raise
+
+
 @cache
 def _engine(plan: Plan) -> tuple[Engine, dict[str, int]]:
     """Make a worker's engine, once, and look how long its vectors are."""
@@ -291,7 +302,7 @@ def _compute(plan: Plan, shard: Shard, engine: Engine, widths: dict[str, int]) -
     ):
         for piece in _pieces(read_shard(shard)):
             names, labels, contents = zip(*piece, strict=True)
-            opened = partial(open_picture, max_side=about["max_side"])
+            opened = partial(_opened, max_side=about["max_side"])
             pictures = Split(contents, [0] * len(names), names, opened)
             bad: dict[int, UnreadableError] = {}
             batches = [*stream(engine, pictures, unreadable=bad.__setitem__)]
