@@ -3,11 +3,15 @@
 All of them are `CourseError`, so that the command line can print the sentence without a traceback.
 """
 
+import errno
 import math
 from collections.abc import Iterable
 from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
+
+# Of errors with a number: no permission, no file's name, damage that leads before a file's start.
+_LASTING = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL}
 
 
 class CourseError(ValueError):
@@ -39,6 +43,12 @@ class UnreadableError(CourseError):
     def __init__(self, said: str, reason: str = "") -> None:
         super().__init__(said)
         self.reason = reason or said.rstrip(".")
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the file may be whole: its disk is away, say, or memory is short."""
+        why = self.__cause__
+        return isinstance(why, MemoryError) or getattr(why, "errno", None) not in {None, *_LASTING}
 
 
 class PictureError(UnreadableError):

@@ -58,8 +58,8 @@ rates, steps = [group["lr"] for group in groups], options.epochs * len(batches)
 schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, steps)  # up, then down
 scaler = torch.amp.GradScaler(device, enabled=device == "cuda")  # 16-bit numbers on a GPU
 epoch, best, best_epoch, best_weights = 0, -1.0, 0, {}
-run, parts = [vars(options), train.classes], (model, optimiser, schedule, scaler)
-checkpoint = f"{options.out}.checkpoint"
+run = [vars(options), train.classes, len(train), len(val)]
+parts, checkpoint = (model, optimiser, schedule, scaler), f"{options.out}.checkpoint"
 if os.path.exists(checkpoint):  # a worker was lost: go on after the last whole epoch
     saved = torch.load(checkpoint, map_location=device, weights_only=True)
     started, states, epoch, best, best_epoch, best_weights = saved

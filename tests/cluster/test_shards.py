@@ -198,3 +198,35 @@ def test_what_is_no_shard_is_said(here, sources, said):
         (here / name).touch()
     with pytest.raises(CourseError, match=said):
         find_shards(sources)
+
+
+@pytest.mark.parametrize("name", [b"\xff", b"a\nb\x1b[1m", "\N{RIGHT-TO-LEFT OVERRIDE}a".encode()])
+@pytest.mark.parametrize("kind", ["tar", "folder"])
+def test_a_shards_name_is_text_that_is_safe_to_print(tmp_path, name, kind):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+    if kind == "tar":
+        path = write_tar(path.with_name(f"{path.name}.tar"), [("1.jpg", b"one")])
+    else:
+        path.mkdir()
+        (path / "1.jpg").write_bytes(b"one")
+    (shard,) = find_shards([str(path)])
+    shard.name.encode()
+    assert shard.name.isprintable()
+    assert "\\" not in shard.name  # which divides folders elsewhere
+    assert len(list(read_shard(shard))) == 1
+
+
+def test_pictures_beside_shards_are_refused(tmp_path):
+    write_tar(tmp_path / "stray.tar", [])
+    (tmp_path / "ants").mkdir()
+    (tmp_path / "ants" / "1.jpg").touch()
+    with pytest.raises(CourseError, match=r"holds shards, such as stray.tar, and pictures. Move"):
+        find_shards([str(tmp_path)])
+    assert [shard.name for shard in find_shards([f"{tmp_path}/*.tar"])] == ["stray"]
+    assert [shard.name for shard in find_shards([f"{tmp_path}/ants"])] == ["ants-000000"]
+
+
+def test_what_systems_leave_in_a_folder_is_no_shard(tmp_path):
+    for name in ("._x.tar", ".y.parquet", "x.tar"):
+        (tmp_path / name).touch()
+    assert [shard.name for shard in find_shards([str(tmp_path)])] == ["x"]

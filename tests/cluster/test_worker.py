@@ -2,15 +2,17 @@
 
 import errno
 import json
+import os
 import sys
 import tarfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 
 import tlcourse as tl
 from tlcourse import CourseError
@@ -216,3 +218,97 @@ def test_what_does_not_exist_is_said_before_anything_starts(tmp_path, options, s
     usual = {"layers": LAYERS, "backbone": "squeezenet1_1", "size": 64}
     with pytest.raises(CourseError, match=said):
         Plan(tmp_path, **usual | options).about()
+
+
+def test_pictures_whose_disk_is_away_do_not_finish_their_shard(plan, folder):
+    (shard,) = find_shards([str(folder)])
+    away = folder.rename(folder.with_name("away"))
+    done = module._do(plan, plan.about()["fingerprint"], shard)
+    ((name, reason),) = done.left_out
+    assert (done.pictures, name) == (None, "")
+    assert reason.endswith(
+        "1.png cannot be opened: No such file or directory. The next run tries again."
+    )
+    assert [*plan.out.iterdir()] == []
+    away.rename(folder)
+    assert module._do(plan, plan.about()["fingerprint"], shard).pictures == 4
+
+
+@pytest.mark.parametrize(
+    ("stopped", "passes"),
+    [
+        (OSError(errno.ESTALE, "Stale file handle"), True),
+        (OSError(errno.EIO, "Input/output error"), True),
+        (MemoryError(), True),
+        (PermissionError(errno.EACCES, "Permission denied"), False),
+        (OSError(errno.EINVAL, "Invalid argument"), False),  # of a place before the file's start
+        (OSError("cannot identify image file"), False),
+    ],
+)
+@pytest.mark.parametrize("when", ["opened", "decoded"])
+def test_only_what_may_pass_stops_a_shard(plan, folder, monkeypatch, stopped, passes, when):
+    def stop(self, *arguments):
+        if when == "decoded" or self.name == "2.png":
+            raise stopped
+        return whole(self, *arguments)
+
+    where = (ImageFile.ImageFile, "load") if when == "decoded" else (Path, "open")
+    whole = getattr(*where)
+    monkeypatch.setattr(*where, stop)
+    (done,) = work(plan, folder)
+    assert (done.pictures is None) == passes
+    assert len(done.left_out) == (1 if passes or when == "opened" else 4)
+    assert len([*plan.out.iterdir()]) == (not passes)
+
+
+def test_layers_that_are_named_twice(plan, folder):
+    twice = replace(plan, layers=(*LAYERS, *LAYERS))
+    assert work(twice, folder) == work(plan, folder)
+    assert len([*plan.out.iterdir()]) == 1
+
+
+@pytest.fixture
+def all_done(monkeypatch):
+    """Ray is not needed where all is done."""
+    monkeypatch.setattr(module, "find_spec", lambda name: True)
+    monkeypatch.setitem(sys.modules, "ray", None)
+
+
+def test_names_that_are_no_text_are_listed(plan, folder, all_done):
+    folder = folder.rename(os.fsdecode(os.fsencode(folder.parent) + b"/\xff\n"))
+    (folder / "top.png").write_bytes(b"no picture")
+    work(plan, folder)
+    module.extract(plan, find_shards([str(folder)]))
+    rows = (plan.out / "left_out.csv").read_text("utf-8")
+    assert rows.splitlines()[1:] == ["_udcff_n-000000,top.png,it is not a picture"]
+
+
+def test_files_of_another_size_of_shards_are_to_be_deleted(plan, folder, all_done, capsys):
+    work(plan, folder, 2)
+    work(plan, folder)
+    module.extract(plan, find_shards([str(folder)]))
+    said = capsys.readouterr().out
+    assert "also holds 1 others, such as insects-000001-" in said
+    assert "Delete those of another --shard-size, or their pictures count twice." in said
+
+
+@pytest.mark.parametrize("kind", ["tar", "folder"])
+def test_features_do_not_go_where_the_pictures_are(plan, folder, all_done, kind):
+    source = folder
+    if kind == "tar":
+        source = folder / "x.tar"
+        tarfile.open(source, "w").close()
+    with pytest.raises(CourseError, match=r"insects holds the pictures\. Name another folder"):
+        module.extract(replace(plan, out=folder), find_shards([str(source)]))
+    assert not (folder / "left_out.csv").exists()
+
+
+def test_a_list_that_does_not_fit_on_the_disk_gets_a_sentence(plan, folder, all_done, monkeypatch):
+    def full(self, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    work(plan, folder)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(CourseError, match=r"left_out\.csv cannot be written \(No space.* room and"):
+        module.extract(plan, find_shards([str(folder)]))
+    assert len([*plan.out.iterdir()]) == 1

@@ -350,3 +350,35 @@ def test_nothing_is_sent_and_no_file_is_left(with_openvino, tmp_path):
     assert ran.returncode == 0, ran.stderr
     assert [path.name for path in home.rglob("*") if "intel" in path.as_posix().lower()] == []
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+@pytest.mark.parametrize("name", ["pytorch", "openvino"])
+def test_a_layer_that_is_named_twice_is_computed_once(name, with_openvino):
+    backbone, pictures = as_backbone(TinyNet()), photographs()[:2]
+    made = make_engine(backbone, ["logits", "block", "logits"], engine=name)
+    assert_same(run(made, pictures), expected_of(backbone, pictures, ["logits", "block"]))
+
+
+THREADS = """
+import sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from tlcourse.engines.openvino import _import_openvino
+
+sys.setswitchinterval(1e-6)
+begin = threading.Barrier(4)
+
+def one(_):
+    begin.wait()
+    return _import_openvino()
+
+with ThreadPoolExecutor(4) as pool:
+    found = set(pool.map(one, range(4)))
+assert len(found) == 1, found
+assert "openvino_telemetry" not in sys.modules
+"""
+
+
+def test_several_threads_may_import_openvino_at_once(with_openvino):
+    command = [sys.executable, "-c", THREADS]
+    ran = subprocess.run(command, cwd=Path(tl.__file__).parents[1], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr

@@ -2,6 +2,8 @@
 
 import difflib
 import os
+import runpy
+import shutil
 import socket
 import subprocess
 import sys
@@ -142,3 +144,17 @@ def test_a_checkpoint_of_another_run_is_refused(ready, folder, tmp_path):
 def test_a_batch_that_cannot_be_shared_equally_is_refused(ready, folder, tmp_path):
     said = _refused(ready, folder, tmp_path, RANK="0", WORLD_SIZE="3")
     assert "--batch must be a multiple of the 3 processes" in said
+
+
+def test_a_checkpoint_of_other_pictures_is_refused(folder, here, monkeypatch, capsys):
+    """In this process, which has imported what the file imports."""
+    pictures = shutil.copytree(folder, here / "pictures")
+    options = [str(pictures), "--weights", str(tl.weights_file()), "--size", "64", "--epochs", "1"]
+    monkeypatch.setattr(sys, "argv", [str(FILE), *options])
+    runpy.run_path(str(FILE))
+    assert "epoch 1: loss" in capsys.readouterr().out
+    runpy.run_path(str(FILE))  # nothing is left to do
+    assert "epoch 1: loss" not in capsys.readouterr().out
+    shutil.copy(pictures / "train/dark/0.png", pictures / "train/dark/more.png")
+    with pytest.raises(AssertionError, match="is of another run: delete it, or name another --out"):
+        runpy.run_path(str(FILE))

@@ -148,6 +148,16 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def save_file(path: Path, content: bytes, advice: str) -> None:
+    """Write a file, whole or not at all, or say in a sentence why it cannot be."""
+    try:
+        with whole_file(path) as part:
+            part.write_bytes(content)
+    except OSError as error:
+        reason = f"{path} cannot be written ({error.strerror or error})."
+        raise CourseError(f"{reason} {advice}") from error
+
+
 def save_files(folder: Path, files: Mapping[str, bytes], what: str) -> None:
     """Write files as a folder, whole or not at all, in place of an earlier one of the same kind.
 

@@ -9,14 +9,15 @@ from typer.core import TyperCommand
 from tlcourse.base.messages import printable
 from tlcourse.cli.pictures import NetworkName, PictureSize, print_left_out
 
+_SOURCES = "Folder of pictures, or shards of them: tar files as WebDataset writes them, Parquet files, patterns such as 'data/*.tar'."
+
 
 class SeveralLayers(TyperCommand):
     """A command whose option `--layers` takes all the names behind it."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Write `--layers a b` as `--layers a --layers b`, which is what Click reads."""
-        written: list[str] = []
-        option = ""
+        written, option = list[str](), ""
         for arg in args:
             if option == "--layers" and written[-1] != "--layers" and not arg.startswith("-"):
                 written.append("--layers")
@@ -26,13 +27,7 @@ class SeveralLayers(TyperCommand):
 
 
 def extract(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="FOLDER_OR_SHARDS",
-            help="Folder of pictures, or shards of them: tar files as WebDataset writes them, Parquet files, patterns such as 'data/*.tar'.",
-        ),
-    ],
+    sources: Annotated[list[str], typer.Argument(metavar="FOLDER_OR_SHARDS", help=_SOURCES)],
     out: Annotated[Path, typer.Option(help="Folder for the features.", file_okay=False)],
     layers: Annotated[list[str], typer.Option(help="Names, such as --layers stage5 embedding.")],
     address: Annotated[str | None, typer.Option(help="HOST:PORT of a Ray cluster.")] = None,
@@ -48,19 +43,18 @@ def extract(
     paths, and have the same tlcourse. left_out.csv lists what has no features. Exit status 1 if
     whole shards are among it.
     """
-    from tlcourse.cluster.extract import Plan
-    from tlcourse.cluster.extract import extract as run
+    from tlcourse.cluster import extract as cluster
     from tlcourse.cluster.shards import find_shards
     from tlcourse.networks.load import DEFAULT
 
     name = str(Path(backbone).absolute()) if backbone and Path(backbone).is_dir() else backbone
-    plan = Plan(out.absolute(), tuple(layers), name or DEFAULT, size, engine=engine)  # type: ignore[arg-type]  # checked there
-    done = run(plan, find_shards(sources, shard_size), address=address)
+    plan = cluster.Plan(out.absolute(), tuple(layers), name or DEFAULT, size, engine=engine)  # type: ignore[arg-type]  # checked there
+    done = cluster.extract(plan, find_shards(sources, shard_size), address=address)
     missing = [(record.shard, *what) for record in done for what in record.left_out]
-    named = [(printable(f"{s}, {name}".removesuffix(", ")), why) for s, name, why in missing]
-    print_left_out([f"{name}: {why}" for name, why in named], "left_out.csv")
+    lines = [f"{shard}, {name}".removesuffix(", ") + f": {why}" for shard, name, why in missing]
+    print_left_out(list(map(printable, lines)), "left_out.csv")
     whole = [record.pictures for record in done if record.pictures is not None]
     what = f"{sum(whole):,} pictures in {len(whole)} of {len(done)} shards"
-    print(f"{what}, {len(missing)} left out: {out}")
+    print(f"{what}, {len(missing)} left out: {printable(out)}")
     if len(whole) < len(done):
         raise typer.Exit(1)

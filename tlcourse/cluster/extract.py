@@ -23,8 +23,9 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 import torch
+from PIL.Image import Image
 
-from tlcourse.base.files import make_folder, whole_file
+from tlcourse.base.files import make_folder, save_file, whole_file
 from tlcourse.base.machine import usable_cores
 from tlcourse.base.messages import printable, say
 from tlcourse.cluster.shards import Row, Shard, read_shard
@@ -149,12 +150,16 @@ def extract(plan: Plan, shards: Sequence[Shard], *, address: str | None = None) 
     if not (find_spec("pyarrow") and find_spec("ray")):
         raise CourseError('Ray is not installed here: python -m pip install "tlcourse[cluster]"')
     make_folder(plan.out, "Name another one.")
+    folders = {shard.path if shard.files else shard.path.parent for shard in shards}
+    if any(map(plan.out.samefile, folders)):  # or a later run would take features for shards
+        raise CourseError(f"{plan.out} holds the pictures. Name another folder for the features.")
     done = {shard.name: found for shard in shards if (found := finished(plan, shard))}
     left = [shard for shard in shards if shard.name not in done]
     say(f"{len(shards)} shards, {len(done)} of them done already.")
     others = set(plan.out.glob(plan.target("*").name)) - {plan.target(s.name) for s in shards}
     if others:
-        say(f"{plan.out} also holds {len(others)} others, such as {min(others).name}.")
+        twice = "Delete those of another --shard-size, or their pictures count twice."
+        say(f"{plan.out} also holds {len(others)} others, such as {min(others).name}. {twice}")
     if left:
         _remove_begun(plan, left)
         try:
@@ -164,8 +169,8 @@ def extract(plan: Plan, shards: Sequence[Shard], *, address: str | None = None) 
             _remove_begun(plan, left)
     records = [done[shard.name] for shard in shards]
     rows = [(record.shard, *what) for record in records for what in record.left_out]
-    with whole_file(plan.out / "left_out.csv") as part:
-        pd.DataFrame(rows, columns=["shard", "name", "reason"]).to_csv(part, index=False)
+    table = pd.DataFrame(rows, columns=["shard", "name", "reason"]).to_csv(index=False).encode()
+    save_file(plan.out / "left_out.csv", table, "Make room and start again: features stay.")
     return records
 
 
@@ -220,9 +225,8 @@ def _run(plan: Plan, shards: Sequence[Shard]) -> Generator[Done, None, None]:
     gpu = 1 if ray.cluster_resources().get("GPU") else None
     work = partial(_work, plan, plan.about()["fingerprint"])
     rows = [{"shard": pickle.dumps(shard)} for shard in shards]
-    data = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-        work, num_cpus=1, num_gpus=gpu, max_calls=0
-    )
+    data = ray.data.from_items(rows, override_num_blocks=len(rows))
+    data = data.map(work, num_cpus=1, num_gpus=gpu, max_calls=0)
     try:
         for row in tqdm(data.iter_rows(), total=len(rows), unit="shard"):
             done = pickle.loads(row["done"])
@@ -262,6 +266,16 @@ def _do(plan: Plan, fingerprint: str, shard: Shard) -> Done:
         return finished(plan, shard) or Done(shard.name, None, (("", reason),))
 
 
+def _opened(source: bytes | Path, *, max_side: int) -> Image:
+    """Open a picture; where that may be possible later, its shard is not to be finished."""
+    try:
+        return open_picture(source, max_side=max_side)
+    except UnreadableError as error:
+        if error.may_pass:
+            raise CourseError(f"{error} The next run tries again.") from error
+        raise
+
+
 @cache
 def _engine(plan: Plan) -> tuple[Engine, dict[str, int]]:
     """Make a worker's engine, once, and look how long its vectors are."""
@@ -280,8 +294,7 @@ def _compute(plan: Plan, shard: Shard, engine: Engine, widths: dict[str, int]) -
     about = plan.about() | {"engine": engine.name, "shard": shard.name, "digest": shard.digest}
     text, vectors = pa.string(), {name: pa.list_(pa.float16(), n) for name, n in widths.items()}
     schema = pa.schema({"name": text, "label": text, **vectors}, {"tlcourse": json.dumps(about)})
-    left_out: list[tuple[str, str]] = []
-    n = 0
+    left_out, n = list[tuple[str, str]](), 0
     if (killed := len(_begun(plan, [shard]))) >= _TRIES:
         raise CourseError(f"{killed} workers were killed while they computed it")
     with (
@@ -290,7 +303,7 @@ def _compute(plan: Plan, shard: Shard, engine: Engine, widths: dict[str, int]) -
     ):
         for piece in _pieces(read_shard(shard)):
             names, labels, contents = zip(*piece, strict=True)
-            opened = partial(open_picture, max_side=about["max_side"])
+            opened = partial(_opened, max_side=about["max_side"])
             pictures = Split(contents, [0] * len(names), names, opened)
             bad: dict[int, UnreadableError] = {}
             batches = [*stream(engine, pictures, unreadable=bad.__setitem__)]
@@ -314,8 +327,7 @@ def _compute(plan: Plan, shard: Shard, engine: Engine, widths: dict[str, int]) -
 
 def _pieces(rows: Iterable[Row]) -> Iterator[list[Row]]:
     """Gather as many pictures as may be in memory; those of a folder are only named."""
-    piece: list[Row] = []
-    size = 0
+    piece, size = list[Row](), 0
     for row in rows:
         piece.append(row)
         size += len(row[2]) if isinstance(row[2], bytes) else 0

@@ -58,10 +58,8 @@ def find_shards(sources: Iterable[str], size: int = 1000) -> list[Shard]:
         paths = [source] if Path(source).exists() else sorted(glob.glob(source))  # noqa: PTH207
         found = [shard for path in paths for shard in _shards_of(Path(path).absolute(), size)]
         if not found:
-            raise CourseError(
-                f"{printable(source)} holds no pictures. Expected is a folder of pictures, or tar "
-                "or Parquet files of them, such as 'data/*.tar'. Check the spelling of its path."
-            )
+            said = "holds no pictures, tar or Parquet files. Check the spelling of its path"
+            raise CourseError(f"{printable(source)} {said}, or of a pattern as 'data/*.tar'.")
         shards += found
     name, count = Counter(shard.name for shard in shards).most_common(1)[0]
     if count > 1:
@@ -70,20 +68,26 @@ def find_shards(sources: Iterable[str], size: int = 1000) -> list[Shard]:
 
 
 def _shards_of(path: Path, size: int) -> list[Shard]:
+    # What the file of its features is named after is text that is safe to print.
+    name = printable(path.stem if path.is_file() else path.name).replace("\\", "_")
     if path.is_file():
         if path.suffix not in _KINDS:
             said = f"{printable(path)} is no shard: its name ends neither in .tar nor in .parquet."
             raise CourseError(said)
-        return [Shard(path.stem, path, _digest(path.parent, [path.name]))]
-    if files := sorted(file for kind in _KINDS for file in path.glob(f"*{kind}")):
+        return [Shard(name, path, _digest(path.parent, [path.name]))]
+    files = [file for file in files_inside(path) if file.is_file()]
+    pictures = [file for file in files if file.suffix.lower() in EXTENSIONS]
+    files = [file for file in files if file.suffix in _KINDS and file.parent == path]
+    if files and pictures:
+        both = f"{printable(path)} holds shards, such as {printable(files[0].name)}, and pictures"
+        raise CourseError(
+            f"{both}. Move one kind elsewhere, or name only the shards: 'data/*.tar'."
+        )
+    if files:
         return [shard for file in files for shard in _shards_of(file, size)]
-    files = [file for file in files_inside(path) if file.suffix.lower() in EXTENSIONS]
-    names = [file.relative_to(path).as_posix() for file in files if file.is_file()]
+    names = [file.relative_to(path).as_posix() for file in pictures]
     pieces = [tuple(names[first : first + size]) for first in range(0, len(names), size)]
-    return [
-        Shard(f"{path.name}-{i:06d}", path, _digest(path, piece), piece)
-        for i, piece in enumerate(pieces)
-    ]
+    return [Shard(f"{name}-{i:06d}", path, _digest(path, p), p) for i, p in enumerate(pieces)]
 
 
 def _digest(folder: Path, names: Iterable[str]) -> str:

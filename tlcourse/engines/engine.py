@@ -71,7 +71,8 @@ def make_engine(
     check_choice("engine", engine, get_args(EngineName))
     if batch_size is not None:
         check_whole("batch_size", batch_size)
-    layers, many = tuple(layers), n is None or n * backbone.operations >= _WORTH
+    many = n is None or n * backbone.operations >= _WORTH
+    layers = tuple(dict.fromkeys(layers))  # each once
     if engine == "half":
         if backbone.device.type != "cuda":
             raise CourseError(

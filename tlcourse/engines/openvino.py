@@ -1,6 +1,7 @@
 """OpenVINO as an engine: Intel's library for forward passes, on processors of any make."""
 
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.tap import Pool
 
 _BATCH = 4  # pictures per call; they are computed one by one, and handed over together
+_importing = threading.Lock()
 
 
 class OpenVINOEngine:
@@ -97,18 +99,19 @@ def _convert(tapped: Tapped) -> Any:
 
 def _import_openvino() -> Any:
     """Import OpenVINO, but not the package by which its tools report their use to Intel."""
-    telemetry = sys.modules.get("openvino_telemetry")
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # cannot be imported
-    try:
-        import openvino
-        import openvino.frontend.pytorch.ts_decoder
-    except ImportError as error:
-        raise CourseError(
-            'engine="openvino" needs OpenVINO, an extra of the course: '
-            'python -m pip install "tlcourse[fast]"'
-        ) from error
-    finally:
-        del sys.modules["openvino_telemetry"]
-        if telemetry:
-            sys.modules["openvino_telemetry"] = telemetry
+    with _importing:  # what may be imported holds for all threads
+        telemetry = sys.modules.get("openvino_telemetry")
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # cannot be imported
+        try:
+            import openvino
+            import openvino.frontend.pytorch.ts_decoder
+        except ImportError as error:
+            raise CourseError(
+                'engine="openvino" needs OpenVINO, an extra of the course: '
+                'python -m pip install "tlcourse[fast]"'
+            ) from error
+        finally:
+            del sys.modules["openvino_telemetry"]
+            if telemetry:
+                sys.modules["openvino_telemetry"] = telemetry
     return openvino

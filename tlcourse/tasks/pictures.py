@@ -147,6 +147,8 @@ def _unreadable(name: str, reason: str) -> PictureError:
 
 def _reason(error: Exception) -> str:
     """A decoder's complaint in a few words."""
+    if isinstance(error, MemoryError):
+        return "memory is short"
     said = str(error).lower()
     cut = ("truncated", "broken", "unexpected end", "not enough", "incomplete", "decoder object")
     if isinstance(error, EOFError | struct.error) or any(word in said for word in cut):
