@@ -177,3 +177,42 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
     before, after = map(int, ran.stdout.split())
     in_memory = 3 * x.size * 4  # bytes that the other rows would take as float32
     assert after - before < in_memory / 3
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        ({"fingerprint": "xyz"}, r"has the fingerprint xyz and 20 .*Expected are abc and 20: run"),
+        (
+            {"n_features": 5},
+            r"has the fingerprint abc and 5 features.*Expected are abc and 20: run",
+        ),
+        ({"labels": [None] * 60}, r"No row in .* has a label.*Extract features of pictures in a f"),
+        ({"strengths": ()}, r"strengths is \(\), but must be one number above 0 or more, such as"),
+        ({"strengths": (0,)}, r"strengths is \(0,\), but must be"),
+        ({"strengths": (0.1, -1)}, r"strengths is \(0.1, -1\), but must be"),
+        ({"strengths": (np.nan,)}, r"strengths is \(nan,\), but must be"),
+        ({"strengths": 0.1}, r"strengths is 0.1, but must be"),
+        ({"strengths": ("a",)}, r"strengths is \('a',\), but must be"),
+    ],
+)
+def test_what_does_not_fit_the_probe_gets_a_sentence(tmp_path, about, said):
+    x, _, labels = rows(n=60)
+    folder = write(tmp_path / "f", x, labels)
+    if "strengths" in about:
+        with pytest.raises(CourseError, match=said):
+            tl.fit_streamed_probe(folder / "is not looked at", **about)
+        return
+    probe = tl.fit_streamed_probe(folder, strengths=(0.1,))
+    x, labels = x[:, : about.get("n_features", 20)], about.get("labels", labels)
+    other = write(tmp_path / "g", x, labels, fingerprint=about.get("fingerprint", "abc"))
+    with pytest.raises(CourseError, match=said):
+        probe.accuracy(other)
+
+
+def test_files_of_different_widths_get_a_sentence(tmp_path):
+    x, _, labels = rows(n=60)
+    folder = write(tmp_path / "f", x, labels)
+    write(folder, x[:, :5], labels, first=100)
+    with pytest.raises(CourseError, match="has the fingerprint abc and"):
+        tl.fit_streamed_probe(folder)

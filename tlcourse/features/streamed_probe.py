@@ -3,12 +3,13 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
 from hashlib import blake2b
+from numbers import Real
 from operator import add, itemgetter
 from pathlib import Path
 from typing import Any
@@ -31,16 +32,30 @@ class StreamedProbe(Probe):
         classes: The labels, in the order of the rows of `weight`.
         layer: Where the features come from.
         val_accuracy: Share of the validation rows that are predicted right.
+        fingerprint: That of the weights and the preprocessing, which `tlcourse extract` notes.
     """
 
     classes: tuple[str, ...]
     layer: str
     val_accuracy: float
+    fingerprint: str
 
     def accuracy(self, folder: str | Path) -> float:
-        """Share of the rows in another folder's files, such as test pictures, predicted right."""
+        """Share of the rows in another folder's files, such as test pictures, predicted right.
+
+        Raises:
+            UnknownNameError: There is no such layer.
+            CourseError: A file cannot be used, comes from other weights or preprocessing than the
+                probe's, or has a label that the probe does not know; or no row has a label.
+        """
         with one_thread():
-            rows = _Rows(folder, self.layer, 1.0, tqdm(disable=True))
+            own = self.fingerprint, self.weight.shape[1]
+            rows = _Rows(folder, self.layer, 1.0, tqdm(disable=True), own)
+            if not rows.val:
+                raise CourseError(
+                    f"No row in {folder} has a label, so there is nothing to compare predictions "
+                    "with. Extract features of pictures in a folder for each class."
+                )
             if strange := sorted(set(rows.val) - set(self.classes)):
                 raise CourseError(f"The probe knows no class {strange[0]!r}, a label in {folder}.")
             rows.classes = self.classes
@@ -66,15 +81,20 @@ def fit_streamed_probe(
         folder: What `tlcourse extract` wrote: Parquet files with the columns `name`, `label` and
             one for each layer. Rows without a label are passed over.
         layer: The column to use.
-        strengths: Values of scikit-learn's `C`; the log loss on the validation rows chooses.
+        strengths: Values of scikit-learn's `C`, above 0; the log loss on the validation rows
+            chooses.
         val_share: Share of the rows that are for validation.
         progress: Show a bar that counts the files read.
 
     Raises:
         UnknownNameError: There is no such layer.
-        CourseError: A file cannot be used, they come from different weights, or a class has no
-            rows for training.
+        CourseError: A file cannot be used, they come from different weights, a class has no rows
+            for training, or a strength is not a number above 0.
     """
+    values = list(strengths) if isinstance(strengths, Iterable) else []
+    if not values or not all(isinstance(s, Real) and 0 < s < math.inf for s in values):
+        expected = f"one number above 0 or more, such as {STRENGTHS}"
+        raise CourseError(f"strengths is {strengths!r}, but must be {expected}.")
     with one_thread(), tqdm(unit=" files", leave=False, disable=not progress) as bar:
         rows = _Rows(folder, layer, check_share("val_share", val_share), bar)
         train, val = rows.train, rows.val
@@ -85,7 +105,7 @@ def fit_streamed_probe(
                 f"training and {val.total()} of {len(val)} for validation."
             )
         last, tried = np.zeros((len(train), len(rows.centre) + 1)), []
-        for strength in strengths:
+        for strength in values:
             bar.set_description(f"strength {strength:g}")
             last = rows.fit(last, strength)
             loss, _, n_right = rows.measure(last, val=True)
@@ -93,23 +113,47 @@ def fit_streamed_probe(
     _, accuracy, strength, best = min(tried, key=itemgetter(0))
     weight = best[:, :-1] / rows.spread
     bias = best[:, -1] - weight @ rows.centre
-    about = {"classes": rows.classes, "layer": layer, "val_accuracy": accuracy}
-    return StreamedProbe(weight=weight, bias=bias, strength=strength, **about)
+    return StreamedProbe(
+        weight=weight,
+        bias=bias,
+        strength=strength,
+        classes=rows.classes,
+        layer=layer,
+        val_accuracy=accuracy,
+        fingerprint=rows.fingerprint,
+    )
 
 
 class _Rows:
     """The rows in a folder's files. A first pass counts them, and finds their mean and spread."""
 
-    def __init__(self, folder: str | Path, layer: str, val_share: float, bar: tqdm) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        layer: str,
+        val_share: float,
+        bar: tqdm,
+        expected: tuple[str, int] | None = None,
+    ) -> None:
         self.layer, self.val_share, self.bar = layer, val_share, bar
         self.files = sorted(Path(folder).glob("*.parquet"))
         if not self.files:
             raise CourseError(f"{folder} holds no features. `tlcourse extract` writes such files.")
-        if len(prints := sorted({_fingerprint(file) for file in self.files})) > 1:
+        found = {_origin(file, layer): file for file in self.files}
+        if len(prints := sorted({fingerprint for fingerprint, _ in found})) > 1:
             raise CourseError(
                 f"{folder} holds features of different weights or preprocessing (fingerprints "
                 f"{', '.join(prints)}). Keep those of one of them there."
             )
+        self.fingerprint = prints[0]
+        expected = expected or next(iter(found))
+        for origin, file in found.items():
+            if origin != expected:
+                raise CourseError(
+                    f"{file} has the fingerprint {origin[0]} and {origin[1]} features per row. "
+                    f"Expected are {expected[0]} and {expected[1]}: run `tlcourse extract` with "
+                    "the same network, layers and options for all files."
+                )
         self.train, self.val, total, products = self._each(self._survey)
         n = max(1, self.train.total())
         self.classes, mean = tuple(sorted(self.train)), total / n
@@ -186,7 +230,6 @@ class _Rows:
     def _read(self, file: Path) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Some rows of a file at a time: features (n, C), labels, whether they are for validation."""
         with _opened(file) as parquet:
-            check_choice("layer", self.layer, parquet.schema_arrow.names[2:])
             width = parquet.schema_arrow.field(self.layer).type.list_size
             n = max(1, _NUMBERS // width)
             for batch in parquet.iter_batches(n, columns=["name", "label", self.layer]):
@@ -227,10 +270,11 @@ def _opened(file: Path) -> Iterator[Any]:
         raise CourseError(f"{file} cannot be read ({error}). {again}") from error
 
 
-def _fingerprint(file: Path) -> str:
-    """That of the weights and the preprocessing that a file's features come from."""
+def _origin(file: Path, layer: str) -> tuple[str, int]:
+    """Fingerprint of the weights and the preprocessing behind a file, and features per row."""
     with _opened(file) as parquet:
-        about = (parquet.schema_arrow.metadata or {}).get(b"tlcourse")
-    if about is None:
+        schema = parquet.schema_arrow
+    if (about := (schema.metadata or {}).get(b"tlcourse")) is None:
         raise CourseError(f"{file} was not written by `tlcourse extract`. Move it elsewhere.")
-    return str(json.loads(about)["fingerprint"])
+    check_choice("layer", layer, schema.names[2:])
+    return str(json.loads(about)["fingerprint"]), schema.field(layer).type.list_size
