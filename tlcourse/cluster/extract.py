@@ -226,7 +226,7 @@ def _run(plan: Plan, shards: Sequence[Shard]) -> Generator[Done, None, None]:
     gpu = 1 if ray.cluster_resources().get("GPU") else None
     work = partial(_work, plan, plan.about()["fingerprint"])
     rows = [{"shard": pickle.dumps(shard)} for shard in shards]
-    data = ray.data.from_items(rows, override_num_blocks=len(rows))
+    data: ray.data.Dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
     data = data.map(work, num_cpus=1, num_gpus=gpu, max_calls=0)
     try:
         for row in tqdm(data.iter_rows(), total=len(rows), unit="shard"):
