@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image, ImageFile
+from typer.testing import CliRunner
 
 import tlcourse as tl
-from tlcourse import CourseError
+from tlcourse import CourseError, cli
 from tlcourse.cluster import extract as module
 from tlcourse.cluster.extract import Plan, finished
 from tlcourse.cluster.shards import find_shards
@@ -312,3 +313,20 @@ def test_a_list_that_does_not_fit_on_the_disk_gets_a_sentence(plan, folder, all_
     with pytest.raises(CourseError, match=r"left_out\.csv cannot be written \(No space.* room and"):
         module.extract(plan, find_shards([str(folder)]))
     assert len([*plan.out.iterdir()]) == 1
+
+
+def test_the_command_takes_layers_that_are_named_twice(plan, folder, monkeypatch):
+    taken = []
+
+    def one_process(plan, shards, address):
+        taken.append(plan.layers)
+        (shard,) = shards
+        return [module._do(plan, plan.about()["fingerprint"], shard)]
+
+    monkeypatch.setattr(module, "extract", one_process)
+    options = ["--backbone", plan.backbone, "--size", "64", "--layers", "stage2", "stage2"]
+    command = ["extract", str(folder), "--out", str(plan.out), *options]
+    result = CliRunner().invoke(cli.app, command)
+    assert result.exit_code == 0, result.output
+    assert taken == [("stage2", "stage2")]
+    assert f"4 pictures in 1 of 1 shards, 0 left out: {plan.out}" in result.output

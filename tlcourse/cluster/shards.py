@@ -80,9 +80,7 @@ def _shards_of(path: Path, size: int) -> list[Shard]:
     files = [file for file in files if file.suffix in _KINDS and file.parent == path]
     if files and pictures:
         both = f"{printable(path)} holds shards, such as {printable(files[0].name)}, and pictures"
-        raise CourseError(
-            f"{both}. Move one kind elsewhere, or name only the shards: 'data/*.tar'."
-        )
+        raise CourseError(f"{both}. Move one kind elsewhere, or name the shards: 'data/*.tar'.")
     if files:
         return [shard for file in files for shard in _shards_of(file, size)]
     names = [file.relative_to(path).as_posix() for file in pictures]
