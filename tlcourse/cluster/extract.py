@@ -32,10 +32,9 @@ from tlcourse.cluster.shards import Row, Shard, read_shard
 from tlcourse.engines.engine import Engine, EngineName, make_engine
 from tlcourse.engines.stream import stream
 from tlcourse.errors import CourseError, UnreadableError, check_choice
-from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.fingerprint import layer_fingerprints
-from tlcourse.networks.layers import Pool
+from tlcourse.networks.backbone import Backbone, layer_fingerprints
 from tlcourse.networks.load import DEFAULT, load_backbone
+from tlcourse.networks.tap import Pool
 from tlcourse.tasks.pictures import open_picture
 from tlcourse.tasks.split import Split
 
@@ -226,8 +225,8 @@ def _run(plan: Plan, shards: Sequence[Shard]) -> Generator[Done, None, None]:
     gpu = 1 if ray.cluster_resources().get("GPU") else None
     work = partial(_work, plan, plan.about()["fingerprint"])
     rows = [{"shard": pickle.dumps(shard)} for shard in shards]
-    data: ray.data.Dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
-    data = data.map(work, num_cpus=1, num_gpus=gpu, max_calls=0)
+    source = ray.data.from_items(rows, override_num_blocks=len(rows))
+    data = source.map(work, num_cpus=1, num_gpus=gpu, max_calls=0)
     try:
         for row in tqdm(data.iter_rows(), total=len(rows), unit="shard"):
             done = pickle.loads(row["done"])
