@@ -161,6 +161,14 @@ class Page:
             timeout=60_000,
         )
 
+    def wait_for_another_picture(self, before: str) -> None:
+        """Wait until the first picture in the widgets has another source than before."""
+        self.tab.wait_for_function(
+            "before => document.querySelector('.jupyter-widgets img').src !== before",
+            arg=before,
+            timeout=60_000,
+        )
+
     def pictures(self) -> list[str]:
         """Sources of all pictures in the widgets."""
         return self.tab.eval_on_selector_all(
