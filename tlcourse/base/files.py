@@ -34,7 +34,7 @@ def make_folder(folder: Path, advice: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = f"The folder {folder} cannot be made ({error.strerror})."
-        raise CourseError(f"{reason} {advice}") from error
+        raise CourseError(f"{reason} {advice}".rstrip()) from error
 
 
 def shared_cache() -> Path | None:
@@ -148,14 +148,14 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def save_file(path: Path, content: bytes, advice: str) -> None:
+def save_file(path: Path, content: bytes, advice: str = "") -> None:
     """Write a file, whole or not at all, or say in a sentence why it cannot be."""
     try:
         with whole_file(path) as part:
             part.write_bytes(content)
     except OSError as error:
         reason = f"{path} cannot be written ({error.strerror or error})."
-        raise CourseError(f"{reason} {advice}") from error
+        raise CourseError(f"{reason} {advice}".rstrip()) from error
 
 
 def save_files(folder: Path, files: Mapping[str, bytes], what: str) -> None:

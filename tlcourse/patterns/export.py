@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tlcourse.base.files import whole_file
+from tlcourse.base.files import save_file
 from tlcourse.engines.pytorch import fast_copy
 from tlcourse.errors import CourseError, check_choice
 from tlcourse.networks.backbone import Backbone
@@ -140,12 +140,7 @@ def export(
         run, _ = _reader(ending)(content)
         expected = [_logits(backbone, batch) for batch in examples]
         difference = _checked(expected, [run(batch) for batch in examples], precision)
-    try:
-        with whole_file(target) as part:
-            part.write_bytes(content)
-    except OSError as error:
-        reason = error.strerror or error
-        raise CourseError(f"{target} cannot be written ({reason}).") from error
+    save_file(target, content)
     return Exported(target, about, run, difference)
 
 

@@ -156,7 +156,9 @@ def quantized(
         quant_pre_process(whole, plain, skip_symbolic_shape=True)
         if within_16:
             ranges = _ranges_within_16(onnx.load(plain), per_channel=options["per_channel"])
-            options["extra_options"] = {"TensorQuantOverrides": ranges}
+            options["extra_options"] = {"TensorQuantOverrides": ranges} | options.get(
+                "extra_options", {}
+            )
         quantize_static(plain, eight, Pictures(), **options)
         return onnx.load(eight)
 
@@ -172,10 +174,13 @@ def _ranges_within_16(model: "ModelProto", *, per_channel: bool) -> dict[str, An
     weights = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
     ranges: dict[str, Any] = {}
     for node in model.graph.node:
-        facts = {fact.name: fact.i for fact in node.attribute}
-        if node.op_type not in ("Conv", "Gemm", "MatMul") or facts.get("group", 1) > 1:
+        if node.op_type not in ("Conv", "Gemm", "MatMul"):
             continue
-        if (weight := weights.get(node.input[1])) is None:
+        weight = weights.get(node.input[1])
+        if weight is None or (node.op_type != "Conv" and weight.ndim != 2):
+            continue
+        facts = {fact.name: fact.i for fact in node.attribute}
+        if facts.get("group", 1) > 1 and weight.shape[1] == 1:  # depthwise
             continue
         axis = 0 if node.op_type == "Conv" or facts.get("transB") else 1
         rows = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
