@@ -29,6 +29,27 @@ def pytest_unconfigure():
     _place.cleanup()
 
 
+def pytest_collection_modifyitems(items):
+    """Notebooks, then solutions, come first: many short files at the end keep all cores busy."""
+    items.sort(key=lambda item: (item.path.suffix != ".ipynb", not _is_solution(item.nodeid)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Files in their order, each to the next free process; so is each notebook's solutions."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return nodeid if _is_solution(nodeid) else super()._split_scope(nodeid)
+
+    return Scheduling(config, log)
+
+
+def _is_solution(nodeid):
+    return "test_every_solution_is_right" in nodeid
+
+
 @pytest.fixture(scope="module")
 def browser():
     """Chromium, without a window. Not for the whole session: it would keep the event loop."""
