@@ -119,7 +119,7 @@ def texts(root: Path = ROOT) -> list[Path]:
     """The files that may hold marks, or the placeholder."""
     pages = [*root.glob("*.md"), *(root / "docs").glob("*.md")]
     pages += [root / "CITATION.cff", root / "pyproject.toml"]
-    return sorted(path for path in pages if path.name != "making.md")  # which explains the marks
+    return sorted(pages)
 
 
 def main() -> None:
