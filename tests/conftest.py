@@ -8,7 +8,7 @@ import matplotlib as mpl
 import pytest
 from browser import chromium
 
-_place = tempfile.TemporaryDirectory(prefix="tlcourse-tests-")
+_place = tempfile.TemporaryDirectory(prefix="tlcourse-tests-", ignore_cleanup_errors=True)
 
 
 def pytest_configure():

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +56,27 @@ def test_a_cache_folder_that_cannot_be_made_is_one_sentence(tmp_path, monkeypatc
     monkeypatch.setenv("TLCOURSE_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(CourseError, match="Set TLCOURSE_CACHE to a folder"):
         files.cache_dir()
+
+
+@pytest.mark.parametrize("refusals", [2, 3])
+def test_a_file_that_is_open_elsewhere_is_replaced_a_moment_later(tmp_path, monkeypatch, refusals):
+    """Windows refuses to replace a file that another process reads."""
+    path, real = tmp_path / "file", Path.replace
+    path.write_text("old")
+    asked = []
+
+    def refuse(part, target):
+        asked.append(target)
+        if len(asked) <= refusals:
+            raise PermissionError(13, "Access is denied")
+        return real(part, target)
+
+    monkeypatch.setattr(files, "_ATTEMPTS", 3)
+    monkeypatch.setattr(Path, "replace", refuse)
+    if refusals < 3:
+        files.save_file(path, b"new")
+    else:
+        with pytest.raises(CourseError, match="Access is denied"):
+            files.save_file(path, b"new")
+    assert path.read_text() == ("new" if refusals < 3 else "old")
+    assert list(tmp_path.iterdir()) == [path]

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 from scipy.special import softmax
+from tiny_features import TinyNet, as_backbone, noise_split
 
 import tlcourse as tl
 from tlcourse.errors import UnknownNameError
+from tlcourse.features import store
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +116,21 @@ def test_they_are_what_the_photographs_give_today(shipped):
     mean = values["stage3"].mean(dim=(2, 3))[0].numpy()
     np.testing.assert_allclose(shipped.x["stage3"][row], mean, rtol=2e-3, atol=2e-3)
     np.testing.assert_allclose(shipped.logits[row], values["logits"][0].numpy(), atol=2e-2)
+
+
+def test_where_a_mapped_file_cannot_be_deleted_features_are_copied(tmp_path, monkeypatch):
+    """So it is on Windows. What is read is the same."""
+    monkeypatch.setenv("TLCOURSE_CACHE", str(tmp_path))
+    options = {"batch_size": 2, "progress": False}
+    found = []
+    for copies in (False, True):
+        monkeypatch.setattr(store, "_COPIES", copies)
+        split = noise_split(range(4))
+        found.append(
+            tl.extract_features(as_backbone(TinyNet()), split, "stem", **options).x["stem"]
+        )
+    mapped, copied = found
+    assert np.array_equal(mapped, copied)
+    assert isinstance(mapped, np.memmap)
+    assert not isinstance(copied, np.memmap)
+    assert copied.flags.owndata

@@ -25,6 +25,7 @@ def write_notebook(path, *sources, seconds=60):
 def make_checkout(folder):
     """Make a checkout of the course whose notebooks take no time."""
     shutil.copytree(ROOT / "tlcourse", folder / "tlcourse", ignore=shutil.ignore_patterns("__py*"))
+    shutil.copytree(ROOT / "tools", folder / "tools", ignore=shutil.ignore_patterns("__py*"))
     for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, folder)

@@ -1,6 +1,7 @@
 """Networks are the right ones, carry what they need, and fail with one clear sentence."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -163,8 +164,11 @@ def test_the_second_network_describes_itself(small):
     assert untrained.preprocess == small.preprocess
 
 
-def test_altered_weights_of_the_second_network_are_not_read(monkeypatch):
-    monkeypatch.setattr(load, "_SMALL_SHA256", "0" * 64)
+def test_altered_weights_of_the_second_network_are_not_read(monkeypatch, tmp_path):
+    weights = (load._DATA / "squeezenet1_1.safetensors").read_bytes()
+    (tmp_path / "squeezenet1_1.safetensors").write_bytes(weights[:-1] + b"?")
+    shutil.copy(load._DATA / "SHA256SUMS", tmp_path)
+    monkeypatch.setattr(load, "_DATA", tmp_path)
     with pytest.raises(WeightsError, match=r"squeezenet1_1.safetensors was altered.*pip install"):
         tl.load_backbone("squeezenet1_1")
 

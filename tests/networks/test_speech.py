@@ -1,6 +1,7 @@
 """The two speech networks give what the originals give, and are backbones like any other."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -126,8 +127,10 @@ def test_without_training_the_weights_are_random_and_follow_the_seed(backbone):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_altered_weights_are_not_read(name, monkeypatch):
-    monkeypatch.setitem(load.SPEECH, name, "0" * 64)
+def test_altered_weights_are_not_read(name, monkeypatch, tmp_path):
+    shutil.copy(load._DATA / f"{name}.safetensors", tmp_path)
+    (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  {name}.safetensors\n")
+    monkeypatch.setattr(load, "_DATA", tmp_path)
     with pytest.raises(WeightsError, match=rf"{name}\.safetensors was altered"):
         tl.load_backbone(name)
     speech_network(name)  # the architecture alone needs no file

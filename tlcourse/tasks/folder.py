@@ -343,6 +343,12 @@ def write_folder(task: Task, folder: str | os.PathLike[str]) -> Path:
                     path = part / name / task.classes[label] / f"{place:05d}.{ending}"
                     path.parent.mkdir(parents=True, exist_ok=True)
                     picture.save(path)
+                wanted = {task.classes[label] for label in split.labels}
+                if len(list((part / name).glob("*"))) != len(wanted):
+                    raise CourseError(
+                        "The names of the classes are not names of different folders on this "
+                        f"system: {', '.join(map(printable, sorted(wanted)))}. Change them first."
+                    )
     except OSError as error:
         reason = error.strerror or error
         raise CourseError(f"{printable(target)} cannot be written ({reason}).") from error

@@ -10,19 +10,16 @@ import re
 import shutil
 import sys
 import tempfile
-import tomllib
 from pathlib import Path
 
 from tlcourse.base.files import whole_folder
 from tlcourse.errors import CourseError
-from tools.site.lessons import Repository
+from tools.repository import Repository, parse, setting
 from tools.site.stage import stage
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-PLACEHOLDER = "OWNER"
 MARK = "searchindex.js"  # what every site has, and hardly another folder
-_GITHUB = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?/?")
 
 
 def repository(given: str | None) -> Repository | None:
@@ -34,15 +31,10 @@ def repository(given: str | None) -> Repository | None:
     Raises:
         CourseError: The address is not that of a repository on GitHub.
     """
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    address = given or project.get("urls", {}).get("Repository", "")
-    found = _GITHUB.fullmatch(address)
-    if not found:
-        raise CourseError(
-            f'The repository "{address}" is not one that Binder and Colab open in the same way. '
-            "Give an address like https://github.com/you/tlcourse."
-        )
-    return None if found[1] == PLACEHOLDER else Repository(*found.groups())
+    try:
+        return parse(given or setting())
+    except ValueError as error:
+        raise CourseError(str(error)) from error
 
 
 def build(source: Path, site: Path, out: Path, settings: dict[str, object]) -> list[str]:

@@ -1,8 +1,8 @@
 """Settings of the web page. `build.py` adds what it finds out, such as the repository."""
 
 project = "tlcourse"
-author = "The tlcourse authors"
-copyright = "The tlcourse authors"
+author = "The tlcourse developers"
+copyright = "The tlcourse developers"
 language = "en"
 extensions = ["myst_nb", "sphinx_copybutton", "sphinx_design", "tools.site.fixes"]
 

@@ -2,64 +2,19 @@
 
 import posixpath
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_markdown_cell
 
+from tools.repository import Repository
 from tools.site.links import Links, hide_code, show_code
 from tools.site.outputs import fix_outputs
 
-PLACE = "OWNER/tlcourse"  # what texts write until a repository is known
 _FOLDED = re.compile(
     r"^<details>\s*<summary>(.*?)</summary>\s*\n(.*?)\n</details>\s*?$", re.DOTALL | re.MULTILINE
 )
 _CLEAR_FIRST = re.compile(r"^\*To guess for yourself,\* clear the saved outputs.*$", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Repository:
-    """Where the course's files are on the web.
-
-    Attributes:
-        owner: The account on GitHub.
-        name: The repository's name.
-        branch: The branch that the buttons open.
-    """
-
-    owner: str
-    name: str
-    branch: str = "main"
-
-    @property
-    def url(self) -> str:
-        """Address of the repository."""
-        return f"https://github.com/{self.owner}/{self.name}"
-
-    @property
-    def files(self) -> str:
-        """Address below which its files are."""
-        return f"{self.url}/blob/{self.branch}"
-
-    @property
-    def archive(self) -> str:
-        """Address of all files as one ZIP file."""
-        return f"{self.url}/archive/refs/heads/{self.branch}.zip"
-
-    def fill_in(self, text: str) -> str:
-        """Put the repository in the place that a text keeps for it."""
-        return text.replace(PLACE, f"{self.owner}/{self.name}")
-
-    def binder(self, path: str) -> str:
-        """Address that opens a notebook in JupyterLab on Binder."""
-        place = f"{self.owner}/{self.name}/{self.branch}"
-        return f"https://mybinder.org/v2/gh/{place}?urlpath=lab/tree/{path}"
-
-    def colab(self, path: str) -> str:
-        """Address that opens a notebook in Colab."""
-        place = f"{self.owner}/{self.name}/blob/{self.branch}"
-        return f"https://colab.research.google.com/github/{place}/{path}"
 
 
 def fold(text: str) -> str:

@@ -79,7 +79,8 @@ class Links:
                 return f"[{words}]({posixpath.relpath(to, here)}{'#' + anchor if anchor else ''})"
             if path in self.files:  # as HTML, since MyST would copy the file once more
                 return f'<a href="{posixpath.relpath(self.files[path], here)}">{words}</a>'
-            return f"[{words}]({self.web}/{path})" if self.web else words
+            where = f"{self.web}/{path}{'#' + anchor if anchor else ''}"
+            return f"[{words}]({where})" if self.web else words
 
         hidden, code = hide_code(text)
         return show_code(_LINK.sub(change, hidden), code)

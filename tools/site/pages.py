@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nbformat
 
-from tools.site.lessons import Repository
+from tools.repository import Repository
 from tools.site.links import Links, anchor_of, hide_code, show_code
 
 # Title in the navigation of the pages that are known. Others come after those of "Teach".
@@ -24,9 +24,14 @@ ABOUT = {
     "contributing.md": "Contributing",
     "docs/scale.md": "More pictures",
     "docs/making.md": "Change the course",
+    "security.md": "Security",
     "licence.md": "Licence and credits",
 }
-RENAMED = {"CHANGES.md": "changes.md", "CONTRIBUTING.md": "contributing.md"}
+RENAMED = {
+    "CHANGES.md": "changes.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
+}
 LANDING = "Notebooks"  # section of the README that the first page shows, after the beginning
 LICENCE = "Licence and credits"
 _ROW = re.compile(r"^\| \[(?P<name>[^\]]+)\]\((?P<path>[^)]+)\) \| (?P<asks>.+?) \|", re.MULTILINE)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import nbformat
 
+from tools.repository import Repository, as_published
 from tools.site import pages
-from tools.site.lessons import Repository, fold, stage_lesson
+from tools.site.lessons import fold, stage_lesson
 from tools.site.links import Links
 
 GUIDE = "docs/decision_guide.md"
@@ -26,7 +27,7 @@ def stage(root: Path, tree: Path, site: Path, repository: Repository | None) -> 
         Settings for Sphinx that depend on the course.
     """
     site.mkdir(parents=True)
-    readme = (root / "README.md").read_text(encoding="utf-8")
+    readme = as_published((root / "README.md").read_text(encoding="utf-8"), repository)
     listed = pages.lessons(root, readme)
     texts = {p.name: p.name for p in root.glob("*.md") if p.name in pages.RENAMED}
     texts |= {f"docs/{p.name}": f"docs/{p.name}" for p in (root / "docs").glob("*.md")}
@@ -40,9 +41,9 @@ def stage(root: Path, tree: Path, site: Path, repository: Repository | None) -> 
     written = {page: links.retarget(fold(text), "README.md", page) for page, text in parts.items()}
     for path in texts:
         page = links.pages[path]
-        written[page] = links.retarget(fold((root / path).read_text(encoding="utf-8")), path, page)
+        text = as_published((root / path).read_text(encoding="utf-8"), repository)
+        written[page] = links.retarget(fold(text), path, page)
     if repository:
-        written = {page: repository.fill_in(text) for page, text in written.items()}
         written["install.md"] = pages.with_copy(written["install.md"], repository)
     if sheets and GUIDE not in written:
         written[GUIDE] = pages.decision_guide(sheets, _guide_alt(root))
