@@ -223,7 +223,7 @@ class Page:
         """What the accessibility checker axe finds wrong in the widgets."""
         from axe_playwright_python.sync_playwright import Axe
 
-        found = Axe().run(self.tab, context=".jp-OutputArea-output").response["violations"]
+        found = Axe().run(self.tab, context=".jupyter-widgets").response["violations"]
         return [f"{v['id']}: {n['html'][:200]}" for v in found for n in v["nodes"]]
 
     def pale(self) -> list[str]:

@@ -1,6 +1,6 @@
 """Names of folders and files that look like HTML, scripts, formulas or commands are shown as text.
 
-They go the whole way: folder, task, result, figures, report, saved result, page, explorers.
+The pages that show them can be used by everyone. The names go the whole way: folder, task, result, figures, report, saved result, page, explorers.
 """
 
 import csv
@@ -20,11 +20,11 @@ from PIL import Image
 from serving import served_by_thread
 from site_browser import Visit
 from tiny_comparisons import compared, network_for
-from tiny_sounds import encoded, tone
+from tiny_sounds import encoded, sound, tone
 from tiny_tasks import tiny_backbone
 
 import tlcourse as tl
-from tlcourse.base.html import box
+from tlcourse.base.html import GREEN, box
 from tlcourse.base.messages import printable
 from tlcourse.cli import run_report
 from tlcourse.cli.execute import Failure, Outcome
@@ -111,7 +111,7 @@ def show(browser, tmp_path):
         (tmp_path / "page.html").write_text(text, "utf-8")
         visits.append(Visit(browser, tmp_path.as_uri() + "/"))
         visits[-1].open("page.html")
-        return visits[-1].tab
+        return visits[-1]
 
     yield show
     for visit in visits:
@@ -155,12 +155,14 @@ def test_figures_draw_names_as_they_are(task, result, comparison):
 
 @in_a_browser
 def test_a_report_shows_names_as_text(comparison, show, tmp_path):
-    tab = show((comparison.save(tmp_path / "out") / "report.html").read_text("utf-8"))
+    visit = show((comparison.save(tmp_path / "out") / "report.html").read_text("utf-8"))
+    tab = visit.tab
     text = plain(tab.inner_text("body"))
     for name in SHOWN:
         assert plain(f"{name}/{name}.jpg: it is not a picture") in text
     assert SHOWN[0] in tab.title()
     assert tab.evaluate(HARM) == []
+    can_be_used(visit)
     # Were a name written as it is, its script would not run either.
     tab.evaluate('document.body.innerHTML += \'<img src="data:," onerror="pwned = 1">\'')
     tab.evaluate(
@@ -200,13 +202,13 @@ def test_the_page_of_a_strangers_result_shows_names_as_text(
 
 
 @in_a_browser
-def test_explorers_and_other_outputs_show_names_as_text(task, result, show):
+def test_explorers_show_names_as_text(task, result, show):
     pictures = dict.fromkeys(SHOWN[:2], task.train[0][0])
     network = replace(result.backbone, classes=task.classes)
     x = {name: np.random.default_rng(0).normal(size=(len(task.train), 3)) for name in SHOWN[:2]}
     table = pd.DataFrame({"class": SHOWN, "probability": 1 / len(SHOWN)})
-    own = tl.widgets.own_sound({name: lambda _: table for name in SHOWN})
-    own._take(SHOWN[0], encoded(tone()))
+    heard = tl.widgets.own_sound({name: lambda _: table for name in SHOWN})
+    heard._take(SHOWN[0], encoded(tone()))
     refused = tl.widgets.own_sound({})
     refused._take(SHOWN[3], b"nonsense")
     explorers = [
@@ -215,19 +217,54 @@ def test_explorers_and_other_outputs_show_names_as_text(task, result, show):
         tl.widgets.explore_shift(dict.fromkeys(SHOWN[:2], network), pictures),
         tl.widgets.explore_neighbours(x, task.train, classes=task.classes, credit=SHOWN[1]),
         tl.widgets.explore_training(network, task, runs={name: [0.3, 0.5] for name in SHOWN}),
-        *(own, refused),
+        *(heard, refused),
     ]
-    parts = [*map(html_of, explorers), box("!", SHOWN[0], "red", SHOWN[1])]
-    failure = Failure(1, SHOWN[0], SHOWN[1], SHOWN[3])
-    outcomes = [Outcome(name, "failed", 1.0, 1, 1, None, failure) for name in SHOWN]
-    parts.append(run_report.report(outcomes, {SHOWN[0]: SHOWN[1]}))
-    tab = show("\n".join(parts))
+    tab = show("\n".join(map(html_of, explorers))).tab
     assert tab.evaluate(HARM) == []
     text = plain(tab.inner_text("body"))
     for name in SHOWN:
-        assert plain(text).count(plain(name)) >= 3, name
+        assert text.count(plain(name)) >= 3, name
     for explorer in explorers:
         explorer.close()
+
+
+@in_a_browser
+def test_the_report_of_a_run_shows_names_as_text(show):
+    failure = Failure(1, SHOWN[0], SHOWN[1], SHOWN[3])
+    outcomes = [Outcome(name, "failed", 1.0, 1, 1, None, failure) for name in SHOWN]
+    outcomes += [Outcome("good", "passed", 1.0, 1, 1), Outcome("late", "not run")]
+    visit = show(run_report.report(outcomes, {SHOWN[0]: SHOWN[1]}))
+    text = plain(visit.tab.inner_text("body"))
+    for name in SHOWN:
+        assert text.count(plain(name)) >= 2, name
+    assert visit.tab.evaluate(HARM) == []
+    can_be_used(visit)
+
+
+@in_a_browser
+def test_small_outputs_of_a_notebook_can_be_used_by_everyone(show):
+    outputs = [
+        tl.progress()._repr_html_(),
+        box("!", SHOWN[0], GREEN, SHOWN[1]),
+        replace(sound(), caption=SHOWN[0])._repr_html_(),
+    ]
+    page = "<!DOCTYPE html><html lang=en><title>Outputs</title><main><h1>Outputs</h1>{}</main>"
+    visit = show(page.format("".join(outputs)))
+    player = visit.tab.get_by_label(f"{SHOWN[0]}, 0.50 s")
+    assert player.evaluate("player => player.controls")
+    visit.tab.keyboard.press("Tab")
+    assert player.evaluate("player => player === document.activeElement")
+    assert visit.tab.evaluate(HARM) == []
+    can_be_used(visit)
+
+
+def can_be_used(visit):
+    """Axe finds nothing wrong, in light and in dark, and all fits a narrow window or scrolls."""
+    assert visit.inaccessible() == []
+    visit.tab.emulate_media(color_scheme="dark")
+    assert visit.pale() == []
+    visit.tab.set_viewport_size({"width": 360, "height": 740})
+    assert visit.tab.evaluate("document.documentElement.scrollWidth") <= 360
 
 
 def html_of(widget):
