@@ -65,7 +65,11 @@ CELLS = {
     "outputs": OUTPUTS,
 }
 EXPLORERS = list(CELLS)[1:-1]
-# What the keyboard stops at, in the order of the page.
+# How an element shows that it has the focus, and what the keyboard stops at.
+LOOK = """el => {
+    const { outlineStyle, boxShadow, borderColor } = getComputedStyle(el);
+    return [outlineStyle, boxShadow, borderColor].join();
+}"""
 STOPS = "a[href], audio, button, input:not([hidden]), select, summary, [tabindex='0']"
 
 
@@ -288,23 +292,18 @@ def test_the_keyboard_goes_through_an_explorer_and_out_of_it(show, name):
     stops[0].focus()
     page.tab.keyboard.press("Tab")
     page.tab.keyboard.press("Shift+Tab")  # a focus that comes by keyboard is shown
-    seen = []
+    places, unseen = [], []
     while page.at.evaluate("output => output.contains(document.activeElement)"):
-        assert len(seen) < 60, "the keyboard does not come out"
-        seen.append(
-            page.tab.evaluate(
-                """() => {
-                    const { outlineStyle, boxShadow } = getComputedStyle(document.activeElement);
-                    const shown = outlineStyle !== "none" || boxShadow !== "none";
-                    const all = [...document.querySelectorAll("*")];
-                    return [all.indexOf(document.activeElement), shown || document.activeElement.outerHTML];
-                }"""
-            )
-        )
+        assert len(places) < 60, "the keyboard does not come out"
+        now = page.tab.evaluate_handle("document.activeElement")
+        places.append(now.evaluate("now => [...document.querySelectorAll('*')].indexOf(now)"))
+        focused = now.evaluate(LOOK)
         page.tab.keyboard.press("Tab")
-    places = [place for place, _ in seen]
+        if now.evaluate(LOOK) == focused:
+            unseen.append(now.evaluate("now => now.outerHTML.slice(0, 200)"))
     assert places == sorted(places)
-    assert {shown for _, shown in seen} == {True}
+    # A browser shows the focus inside its own player.
+    assert [html for html in unseen if not html.startswith("<audio")] == []
     assert len(set(places)) >= len(stops)
 
 
