@@ -126,6 +126,14 @@ class Visit:
                 image.decode().catch(() => console.error(`cannot show ${image.src}`))))"""
         )
 
+    def switch(self, scheme: str) -> None:
+        """Ask for light or dark colours, and wait until the site's script has seen it."""
+        self.tab.emulate_media(color_scheme=scheme)
+        self.tab.wait_for_function(
+            "(scheme) => [undefined, scheme].includes(document.documentElement.dataset.theme)",
+            arg=scheme,
+        )
+
     def too_wide(self) -> list[str]:
         """What reaches out of the window to the right, other than inside a box that scrolls."""
         return self.tab.evaluate(_TOO_WIDE)

@@ -288,7 +288,9 @@ def test_explorers_are_readable_in_the_light_and_in_the_dark_at_200_percent(
 @pytest.mark.parametrize("name", EXPLORERS)
 def test_the_keyboard_goes_through_an_explorer_and_out_of_it(show, name):
     page = show(name)
-    stops = [stop for stop in page.at.locator(STOPS).all() if stop.is_visible() and stop.is_enabled()]
+    stops = [
+        stop for stop in page.at.locator(STOPS).all() if stop.is_visible() and stop.is_enabled()
+    ]
     stops[0].focus()
     page.tab.keyboard.press("Tab")
     page.tab.keyboard.press("Shift+Tab")  # a focus that comes by keyboard is shown
