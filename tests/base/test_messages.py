@@ -2,7 +2,7 @@
 
 import pytest
 
-from tlcourse.base.messages import printable
+from tlcourse.base.messages import no_formula, printable
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,10 @@ from tlcourse.base.messages import printable
 )
 def test_only_what_is_not_seen_is_escaped(text, shown):
     assert printable(text) == shown
+
+
+def test_a_name_that_a_spreadsheet_would_compute_gets_a_sign_before_it():
+    assert [no_formula(name, "./") for name in ("=1+1", "+1", "-1", "@A1")] == [
+        *("./=1+1", "./+1", "./-1", "./@A1"),
+    ]
+    assert no_formula("a=1", "./") == "a=1"

@@ -20,6 +20,7 @@ from png import png_header
 from serving import ask, begin_upload, served_by_command, served_by_thread
 from site_browser import Visit
 from tiny_notebooks import tlcourse
+from tiny_sounds import encoded, tone
 from tiny_tasks import make_task, tiny_backbone
 from typer.testing import CliRunner
 
@@ -325,7 +326,7 @@ def allow(seen, *, blobs=True):
 
 
 @in_a_browser
-@pytest.mark.parametrize("way", ["light", "dark", "phone"])
+@pytest.mark.parametrize("way", ["light", "phone"])
 def test_a_chosen_file_is_shown_with_its_classes(visit, files, result, way):
     seen = visit(way)
     assert seen.inaccessible() == []
@@ -343,6 +344,8 @@ def test_a_chosen_file_is_shown_with_its_classes(visit, files, result, way):
     )
     assert seen.tab.get_by_role("img", name="Your picture, mine.png").is_visible()
     assert seen.inaccessible() == []
+    seen.tab.emulate_media(color_scheme="dark")
+    assert seen.pale() == []
     assert seen.too_wide() == []
     assert seen.small() == []
     assert allow(seen) == []
@@ -362,6 +365,25 @@ def test_a_file_that_cannot_be_used_is_one_sentence(visit, files, name, said):
     assert seen.tab.get_by_role("status").inner_text().startswith(name)
     assert not seen.tab.locator("#answers").is_visible()
     assert seen.inaccessible() == []
+
+
+@in_a_browser
+def test_a_chosen_sound_can_be_played_and_its_answer_is_announced(result, browser, tmp_path):
+    (tmp_path / "mine.wav").write_bytes(encoded(tone()))
+    with served_by_thread(replace(result, holds="sounds")) as address:
+        seen = Visit(browser, address)
+        seen.open("")
+        seen.tab.get_by_label("Choose a sound").set_input_files(tmp_path / "mine.wav")
+        seen.tab.locator("#answers").wait_for()
+        player = seen.tab.get_by_label("Your sound, mine.wav")
+        assert player.evaluate("player => player.controls && player.localName === 'audio'")
+        assert seen.tab.get_by_role("status").inner_text().startswith("mine.wav: ")
+        seen.tab.get_by_label("Choose a sound").focus()
+        seen.tab.keyboard.press("Tab")
+        assert player.evaluate("player => player === document.activeElement")
+        assert seen.inaccessible() == []
+        assert allow(seen) == []
+        seen.close()
 
 
 @in_a_browser

@@ -366,6 +366,9 @@ def test_the_command_writes_the_table(collected, tmp_path, monkeypatch):
         assert isinstance(failed.exception, CourseError)
         assert message in str(failed.exception)
     assert (collected / "anna.jsonl").read_text() == ANNA
+    (collected / "anna.jsonl").rename(collected / "=1+1.jsonl")  # a spreadsheet would compute it
+    CliRunner().invoke(cli.app, ["progress", str(collected), "--csv", str(target)])
+    assert {"'=1+1", "ben"} <= set(pd.read_csv(target).learner)
 
 
 def test_without_a_name_it_is_kept_in_the_systems_folder_for_data(monkeypatch):

@@ -1,5 +1,6 @@
 """JupyterLab and a headless Chromium that uses it."""
 
+import copy
 import json
 import os
 import shutil
@@ -43,7 +44,6 @@ class Lab:
         settings = folder / "settings"
         for name, values in _QUIET_SETTINGS.items():
             self.set(settings, name, values)
-        self.settings = settings
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -69,9 +69,6 @@ class Lab:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values))
 
-    def theme(self, name: str) -> None:
-        self.set(self.settings, "apputils-extension/themes", {"theme": name})
-
     def write(self, name: str, *sources: str) -> str:
         """Make a small notebook."""
         notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
@@ -96,13 +93,18 @@ class Lab:
 
 
 class Page:
-    """A browser tab that shows one notebook, and what went wrong in it."""
+    """A browser tab that shows one notebook, and what went wrong in it.
+
+    Attributes:
+        at: Where to look for what is pressed, dragged and read: the whole tab, or one output.
+    """
 
     def __init__(self, browser, lab: Lab, notebook: str, **options) -> None:
         self.errors: list[str] = []
         options = {"viewport": {"width": 1200, "height": 1500}} | options
         self.context = browser.new_context(**options)
         self.tab = self.context.new_page()
+        self.at = self.tab.locator("body")
         self.tab.on("console", self._hear)
         self.tab.on("pageerror", lambda error: self.errors.append(f"page: {error}"))
         self.tab.goto(f"http://127.0.0.1:{lab.port}/lab/tree/{notebook}?reset")
@@ -118,9 +120,41 @@ class Page:
         if message.type == "error":
             self.errors.append(f"console: {message.text} ({message.location.get('url', '')})")
 
+    def output(self, cell: int) -> "Page":
+        """The same page, but all that is pressed, dragged and read lies in the output of a cell."""
+        part = copy.copy(self)
+        part.at = self.tab.locator(".jp-CodeCell").nth(cell).locator(".jp-OutputArea-output").last
+        return part
+
+    def run_cell(self, cell: int, seconds: float = 120) -> None:
+        """Run one cell again and wait for it."""
+        self.tab.evaluate(
+            """async (cell) => {
+                window.jupyterapp.shell.currentWidget.content.activeCellIndex = cell;
+                await window.jupyterapp.commands.execute("notebook:run-cell");
+            }""",
+            cell,
+        )
+        self.wait_until_idle(seconds)
+
+    def look(self, theme: str, width: int) -> None:
+        """Change the theme and the width of the window; half the width is a zoom of 200 %."""
+        self.tab.set_viewport_size({"width": width, "height": 1500})
+        self.tab.evaluate(
+            "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })",
+            f"JupyterLab {theme}",
+        )
+        self.tab.wait_for_function(
+            "(theme) => document.body.dataset.jpThemeName === theme", arg=f"JupyterLab {theme}"
+        )
+
     def run_all(self, seconds: float = 120) -> None:
         """Run all cells and wait until the kernel has nothing more to do."""
         self.tab.evaluate(RUN_ALL)
+        self.wait_until_idle(seconds)
+
+    def wait_until_idle(self, seconds: float) -> None:
+        """Wait until all cells have run and the kernel does nothing."""
         self.tab.wait_for_function(
             """() => {
                 const panel = window.jupyterapp.shell.currentWidget;
@@ -135,12 +169,12 @@ class Page:
     def choose(self, button: str, path: Path) -> None:
         """Press an upload button and choose a file."""
         with self.tab.expect_file_chooser() as chooser:
-            self.tab.get_by_role("button", name=button).click()
+            self.at.get_by_role("button", name=button).click()
         chooser.value.set_files(path)
 
     def drag(self, name: str, to: float, *, moves: int = 25) -> None:
         """Drag the handle of a slider to a share of its length, in many small moves."""
-        slider = self.tab.get_by_role("slider", name=name, exact=True)
+        slider = self.at.get_by_role("slider", name=name, exact=True)
         slider.scroll_into_view_if_needed()
         box = slider.bounding_box()
         now = slider.evaluate("s => (s.value - s.min) / ((s.max - s.min) || 1)")
@@ -164,16 +198,15 @@ class Page:
     def wait_for_another_picture(self, before: str) -> None:
         """Wait until the first picture in the widgets has another source than before."""
         self.tab.wait_for_function(
-            "before => document.querySelector('.jupyter-widgets img').src !== before",
-            arg=before,
+            "([output, before]) => output.querySelector('.jupyter-widgets img').src !== before",
+            arg=[self.at.element_handle(), before],
             timeout=60_000,
         )
 
     def pictures(self) -> list[str]:
         """Sources of all pictures in the widgets."""
-        return self.tab.eval_on_selector_all(
-            ".jupyter-widgets img", "all => all.map((image) => image.src)"
-        )
+        found = self.at.locator(".jupyter-widgets img")
+        return found.evaluate_all("all => all.map((image) => image.src)")
 
     def too_wide(self) -> list[str]:
         """Parts of widgets that reach out of the notebook's outputs to the right."""
@@ -190,7 +223,7 @@ class Page:
         """What the accessibility checker axe finds wrong in the widgets."""
         from axe_playwright_python.sync_playwright import Axe
 
-        found = Axe().run(self.tab, context=".jp-OutputArea-output").response["violations"]
+        found = Axe().run(self.tab, context=".jupyter-widgets").response["violations"]
         return [f"{v['id']}: {n['html'][:200]}" for v in found for n in v["nodes"]]
 
     def pale(self) -> list[str]:

@@ -256,6 +256,7 @@ def test_as_a_backbone_it_has_the_layers_up_to_the_cut_and_answers_with_the_new_
     inner = [name for name in kept if name != "embedding"]
     for name, value in tl.activations(backbone, batch, inner).items():
         assert torch.equal(found[name], value)
+        assert torch.equal(tl.activations(view, batch, name)[name], value)  # it ends there
     with torch.no_grad():
         logits = network(batch)
         assert torch.equal(found["logits"], logits)

@@ -2,6 +2,7 @@
 
 import struct
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -136,7 +137,11 @@ def test_a_file_is_written_as_it_is_read(tmp_path):
 
 
 def test_a_cell_shows_a_player():
-    assert "<audio" in sound()._repr_html_()
+    heard = replace(sound(rate=16_000), caption="<tone> & noise").at_rate(8000)
+    player = heard._repr_html_()
+    assert 'aria-label="&lt;tone&gt; &amp; noise, 0.50 s"' in player
+    assert "<figcaption>&lt;tone&gt; &amp; noise, 0.50 s</figcaption>" in player
+    assert "<figcaption>Sound, 0.50 s<" in sound()._repr_html_()
 
 
 def test_a_change_moves_a_sound_as_its_numbers_say():

@@ -1,5 +1,6 @@
 """The explorers in JupyterLab, used by a real browser.
 
+All stand in one notebook, each in a cell of its own, since a kernel takes longest to start.
 Screenshots go to the folder that TLCOURSE_SCREENSHOTS names, or to a temporary one.
 """
 
@@ -19,8 +20,8 @@ import tlcourse as tl
 
 pytestmark = in_a_browser
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 BACKBONE = """
+import pandas as pd
 import tlcourse as tl
 backbone = tl.load_backbone(device="cpu")
 photographs = tl.photographs("chelsea", "coffee", "rocket")
@@ -42,13 +43,34 @@ task = tl.load_task("digits")
 task = replace(task, train=task.train[:60], val=task.val[:30])
 tl.widgets.explore_training(backbone.at_size(96), task, runs={"in the lesson": [0.3, 0.5, 0.6]})
 """
-OWN_SOUND = """
-import pandas as pd
-import tlcourse as tl
+STRANGE = "<img src=x onerror=pwned=1> $x^2$"
+OWN_SOUND = f"""
 def how_long(sound):
-    return pd.DataFrame({"class": [f"{sound.seconds:.2f} s"], "probability": [1.0]})
-tl.widgets.own_sound({"how long": how_long})
+    return pd.DataFrame({{"class": [f"{{sound.seconds:.2f}} s", "{STRANGE}"], "probability": [1, 0]}})
+tl.widgets.own_sound({{"how long": how_long, "{STRANGE}": how_long}})
 """
+OUTPUTS = f"""
+print("{STRANGE}")
+display(pd.DataFrame({{"class": ["{STRANGE}"]}}))
+tl.load_task("things")
+"""
+CELLS = {
+    "setup": BACKBONE,
+    "layers": LAYERS,
+    "predictions": QUESTIONS,
+    "neighbours": NEIGHBOURS,
+    "training": TRAINING,
+    "shift": SHIFT,
+    "own_sound": OWN_SOUND,
+    "outputs": OUTPUTS,
+}
+EXPLORERS = list(CELLS)[1:-1]
+# How an element shows that it has the focus, and what the keyboard stops at.
+LOOK = """el => {
+    const { outlineStyle, boxShadow, borderColor } = getComputedStyle(el);
+    return [outlineStyle, boxShadow, borderColor].join();
+}"""
+STOPS = "a[href], audio, button, input:not([hidden]), select, summary, [tabindex='0']"
 
 
 @pytest.fixture(scope="module")
@@ -66,22 +88,20 @@ def screenshots(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def page(lab, browser):
+    """All explorers on one page; a test uses its own and leaves the others alone."""
+    page = Page(browser, lab, lab.write("explorers.ipynb", *CELLS.values()))
+    page.run_all(400)
+    page.settle()
+    yield page
+    page.close()
+
+
 @pytest.fixture
-def show(lab, browser):
-    """Open a small notebook with an explorer and run it."""
-    pages = []
-
-    def show(name, *cells, theme="light", **options):
-        lab.theme(THEMES[theme])
-        page = Page(browser, lab, lab.write(f"{name}.ipynb", *cells), **options)
-        pages.append(page)
-        page.run_all()
-        page.settle()
-        return page
-
-    yield show
-    for page in pages:
-        page.close()
+def show(page):
+    """One of the explorers."""
+    return lambda name: page.output(list(CELLS).index(name))
 
 
 def decoded(source):
@@ -104,37 +124,64 @@ def photograph(tmp_path_factory):
 
 def looks_right(page, screenshots, name):
     """Take a picture for people, and check what a program can check of it."""
-    output = page.tab.locator(".jp-OutputArea-output").last
-    shot = Image.open(io.BytesIO(output.screenshot())).convert("RGB")
+    shot = Image.open(io.BytesIO(page.at.screenshot())).convert("RGB")
     shot.quantize(256).save(screenshots / f"{name}.png", optimize=True)
     assert page.failures() == []
     assert page.too_wide() == []
-    assert page.inaccessible() == []
-    assert page.pale() == []
 
 
 def test_the_layer_explorer_follows_mouse_and_keyboard(show, screenshots):
-    page = show("layers", BACKBONE + LAYERS)
+    page = show("layers")
     before = page.pictures()
     page.drag("Layer", 0.25)
     page.settle()
     dragged = page.pictures()
     assert set(before) != set(dragged)
-    assert page.tab.get_by_text("Map of channel").first.inner_text().count("stage2") == 1
-    page.tab.get_by_role("slider", name="Channel", exact=True).focus()
+    assert page.at.get_by_text("Map of channel").first.inner_text().count("stage2") == 1
+    page.at.get_by_role("slider", name="Channel", exact=True).focus()
     page.tab.keyboard.press("ArrowRight")
     page.settle()
     assert page.pictures() != dragged
-    assert page.tab.get_by_text("it is number 2 of").count() == 1
+    assert page.at.get_by_text("it is number 2 of").count() == 1
     page.tab.keyboard.press("Home")
     page.drag("Layer", 0.55)  # where a channel that finds eyes is the first
     page.settle()
     looks_right(page, screenshots, "layer_explorer")
 
 
+def test_an_uploaded_photograph_is_predicted_upright_and_a_bad_file_is_a_sentence(
+    show, photograph, tmp_path
+):
+    page = show("predictions")
+    page.choose("Choose a picture of yours", photograph)
+    page.tab.wait_for_function(
+        "output => output.querySelector('select').value.startsWith('yours')",
+        arg=page.at.element_handle(),
+    )
+    page.at.get_by_role("rowheader", name="espresso").wait_for()
+    page.settle()
+    assert "espresso" in page.at.locator("table").first.inner_text()
+    preprocess = tl.load_backbone(device="cpu").preprocess
+    upright = preprocess.to_array(preprocess(tl.photographs("coffee")["coffee"]))
+    shown = np.asarray(decoded(page.pictures()[0])) / 255
+    away = [np.abs(np.rot90(upright, turns) - shown).mean() for turns in range(4)]
+    assert np.argmin(away) == 0
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(photograph.read_bytes()[:1000])
+    page.choose("Choose a picture of yours", bad)
+    page.at.get_by_role("alert").wait_for()
+    assert "bad.jpg cannot be read" in page.at.get_by_role("alert").inner_text()
+    assert page.failures() == []
+    page.run_cell(list(CELLS).index("predictions"))  # nothing is left of the upload
+    page.settle()
+    assert page.at.get_by_text("yours:").count() == 0
+    assert page.at.locator(".widget-vbox.tlcourse-widget").count() == 1
+    assert page.failures() == []
+
+
 def test_the_prediction_explorer_follows_its_sliders(show, screenshots):
-    page = show("predictions", BACKBONE + QUESTIONS)
-    table = page.tab.locator(".jupyter-widgets table").first
+    page = show("predictions")
+    table = page.at.locator("table").first
     assert "cat" in table.inner_text()
     before, answers = page.pictures(), table.inner_text()
     page.drag("Blur", 1.0)
@@ -144,65 +191,42 @@ def test_the_prediction_explorer_follows_its_sliders(show, screenshots):
     looks_right(page, screenshots, "prediction_explorer")
 
 
-def test_an_uploaded_photograph_is_predicted_upright_and_a_bad_file_is_a_sentence(
-    show, photograph, tmp_path
-):
-    page = show("upload", BACKBONE + QUESTIONS)
-    page.choose("Choose a picture of yours", photograph)
-    page.tab.wait_for_function(
-        "() => document.querySelector('.jupyter-widgets select').value.startsWith('yours')"
-    )
-    page.tab.get_by_role("rowheader", name="espresso").wait_for()
-    page.settle()
-    assert "espresso" in page.tab.locator(".jupyter-widgets table").first.inner_text()
-    preprocess = tl.load_backbone(device="cpu").preprocess
-    upright = preprocess.to_array(preprocess(tl.photographs("coffee")["coffee"]))
-    shown = np.asarray(decoded(page.pictures()[0])) / 255
-    away = [np.abs(np.rot90(upright, turns) - shown).mean() for turns in range(4)]
-    assert np.argmin(away) == 0
-    bad = tmp_path / "bad.jpg"
-    bad.write_bytes(photograph.read_bytes()[:1000])
-    page.choose("Choose a picture of yours", bad)
-    page.tab.get_by_role("alert").wait_for()
-    assert "bad.jpg cannot be read" in page.tab.get_by_role("alert").inner_text()
-    assert page.failures() == []
-    page.run_all()  # the cell is run again: nothing is left of the upload
-    page.settle()
-    assert page.tab.get_by_text("yours:").count() == 0
-    assert page.tab.locator(".widget-vbox.tlcourse-widget").count() == 1
-    assert page.failures() == []
-
-
 def test_an_uploaded_sound_is_played_and_answered_and_a_bad_file_is_a_sentence(
     show, screenshots, tmp_path
 ):
-    page = show("sound", OWN_SOUND)
-    good, bad = tmp_path / "mine.wav", tmp_path / "bad.wav"
+    page = show("own_sound")
+    good, bad = tmp_path / f"{STRANGE if os.name != 'nt' else 'mine'}.wav", tmp_path / "bad.wav"
     good.write_bytes(encoded(tone(seconds=2, rate=48_000), 48_000))
     bad.write_bytes(good.read_bytes()[:40])
+    page.choose("Choose a sound of yours", bad)
+    page.at.get_by_role("alert").wait_for()
+    assert "bad.wav cannot be read" in page.at.get_by_role("alert").inner_text()
+    assert page.at.locator("audio").count() == 0
     page.choose("Choose a sound of yours", good)
-    page.tab.get_by_role("rowheader", name="2.00 s").wait_for()
+    page.at.get_by_role("rowheader", name="2.00 s").first.wait_for()
     page.settle()
-    player = page.tab.locator("audio").first
+    assert page.at.get_by_role("alert").count() == 0
+    said = page.at.get_by_role("status").inner_text()
+    assert said.startswith(f"{good.name}, how long: 2.00 s, 100%; {STRANGE}: 2.00 s")
+    player = page.at.locator("audio")
+    assert player.get_attribute("aria-label") == f"{good.name}, 2.00 s"
+    assert page.at.locator("figcaption").last.inner_text() == f"{good.name}, 2.00 s"
     player.evaluate("audio => audio.load()")
     page.tab.wait_for_function("() => document.querySelector('audio').duration > 1.9")
+    assert page.at.locator("caption").last.inner_text() == STRANGE
     looks_right(page, screenshots, "own_sound")
-    page.choose("Choose a sound of yours", bad)
-    page.tab.get_by_role("alert").wait_for()
-    assert "bad.wav cannot be read" in page.tab.get_by_role("alert").inner_text()
-    assert page.tab.locator("audio").count() == 0
 
 
 def test_the_neighbour_explorer_moves_its_map(show, screenshots):
-    page = show("neighbours", BACKBONE + NEIGHBOURS)
-    the_map = page.tab.locator("img[alt^='Map by PCA']")
-    chosen = page.tab.locator(".jupyter-widgets img").first
+    page = show("neighbours")
+    the_map = page.at.locator("img[alt^='Map by PCA']")
+    chosen = page.at.locator("img").first
     before = the_map.get_attribute("src"), chosen.get_attribute("src")
     page.drag("Map at layer", 0.0)
     page.settle()
     assert the_map.get_attribute("src") != before[0]
     assert chosen.get_attribute("src") == before[1]
-    page.tab.get_by_role("slider", name="Picture", exact=True).focus()
+    page.at.get_by_role("slider", name="Picture", exact=True).focus()
     page.tab.keyboard.press("ArrowRight")
     page.settle()
     assert chosen.get_attribute("src") != before[1]
@@ -210,36 +234,86 @@ def test_the_neighbour_explorer_moves_its_map(show, screenshots):
 
 
 def test_a_training_is_stopped_while_it_runs_and_another_one_ends(show, screenshots):
-    page = show("training", BACKBONE + TRAINING)
-    train = page.tab.get_by_role("button", name="Train", exact=True)
-    stop = page.tab.get_by_role("button", name="Stop", exact=True)
+    page = show("training")
+    train = page.at.get_by_role("button", name="Train", exact=True)
+    stop = page.at.get_by_role("button", name="Stop", exact=True)
     focus = "() => document.activeElement.textContent"
     page.drag("Frozen up to", 0.0)
     page.drag("Epochs", 1.0)
     train.focus()
     page.tab.keyboard.press("Enter")
-    bar = page.tab.locator(".tlcourse-widget progress")
+    bar = page.at.locator("progress")
     bar.wait_for()
     assert page.tab.evaluate(focus) == "Train"  # a disabled button would have lost it
     stop.focus()
     page.tab.keyboard.press("Enter")
-    page.tab.get_by_text("stopped").first.wait_for(timeout=10_000)
+    page.at.get_by_text("stopped").first.wait_for(timeout=10_000)
     bar.wait_for(state="detached")
     assert page.tab.evaluate(focus) == "Stop"
     page.drag("Epochs", 0.0)
     train.click()
-    ended = page.tab.locator(".jupyter-widgets tbody tr").nth(2).get_by_text("(epoch 1)")
+    ended = page.at.locator("tbody tr").nth(2).get_by_text("(epoch 1)")
     ended.wait_for(timeout=90_000)
-    page.tab.get_by_text("Done", exact=True).wait_for()
+    page.at.get_by_text("Done", exact=True).wait_for()
     page.settle()
     looks_right(page, screenshots, "training_explorer")
 
 
-@pytest.mark.parametrize("explorer", ["LAYERS", "QUESTIONS", "NEIGHBOURS", "TRAINING"])
-def test_explorers_are_readable_in_the_dark_and_at_200_percent(show, screenshots, explorer):
-    half = {"viewport": {"width": 640, "height": 1500}, "device_scale_factor": 2}
-    page = show("dark", BACKBONE + globals()[explorer], theme="dark", **half)
-    looks_right(page, screenshots, f"{explorer.lower()}_dark_200")
+def test_the_shift_explorer_follows_its_slider(show, screenshots):
+    page = show("shift")
+    table = page.at.locator("table").first
+    assert "cat" in table.inner_text()
+    before, answers = page.pictures(), table.inner_text()
+    page.drag("Strength", 1.0)
+    page.wait_for_another_picture(before[0])
+    page.settle()
+    assert table.inner_text() != answers
+    page.at.get_by_label("Corruption").select_option("scale")
+    page.at.get_by_text("scale, strength 5").wait_for()
+    page.settle()
+    looks_right(page, screenshots, "shift_explorer")
+
+
+@pytest.mark.parametrize(("theme", "width"), [("Light", 1200), ("Dark", 640)])
+def test_explorers_are_readable_in_the_light_and_in_the_dark_at_200_percent(
+    page, show, screenshots, theme, width
+):
+    page.look(theme, width)
+    assert page.inaccessible() == []
+    assert page.pale() == []
+    for name in EXPLORERS if theme == "Dark" else ():
+        looks_right(show(name), screenshots, f"{name}_dark_200")
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_the_keyboard_goes_through_an_explorer_and_out_of_it(show, name):
+    page = show(name)
+    stops = [
+        stop for stop in page.at.locator(STOPS).all() if stop.is_visible() and stop.is_enabled()
+    ]
+    stops[0].focus()
+    page.tab.keyboard.press("Tab")
+    page.tab.keyboard.press("Shift+Tab")  # a focus that comes by keyboard is shown
+    places, unseen = [], []
+    while page.at.evaluate("output => output.contains(document.activeElement)"):
+        assert len(places) < 60, "the keyboard does not come out"
+        now = page.tab.evaluate_handle("document.activeElement")
+        places.append(now.evaluate("now => [...document.querySelectorAll('*')].indexOf(now)"))
+        focused = now.evaluate(LOOK)
+        page.tab.keyboard.press("Tab")
+        if now.evaluate(LOOK) == focused:
+            unseen.append(now.evaluate("now => now.outerHTML.slice(0, 200)"))
+    assert places == sorted(places)
+    # A browser shows the focus inside its own player.
+    assert [html for html in unseen if not html.startswith("<audio")] == []
+    assert len(set(places)) >= len(stops)
+
+
+def test_strange_names_are_text_in_outputs(page, show):
+    out = page.tab.locator(".jp-CodeCell").last
+    assert STRANGE in out.locator("pre").first.inner_text()
+    assert page.tab.evaluate("window.pwned") is None
+    assert page.tab.locator("img[src='x']").count() == 0
 
 
 def test_the_whole_first_notebook_runs_and_takes_a_picture(lab, browser, photograph):
@@ -251,20 +325,6 @@ def test_the_whole_first_notebook_runs_and_takes_a_picture(lab, browser, photogr
     page.tab.wait_for_function(f"document.querySelectorAll('img').length > {before}")
     answer = page.tab.locator(".jupyter-widgets img").get_attribute("alt")
     assert "espresso" in answer
+    page.tab.get_by_role("status").get_by_text("espresso").wait_for()
     assert page.failures() == []
     page.close()
-
-
-def test_the_shift_explorer_follows_its_slider(show, screenshots):
-    page = show("shift", BACKBONE + SHIFT)
-    table = page.tab.locator(".jupyter-widgets table").first
-    assert "cat" in table.inner_text()
-    before, answers = page.pictures(), table.inner_text()
-    page.drag("Strength", 1.0)
-    page.wait_for_another_picture(before[0])
-    page.settle()
-    assert table.inner_text() != answers
-    page.tab.get_by_label("Corruption").select_option("scale")
-    page.settle()
-    assert page.tab.get_by_text("scale, strength 5").count() == 1
-    looks_right(page, screenshots, "shift_explorer")

@@ -15,7 +15,7 @@ _BOX = (
     "{{ text }}</div>"
 )
 # What means something in Markdown; an underscore inside a word does not.
-_MARKS = re.compile(r"([\\`*{}\[\]<>#|~&]|(?<![^\W_])_|_(?![^\W_]))")
+_MARKS = re.compile(r"([\\`*{}\[\]<>#|~&$]|(?<![^\W_])_|_(?![^\W_]))")
 # Each colour stands out from white and from black.
 GREEN, RED, BLUE, VIOLET = "#009e73", "#d55e00", "#3d85c6", "#b07aa1"
 

@@ -16,12 +16,20 @@ def printable(text: object) -> str:
 
     A file's name may hold anything: printed as it is, it could break a list or steer a terminal.
     """
+    text = str(text)
+    if text.isprintable():
+        return text
     return "".join(
         repr(char)[1:-1]
         if unicodedata.category(char) in _CONTROLS and char not in _JOINERS
         else char
-        for char in str(text)
+        for char in text
     )
+
+
+def no_formula(name: str, before: str) -> str:
+    """Put `before` in front of a name that a spreadsheet would compute as a formula."""
+    return before + name if name.startswith(("=", "+", "-", "@")) else name
 
 
 def say(text: str) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from tlcourse import __version__
+from tlcourse.base.messages import no_formula, printable
 from tlcourse.cli import extract, pictures, server
 from tlcourse.errors import CourseError
 
@@ -28,7 +29,8 @@ def main() -> None:
     try:
         app(prog_name="tlcourse")
     except (CourseError, OSError) as error:
-        print(f"tlcourse: {error}", file=sys.stderr)
+        said = "\n".join(map(printable, str(error).splitlines()))  # it may quote a name
+        print(f"tlcourse: {said}", file=sys.stderr)
         sys.exit(2)
 
 
@@ -260,6 +262,8 @@ def _export_progress(places: list[Path], csv: Path) -> None:
     if csv.exists() and any(csv.samefile(path) for path in files.values()):
         raise CourseError(f"{csv} is a progress file. Name another file for the table.")
     table = progress_table(files)
+    # A file that a learner sends is called as the learner likes.
+    table["learner"] = [no_formula(printable(name), "'") for name in table["learner"]]
     with whole_file(csv) as part:
         table.to_csv(part, index=False, encoding="utf-8-sig")  # so that Excel reads all names
     people = f"{len(files)} learner{'s'[: len(files) != 1]}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tlcourse.base.messages import printable
 from tlcourse.errors import CourseError
 
 if TYPE_CHECKING:
@@ -77,7 +78,10 @@ def predict(
     result, failed = load_result(model), []
 
     def report(place: int, error: UnreadableError) -> None:
-        print(f"tlcourse: {pictures[place]} cannot be read: {error.reason}.", file=sys.stderr)
+        print(
+            f"tlcourse: {printable(pictures[place])} cannot be read: {error.reason}.",
+            file=sys.stderr,
+        )
         failed.append(place)
 
     opened = _Files(pictures, sounds=result.backbone.preprocess.kind == "sounds")
@@ -86,7 +90,10 @@ def predict(
         for places, rows in batches:
             for place, row in zip(places, softmax(rows["logits"], axis=1), strict=True):
                 best = row.argmax()
-                print(f"{pictures[place]}\t{result.classes[best]}\t{row[best]:.3f}", flush=True)
+                print(
+                    f"{printable(pictures[place])}\t{result.classes[best]}\t{row[best]:.3f}",
+                    flush=True,
+                )
     if failed:
         raise typer.Exit(1)
 

@@ -27,7 +27,7 @@ from PIL.Image import Image
 
 from tlcourse.base.files import make_folder, save_file, whole_file
 from tlcourse.base.machine import usable_cores
-from tlcourse.base.messages import printable, say
+from tlcourse.base.messages import no_formula, printable, say
 from tlcourse.cluster.shards import Row, Shard, read_shard
 from tlcourse.engines.engine import Engine, EngineName, make_engine
 from tlcourse.engines.stream import stream
@@ -168,7 +168,11 @@ def extract(plan: Plan, shards: Sequence[Shard], *, address: str | None = None) 
         finally:
             _remove_begun(plan, left)
     records = [done[shard.name] for shard in shards]
-    rows = [(record.shard, *what) for record in records for what in record.left_out]
+    rows = [
+        (record.shard, no_formula(name, "./"), reason)
+        for record in records
+        for name, reason in record.left_out
+    ]
     table = pd.DataFrame(rows, columns=["shard", "name", "reason"]).to_csv(index=False).encode()
     save_file(plan.out / "left_out.csv", table, "Make room and start again: features stay.")
     return records

@@ -11,6 +11,7 @@ from tlcourse.base.durations import in_words
 from tlcourse.base.files import whole_folder
 from tlcourse.base.html import render_template
 from tlcourse.base.machine import describe
+from tlcourse.base.messages import no_formula
 from tlcourse.comparison.comparison import Comparison
 from tlcourse.errors import CourseError
 from tlcourse.metrics import p_in_words
@@ -49,7 +50,7 @@ def write(comparison: Comparison, folder: Path) -> Path:
     import pandas as pd
 
     target = check_target(folder)
-    skipped = [(s.name, s.reason) for s in comparison.task.skipped]
+    skipped = [(no_formula(s.name, "./"), s.reason) for s in comparison.task.skipped]
     try:
         with whole_folder(target) as part:
             # A file name need not be proper text.

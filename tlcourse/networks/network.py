@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
@@ -115,8 +114,12 @@ class Network(nn.Module):
             raise PassEndedError
 
         # The hook is the last one that is set: all other hooks come first.
-        with listen(self.body, self._where, stop), suppress(PassEndedError):
-            self.body(batch)
+        with listen(self.body, self._where, stop):
+            try:
+                self.body(batch)
+            except PassEndedError:
+                if not reached:  # someone else listens, and has all that was wanted
+                    raise
         if not reached:
             raise CourseError(f"The forward pass never came to layer {self.layer!r}.")
         return reached[0]

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from tlcourse.base.files import save_files, sha256_of
+from tlcourse.base.messages import printable
 from tlcourse.errors import CourseError, check_choice
 from tlcourse.explain.predictions import top_k
 from tlcourse.metrics import Paired, compare_paired, fit_temperature, probabilities
@@ -317,6 +318,8 @@ def load_result(
     try:
         about = json.loads((place / _ABOUT).read_text("utf-8"))
         _check_saved(place, about)
+        about["task"] = printable(about["task"])
+        about["classes"] = [printable(name) for name in about["classes"]]
         figures = {name: about[name] for name in _FIGURES}
         figures |= {name: math.nan for name, value in figures.items() if value is None}
         figures |= {name: tuple(figures[name]) for name in ("classes", "interval")}

@@ -38,6 +38,7 @@ drawing = rc_context(
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": False,
+        "text.parse_math": False,  # a dollar sign in a name begins no formula
     }
 )
 

@@ -216,9 +216,8 @@ def confusion(
         colour = "white" if shares[row, column] > 0.55 else "black"
         text = counts[row, column]
         axes.text(column, row, text, ha="center", va="center", color=colour, size=10)
-    shown = [name.replace("$", r"\$") for name in classes]  # a dollar sign begins no formula
-    axes.set_xticks(range(n), shown, rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(n), shown)
+    axes.set_xticks(range(n), classes, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(n), classes)
     axes.set(xlabel="predicted", ylabel="true")
     right = np.diag(counts)
     text = f"Table of true and predicted classes: {right.sum()} of {counts.sum()} right"

@@ -118,8 +118,8 @@ def read_folder(
     open_item = open_sound if sounds else partial(open_picture, max_side=max_side)
     pictures = Split(paths, labels, names, open_item, files.digest)
     return Task(
-        name=folder.resolve().name,
-        title=folder.resolve().name,
+        name=printable(folder.resolve().name),
+        title=printable(folder.resolve().name),
         classes=tuple(classes),
         train=pictures.take(places["train"]),
         val=pictures.take(places["val"]),
@@ -186,7 +186,7 @@ def _split_folders(folder: Path, skipped: list[Skipped]) -> dict[str, Path]:
         )
     for path in inside:
         if path not in splits.values():
-            skipped.append(Skipped(path.name, "it is not in train, val or test"))
+            skipped.append(Skipped(printable(path.name), "it is not in train, val or test"))
     return splits
 
 
@@ -199,17 +199,17 @@ def _entries(
     for split, base in bases.items():
         for child in children(base):
             if not child.is_dir():
-                name = child.relative_to(root).as_posix()
+                name = printable(child.relative_to(root).as_posix())
                 skipped.append(Skipped(name, "it is not in the folder of a class"))
                 continue
-            classes.add(child.name)
+            classes.add(label := printable(child.name))
             for path in files_inside(child):
-                name = path.relative_to(root).as_posix()
+                name = printable(path.relative_to(root).as_posix())
                 if path.exists() and not path.is_file():  # to open it could take for ever
                     reason = "it is a pipe, a socket or a device, not a file"
                     skipped.append(Skipped(name, reason))
                 else:
-                    entries.append(_Entry(path, name, split, child.name))
+                    entries.append(_Entry(path, name, split, label))
     if not classes:
         raise CourseError(f"{printable(root)} holds no folder with pictures or sounds. {_SHAPE}")
     if len(classes) == 1:

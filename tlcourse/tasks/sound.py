@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from numbers import Real
 from pathlib import Path
@@ -30,6 +30,10 @@ _RATES = (1_000, 384_000)
 _MOST_CHANNELS = 64
 _QUIETEST = 1e-4  # a sound that stays within this range is silent
 _WINDOW = 400  # samples of a spectrogram's window: 25 ms
+_PLAYER = (
+    '<figure style="margin: 0"><audio controls src="{{ source }}" aria-label="{{ name }}"></audio>'
+    "<figcaption>{{ name }}</figcaption></figure>"
+)
 _RANGE = 80.0  # decibels from a spectrogram's loudest value to its lowest
 
 
@@ -40,6 +44,7 @@ class Sound:
     Attributes:
         samples: float32 (N,), from -1 to 1.
         rate: Samples per second.
+        caption: What one hears, in words, for who cannot hear it; it stands under the player.
 
     Example:
         >>> tone = Sound(np.sin(np.arange(8000) * 0.3).astype(np.float32), 8000)
@@ -49,6 +54,7 @@ class Sound:
 
     samples: np.ndarray
     rate: int
+    caption: str = ""
 
     @property
     def seconds(self) -> float:
@@ -68,7 +74,7 @@ class Sound:
 
         common = math.gcd(rate, self.rate)
         samples = resample_poly(self.samples, rate // common, self.rate // common)
-        return Sound(samples.astype(np.float32), rate)
+        return replace(self, samples=samples.astype(np.float32), rate=rate)
 
     def log_mel(self, n_bands: int = 80, *, step: float = 0.01) -> "torch.Tensor":
         """Compute the log-mel spectrogram: how loud each band of pitches is, over time.
@@ -157,13 +163,16 @@ class Sound:
         return f"Sound of {self.seconds:.2f} s, {self.rate:,} samples per second"
 
     def _repr_html_(self) -> str:
-        """A player, for a notebook."""
+        """A player, for a notebook, with its caption."""
         from IPython.display import Audio
+
+        from tlcourse.base.html import render
 
         # Another rate moves the peaks of a loud sound, some of them beyond what a player takes.
         samples = np.clip(self.samples, -1, 1)
-        player: str = Audio(samples, rate=self.rate, normalize=False)._repr_html_()
-        return player
+        audio = Audio(samples, rate=self.rate, normalize=False)
+        name = f"{self.caption or 'Sound'}, {self.seconds:.2f} s"
+        return render(_PLAYER, source=audio.src_attr(), name=name)
 
 
 def open_sound(

@@ -9,6 +9,7 @@ import ipywidgets as widgets
 import traitlets
 from PIL.Image import Image
 
+from tlcourse.base.messages import printable
 from tlcourse.errors import CourseError, PictureError
 from tlcourse.tasks.pictures import open_picture
 
@@ -94,7 +95,7 @@ class Upload(anywidget.AnyWidget):
         self.on_msg(self._receive)
 
     def _receive(self, _: Any, said: dict[str, Any], pieces: Sequence[Any]) -> None:
-        name, size, offset = said["name"], said.get("size", 0), said.get("offset", 0)
+        name, size, offset = printable(said["name"]), said.get("size", 0), said.get("offset", 0)
         if offset == 0:
             self._content, self._comes = bytearray(), (name, size)
         problem = ""

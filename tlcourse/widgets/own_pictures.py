@@ -46,10 +46,12 @@ class OwnPicture(Explorer):
 
     def _show(self, _: str, picture: Image) -> None:
         self._say("Computing ...")
+        self._tell("")
         with self.showing_problems():
             figure = plots.predictions(self.backbone, picture)
             self.answer.value = mime_bundle(figure, figure.alt)["text/html"]
-        self._say("")
+            self._tell(figure.alt.partition(". ")[2])
+        self._say(self._summary)
 
     def _refuse(self, sentence: str) -> None:
         self.answer.value = ""
@@ -126,7 +128,7 @@ class OwnFolder(Explorer):
         if folder is None:
             raise CourseError("Write the path of a folder, or choose a ZIP file with it.")
         task = load_task(folder, max_side=1024)
-        left_out = [f"left out: {skipped.name}: {skipped.reason}" for skipped in task.skipped]
+        left_out = [f"left out: {skipped}" for skipped in task.skipped]
         if len(left_out) > 20:
             left_out[20:] = [f"and {len(left_out) - 20} more; see task.skipped"]
         if left_out:

@@ -1,12 +1,13 @@
 """The upload button of notebook 14: the learner's own voice, or any other sound."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from markupsafe import Markup
 
-from tlcourse.base.html import render, render_template
+from tlcourse.base.html import render_template
 from tlcourse.errors import CourseError, SoundError
 from tlcourse.patterns.result import Result
 from tlcourse.tasks.sound import RATE, Sound, open_sound
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SECONDS = 5.0  # of an upload that are heard and answered; so the page gets 0.2 MB at most
+_AXES = "Time goes to the right, low pitches lie at the bottom."
 _SHOWN = 3  # classes of each answer
 Answers: TypeAlias = "Mapping[str, Result | Callable[[Sound], pd.DataFrame]]"
 
@@ -63,11 +65,14 @@ class OwnSound(Explorer):
             self._refuse(f"{name} cannot be read: {error.reason}.")
             return
         self._say("Computing ...")
+        self._tell("")
         with self.showing_problems():
             self.answer.value = ""
             tables = [(called, _rows(ask, sound)) for called, ask in self._held.items()]
             self.answer.value = _shown(name, sound, tables)
-        self._say("")
+            said = [f"{called}: {', '.join(rows[0])}" for called, rows in tables if rows]
+            self._tell(f"{name}, {'; '.join(said)}.")
+        self._say(self._summary)
 
     def _refuse(self, sentence: str) -> None:
         self.answer.value = ""
@@ -82,13 +87,8 @@ def _rows(ask: "Result | Callable[[Sound], pd.DataFrame]", sound: Sound) -> list
 
 
 def _shown(name: str, sound: Sound, tables: list[tuple[str, list[tuple[str, str]]]]) -> Markup:
-    caption = render(
-        "<b>{{ name }}</b>, {{ '%.2f' % seconds }} s. Time goes to the right, low pitches lie at "
-        "the bottom.",
-        name=name,
-        seconds=sound.seconds,
-    )
     picture = np.asarray(sound.picture(seconds=max(sound.seconds, 1.0)))
-    drawn = tile(photo_uri(picture), f"Log-mel spectrogram of {name}", caption)
-    player = Markup(sound.at_rate(min(sound.rate, RATE))._repr_html_())
+    drawn = tile(photo_uri(picture), f"Log-mel spectrogram of {name}", _AXES)
+    heard = replace(sound.at_rate(min(sound.rate, RATE)), caption=name)
+    player = Markup(heard._repr_html_())
     return render_template("own_sound", tile=drawn, player=player, answers=tables)
