@@ -1,0 +1,6 @@
+"""All readers that are fuzzed, by name."""
+
+from tools.fuzz import media
+from tools.fuzz.reader import Reader
+
+READERS: dict[str, Reader] = {**media.READERS}
