@@ -68,7 +68,7 @@ def main(name: str, folder: Path, *arguments: str) -> None:
         if seconds > max(SLOW, record.slowest):
             (folder / "slowest").write_bytes(data)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _KIB / 1024
-        record = Record(record.runs + 1, max(record.slowest, seconds), peak)
+        record = Record(record.runs + 1, max(record.slowest, seconds), max(record.peak, peak))
         kept[:] = _FORM.pack(*record)
 
     options: dict[str, Any] = {}
