@@ -5,6 +5,7 @@ it is only read, so it may be mounted read-only, and what is new always goes to 
 """
 
 import hashlib
+import json
 import os
 import shutil
 import uuid
@@ -13,11 +14,14 @@ from contextlib import contextmanager
 from functools import cache
 from io import BufferedReader, BytesIO
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
 from tlcourse.base.messages import printable, say
 from tlcourse.errors import CourseError, UnreadableError
+
+_MOST_JSON = 2**24  # bytes
 
 
 def cache_dir() -> Path:
@@ -84,6 +88,36 @@ def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's content."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that somebody else may have made.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is a pipe or a device, which could be read for ever; or too large; or see
+            `parse_json`.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path.name} is not a file")
+    if path.stat().st_size > _MOST_JSON:
+        raise ValueError(f"{path.name} is larger than {_MOST_JSON >> 20} MiB")
+    return parse_json(path.read_text("utf-8"))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what a JSON text says.
+
+    Raises:
+        ValueError: It is no JSON, too deeply nested, or has halves of characters in it, which could
+            not be written to a file or a page.
+    """
+    try:
+        said = json.loads(text)
+        json.dumps(said, ensure_ascii=False).encode()
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    return said
 
 
 def open_source(
