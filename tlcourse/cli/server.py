@@ -174,7 +174,10 @@ def make_app(result: "Result", on_start: Callable[[], None]) -> "FastAPI":
 
     def classify(opened: Any) -> list[dict[str, Any]]:
         rows = result.predict(opened, calibrated=True).itertuples(index=False)
-        return [{"class": name, "probability": probability} for name, probability in rows]
+        answers = [{"class": name, "probability": probability} for name, probability in rows]
+        if not all(math.isfinite(answer["probability"]) for answer in answers):
+            raise CourseError(f"The network gives no number for this {kind.noun}.")
+        return answers
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -260,7 +263,7 @@ async def _content(request: "Request", noun: str) -> bytes:
     from starlette.requests import ClientDisconnect
 
     declared = request.headers.get("content-length", "0")
-    too_large = not declared.isdecimal() or int(declared) > MAX_BYTES
+    too_large = not declared.isdecimal() or len(declared) > 20 or int(declared) > MAX_BYTES
     content, size = bytearray(), 0
     try:
         async with asyncio.timeout(_STALLED) as limit:

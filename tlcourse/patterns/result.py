@@ -359,7 +359,9 @@ def _figures(about: Mapping[str, Any]) -> dict[str, Any]:
     return figures | {
         "classes": tuple(names),
         "interval": (float(low), float(high)),
-        "trainable_parameters": check_whole("trainable_parameters", figures["trainable_parameters"], least=0),
+        "trainable_parameters": check_whole(
+            "trainable_parameters", figures["trainable_parameters"], least=0
+        ),
         "saved_temperature": _temperature(about),
         "holds": check_choice("kind of data", about.get("holds", "pictures"), KINDS),
         "facts": partial(dict, about.get("facts", {}) | {}),  # version 1.0 had none

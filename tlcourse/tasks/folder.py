@@ -88,8 +88,11 @@ class _Files:
 
 def _stamp(path: Path) -> object:
     """Size and times of a file, which another content changes."""
-    about = path.stat() if path.exists() else None
-    return about and (about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+    try:
+        about = path.stat()
+    except OSError:  # it may be gone since it was listed
+        return None
+    return about.st_size, about.st_mtime_ns, about.st_ctime_ns
 
 
 def read_folder(
