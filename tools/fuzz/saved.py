@@ -301,10 +301,7 @@ def _extracted(data: bytes) -> None:
     folder = _write(_scratch() / "extracted", **{"one__parquet": data})
     for name in ("two", "three", "four"):
         shutil.copy(folder / "one.parquet", folder / f"{name}.parquet")
-    shard = Shard("one", folder, "0" * 16)
-    plan = Plan(folder, ("x",))
-    plan.__class__ = _Known
-    finished(plan, shard)
+    finished(_Known(folder, ("x",)), Shard("one", folder, "0" * 16))
     fit_streamed_probe(folder, "x", strengths=(1.0,), progress=False)
 
 
