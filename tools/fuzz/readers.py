@@ -1,6 +1,6 @@
 """All readers that are fuzzed, by name."""
 
-from tools.fuzz import media
+from tools.fuzz import folders, media
 from tools.fuzz.reader import Reader
 
-READERS: dict[str, Reader] = {**media.READERS}
+READERS: dict[str, Reader] = {**folders.READERS, **media.READERS}
