@@ -1,6 +1,6 @@
 """All readers that are fuzzed, by name."""
 
-from tools.fuzz import media, saved
+from tools.fuzz import folders, media, saved
 from tools.fuzz.reader import Reader
 
-READERS: dict[str, Reader] = {**media.READERS, **saved.READERS}
+READERS: dict[str, Reader] = {**folders.READERS, **media.READERS, **saved.READERS}

@@ -33,10 +33,12 @@ def _made() -> dict[str, dict[str, bytes]]:
     plain = tl.patterns.standalone_extractor(backbone, task, **options)
     options |= {"epochs": 1, "live": False}
     network = tl.finetune.add_lora(tl.Network(backbone, 3), 1)
+    added = tl.finetune.add_adapter(tl.Network(backbone, 10), 2, where="0")
     moved = {
         "linear": plain,
         "heard": replace(plain, holds="sounds"),
-        "adapter": tl.patterns.fine_tune(backbone, task, move="adapter", **options),
+        "lora": tl.patterns.fine_tune(backbone, task, move="lora", rank=1, **options),
+        "added": replace(plain, made=added.as_backbone(task.classes)),
         "conv": tl.patterns.frozen_extractor(backbone, task, layer="stage1", head="conv", **options),
         "groups": tl.patterns.classifier(
             backbone, task, mapping={n: backbone.classes[i % 3] for i, n in enumerate(task.classes)}
