@@ -116,9 +116,11 @@ def read_shard(shard: Shard) -> Iterator[Row]:
             seen[name] += 1
             again = f" ({seen[name]})" if seen[name] > 1 else ""
             yield printable(name) + again, label, content
-    except (CourseError, OSError):
+    except CourseError:
         raise
     except Exception as error:  # whatever the readers of damaged files raise
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         said = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise CourseError(f"the file is damaged or cut off ({said})") from error
 

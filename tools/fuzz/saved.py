@@ -5,6 +5,7 @@ which values are changed, and the reader makes the files of them, with the check
 """
 
 import asyncio
+import copy
 import hashlib
 import io
 import json
@@ -63,16 +64,15 @@ def _changed_json(data: bytes, random: Random, mutate: Callable[[bytes], bytes])
         elif way == 1:
             other, place = random.choice(places)
             if isinstance(other, dict) or place < len(other):
-                holder[key] = other[place]
+                holder[key] = copy.deepcopy(other[place])
         elif way == 2 and isinstance(holder, list):
-            holder.insert(key, holder[key])
+            holder.insert(key, copy.deepcopy(holder[key]))
         elif way == 3 and isinstance(holder[key], int | float):
             holder[key] = random.choice((holder[key] + 1, holder[key] * 1000, -holder[key]))
         elif way == 4:
             holder[key] = [holder[key]]
         else:
-            holder[key] = random.choice(_VALUES)
-        said = json.loads(json.dumps(said))  # nothing stands there twice
+            holder[key] = copy.deepcopy(random.choice(_VALUES))
     return json.dumps(said).encode()
 
 
@@ -103,7 +103,8 @@ def _safetensors(header: Any, fill: int = 0) -> bytes:
     """A file with such a header, and as many bytes as it asks for, up to 1 MiB."""
     text = json.dumps(header).encode()
     tensors = header.values() if isinstance(header, dict) else ()
-    ends = [t["data_offsets"][-1] for t in tensors if isinstance(t, dict) and t.get("data_offsets")]
+    places = [t.get("data_offsets") for t in tensors if isinstance(t, dict)]
+    ends = [place[-1] for place in places if isinstance(place, list) and place]
     n = max([e for e in ends if isinstance(e, int) and 0 <= e <= 2**20], default=0)
     return len(text).to_bytes(8, "little") + text + bytes([fill]) * n
 
@@ -332,7 +333,7 @@ def _request(data: bytes) -> None:
     raw, _, query = str(path).encode("utf-8", "replace").partition(b"?")
     scope = {
         **{"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http"},
-        **{"method": str(method), "path": raw.decode(), "raw_path": raw, "query_string": query},
+        **{"method": str(method).encode("ascii", "replace").decode(), "path": raw.decode(), "raw_path": raw, "query_string": query},
         **{"headers": pairs, "server": ("127.0.0.1", 8000), "client": ("127.0.0.1", 9), "root_path": ""},
     }
     messages = [{"type": "http.request", "body": p, "more_body": True} for p in body]
