@@ -16,7 +16,7 @@ import psutil
 import pytest
 import soundfile
 from browser import in_a_browser
-from png import png_header
+from png import png
 from serving import ask, begin_upload, served_by_command, served_by_thread
 from site_browser import Visit
 from tiny_notebooks import tlcourse
@@ -97,7 +97,7 @@ def test_a_network_that_learned_sounds_takes_sounds(result):
     with served_by_thread(heard) as address:
         status, answer = ask(address, "POST", "/predict", content.getvalue())
         assert ask(address, path="/health")[1]["takes"] == "sound"
-        assert ask(address, "POST", "/predict", png_header(8, 8))[0] == 422
+        assert ask(address, "POST", "/predict", png(8, 8))[0] == 422
         page = ask(address)[1]
     assert status == 200
     expected = heard.predict(tl.open_sound(content.getvalue()))
@@ -142,8 +142,8 @@ def cut(content):
 REFUSED = {
     "empty": ("POST", "/predict", b"", {}, 400, "No file came"),
     "no picture": ("POST", "/predict", b"nonsense", {}, 422, "it is not a picture"),
-    "a bomb": ("POST", "/predict", png_header(30_000, 30_000), {}, 422, "25 million pixels"),
-    "too many pixels": ("POST", "/predict", png_header(5000, 5001), {}, 422, "25 million pixels"),
+    "a bomb": ("POST", "/predict", png(30_000, 30_000), {}, 422, "25 million pixels"),
+    "too many pixels": ("POST", "/predict", png(5000, 5001), {}, 422, "25 million pixels"),
     "declared too large": ("POST", "/predict", None, {"Content-Length": "100000000", "Expect": "x"}, 413, "larger than 20 MB"),
     "wrong method": ("GET", "/predict", None, {}, 405, "does not take GET"),
     "page changed": ("PUT", "/", b"x", {}, 405, "does not take PUT"),
