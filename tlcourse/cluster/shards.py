@@ -223,6 +223,7 @@ def _parquet(shard: Shard) -> Iterator[Row]:
 
 
 def _beside(shard: Path, path: str) -> Path | bytes:
-    """A file in the folder of a shard; none of another folder, and no pipe."""
-    file = (shard.parent / path).resolve()
-    return file if shard.parent.resolve() in file.parents and file.is_file() else b""
+    """A file in the folder of a shard, there or not; none of another folder, and no pipe."""
+    file, folder = shard.parent / path, shard.parent.resolve()
+    inside = folder in file.resolve().parents and (file.is_file() or not file.exists())
+    return file if inside else b""

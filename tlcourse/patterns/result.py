@@ -225,7 +225,13 @@ class Result:
         facts |= {"scores": found} if (found := score_facts(self, groups)) else {}
         facts |= {} if purpose is None else {"purpose": purpose}
         text = json.dumps(about | {"facts": facts}, indent=2) + "\n"
-        card = write_card(self, facts)
+        try:
+            card = write_card(self, facts)
+        except Exception as error:  # what a template raises of facts that a file made up
+            raise CourseError(
+                f"The model card cannot be written, because {target.name} would be saved with "
+                f"facts that are damaged ({error}). Train it again, or load another file."
+            ) from error
         files = {_WEIGHTS: weights, _ABOUT: text.encode(), _CARD: card.encode()}
         save_files(target, files, "result")
         return target

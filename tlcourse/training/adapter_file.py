@@ -159,9 +159,9 @@ def _head_for(
 ) -> nn.Module:
     """Return a head with the saved weights: a new linear one, or the network's own."""
     saved = {name[5:]: tensor for name, tensor in moved.items() if name.startswith("head.")}
-    if about["head"] == "linear":
-        # Another shape is told below, as other weights are.
-        outputs, inputs = (*saved.get("weight", torch.empty(0)).shape, 0, 0)[:2]
+    weight = saved.get("weight", torch.empty(0))
+    if about["head"] == "linear" and weight.ndim == 2 and weight.numel():
+        outputs, inputs = weight.shape
         head: nn.Module = nn.utils.skip_init(nn.Linear, inputs, outputs)  # draws no random number
         head = head.to(network.backbone.device).train(network.training)
     else:

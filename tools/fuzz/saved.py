@@ -11,7 +11,6 @@ import io
 import json
 import os
 import shutil
-import tarfile
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from functools import cache
@@ -211,7 +210,9 @@ def _adapter(data: bytes) -> None:
 
 def _features(data: bytes) -> None:
     manifest, head, n_bytes = _parts(data, 3)
-    content = b"\x93NUMPY\x01\x00" + len(str(head)[:4000].encode("utf-8", "replace")).to_bytes(2, "little")
+    content = b"\x93NUMPY\x01\x00" + len(str(head)[:4000].encode("utf-8", "replace")).to_bytes(
+        2, "little"
+    )
     content += str(head)[:4000].encode("utf-8", "replace")
     content += bytes(n_bytes if isinstance(n_bytes, int) and 0 <= n_bytes < 2**16 else 0)
     if isinstance(manifest, dict) and manifest.get("sha256") == _FITS:
@@ -227,7 +228,9 @@ def _features(data: bytes) -> None:
         yield {name: np.ones((6 - row, 2), np.float32) for name in names}, 0.1
 
     for refresh in (False, False, True):  # what is finished; what was begun; a new one
-        rows, seconds = store.get_or_compute({"x": entry}, 6, compute, lock="x", refresh=refresh)["x"]
+        rows, seconds = store.get_or_compute({"x": entry}, 6, compute, lock="x", refresh=refresh)[
+            "x"
+        ]
         assert len(np.array(rows)) == 6
         assert isinstance(seconds, float)
         shutil.rmtree(place, ignore_errors=True)
@@ -285,9 +288,18 @@ def _changed_tar(data: bytes, random: Random, mutate: Callable[[bytes], bytes]) 
         blocks.insert(place, bytearray(random.choice(blocks)))
     elif way == 1 and len(block) == 512:
         start, n = random.choice(fields)
-        values = (b"-1", b"\xff" * n, b"\x80" + b"\0" * (n - 2) + b"\x7f", b"77777777777", b"0", b"xgLKS5")
+        values = (
+            b"-1",
+            b"\xff" * n,
+            b"\x80" + b"\0" * (n - 2) + b"\x7f",
+            b"77777777777",
+            b"0",
+            b"xgLKS5",
+        )
         chosen = random.choice(values)
-        block[start : start + n] = (chosen[:n] if n > 1 else bytes([random.choice(b"xgLKS012567")])).ljust(n, b"\0")
+        block[start : start + n] = (
+            chosen[:n] if n > 1 else bytes([random.choice(b"xgLKS012567")])
+        ).ljust(n, b"\0")
     elif way == 2:
         del blocks[place]
     else:
@@ -299,7 +311,7 @@ def _changed_tar(data: bytes, random: Random, mutate: Callable[[bytes], bytes]) 
 
 
 def _extracted(data: bytes) -> None:
-    folder = _write(_scratch() / "extracted", **{"one__parquet": data})
+    folder = _write(_scratch() / "extracted", one__parquet=data)
     for name in ("two", "three", "four"):
         shutil.copy(folder / "one.parquet", folder / f"{name}.parquet")
     finished(_Known(folder, ("x",)), Shard("one", folder, "0" * 16))
@@ -332,9 +344,14 @@ def _request(data: bytes) -> None:
     body = [str(p).encode("latin-1", "replace") for p in parts] if isinstance(parts, list) else []
     raw, _, query = str(path).encode("utf-8", "replace").partition(b"?")
     scope = {
-        **{"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http"},
-        **{"method": str(method).encode("ascii", "replace").decode(), "path": raw.decode(), "raw_path": raw, "query_string": query},
-        **{"headers": pairs, "server": ("127.0.0.1", 8000), "client": ("127.0.0.1", 9), "root_path": ""},
+        "type": "http",
+        "http_version": "1.1",
+        "scheme": "http",
+        "method": str(method).encode("ascii", "replace").decode(),
+        "path": raw.decode(),
+        "raw_path": raw,
+        "query_string": query,
+        "headers": pairs,
     }
     messages = [{"type": "http.request", "body": p, "more_body": True} for p in body]
     messages.append({"type": "http.request", "body": b"", "more_body": False})

@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,9 @@ def _made() -> dict[str, dict[str, bytes]]:
         "heard": replace(plain, holds="sounds"),
         "lora": tl.patterns.fine_tune(backbone, task, move="lora", rank=1, **options),
         "added": replace(plain, made=added.as_backbone(task.classes)),
-        "conv": tl.patterns.frozen_extractor(backbone, task, layer="stage1", head="conv", **options),
+        "conv": tl.patterns.frozen_extractor(
+            backbone, task, layer="stage1", head="conv", **options
+        ),
         "groups": replace(
             plain, made=grouped(backbone, ("ant", "bee"), [[0], [1, 2]]), classes=("ant", "bee")
         ),
@@ -51,8 +54,8 @@ def _made() -> dict[str, dict[str, bytes]]:
         about = json.loads((place / "model.json").read_text("utf-8")) | {"sha256": _FITS}
         header = header_of((place / "model.safetensors").read_bytes())
         results[name] = _text([about, header])
-    about = json.loads(open("own/network.json").read()) | {"sha256": _FITS}
-    networks = {"own": _text([about, header_of(open("own/weights.safetensors", "rb").read())])}
+    about = json.loads(Path("own/network.json").read_text("utf-8")) | {"sha256": _FITS}
+    networks = {"own": _text([about, header_of(Path("own/weights.safetensors").read_bytes())])}
     adapters = {}
     for name, small in {
         "lora": network,
@@ -82,9 +85,15 @@ def _made() -> dict[str, dict[str, bytes]]:
         "parts": _text(["POST", "/predict", [*wave, ["expect", "100-continue"]], [_png(), "more"]]),
     }
     return {
-        **{"results": results, "networks": networks, "adapters": adapters, "features": features},
-        **{"progress": progress, "requests": requests, "tars": _tars()},
-        **{"parquets": _parquets(), "extracted": _extracted()},
+        "results": results,
+        "networks": networks,
+        "adapters": adapters,
+        "features": features,
+        "progress": progress,
+        "requests": requests,
+        "tars": _tars(),
+        "parquets": _parquets(),
+        "extracted": _extracted(),
     }
 
 
@@ -100,17 +109,28 @@ def _png() -> str:
 
 def _tars() -> dict[str, bytes]:
     made = {}
-    for name, form in {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}.items():
+    for name, form in {
+        "ustar": tarfile.USTAR_FORMAT,
+        "gnu": tarfile.GNU_FORMAT,
+        "pax": tarfile.PAX_FORMAT,
+    }.items():
         stream = io.BytesIO()
         with tarfile.open(fileobj=stream, mode="w", format=form) as archive:
-            files = {"a.jpg": b"picture", "a.json": b'{"label": "\\ud800"}', "b.png": b"x", "b.cls": b"3"}
+            files = {
+                "a.jpg": b"picture",
+                "a.json": b'{"label": "\\ud800"}',
+                "b.png": b"x",
+                "b.cls": b"3",
+            }
             if form != tarfile.USTAR_FORMAT:
                 files["ä" * 120 + ".jpg"] = b"long"
             for path, content in files.items():
                 member = tarfile.TarInfo(path)
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
-        made[name] = stream.getvalue().rstrip(b"\0") + bytes(1024 + -len(stream.getvalue().rstrip(b"\0")) % 512)
+        made[name] = stream.getvalue().rstrip(b"\0") + bytes(
+            1024 + -len(stream.getvalue().rstrip(b"\0")) % 512
+        )
     return made
 
 
