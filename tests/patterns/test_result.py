@@ -486,7 +486,7 @@ def test_a_description_that_says_too_little_is_told(mine, key):
         ({"facts": [1]}, CourseError, "damaged"),
         ({"groups": [["a"]]}, CourseError, "damaged|another network"),
         ({"added": {"kind": "adapter", "layers": ["no"], "size": 2}}, CourseError, "damaged"),
-        ({"backbone": "timm/vit_giant_patch14_dinov2"}, CourseError, "has 1,136,480,768"),
+        ({"backbone": "timm/vit_giant_patch14_dinov2"}, CourseError, r"has 1,1.*It was not loaded"),
         # Weights of this size would fill the memory.
         ({"classes": ["x"] * 500_000}, CourseError, "another network"),
     ],

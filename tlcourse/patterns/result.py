@@ -389,6 +389,8 @@ def _check_saved(place: Path, about: Mapping[str, Any]) -> None:
             f"{place} was saved by another version of tlcourse (format {about['format']!r}, "
             f"this one reads {_FORMAT})."
         )
+    if (place / _WEIGHTS).exists() and not (place / _WEIGHTS).is_file():
+        raise ValueError(f"{_WEIGHTS} is not a file")  # to read a pipe could take for ever
     digest = sha256_of(place / _WEIGHTS)
     if about.get("sha256", digest) != digest:  # version 1.0 did not write it down
         raise CourseError(
