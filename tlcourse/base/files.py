@@ -108,15 +108,25 @@ def read_json(path: Path) -> Any:
 def parse_json(text: str | bytes) -> Any:
     """Return what a JSON text says.
 
+    Halves of characters, which no file or page can hold, are written out, such as "\\\\ud800".
+
     Raises:
-        ValueError: It is no JSON, too deeply nested, or has halves of characters in it, which could
-            not be written to a file or a page.
+        ValueError: It is no JSON, or too deeply nested.
     """
     try:
-        said = json.loads(text)
-        json.dumps(said, ensure_ascii=False).encode()
+        return _whole(json.loads(text))
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def _whole(said: Any) -> Any:
+    """Replace halves of characters in all texts."""
+    if isinstance(said, str):
+        return said.encode("utf-8", "backslashreplace").decode()
+    if isinstance(said, list):
+        return [_whole(one) for one in said]
+    if isinstance(said, dict):
+        return {_whole(key): _whole(value) for key, value in said.items()}
     return said
 
 

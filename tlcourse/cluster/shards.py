@@ -2,7 +2,6 @@
 
 import glob
 import hashlib
-import json
 import re
 import tarfile
 from collections import Counter
@@ -187,15 +186,10 @@ def _label(kind: str, content: bytes) -> str | None:
     label: Any = content[:_MOST_LABEL].decode("utf-8", "replace").strip() or None
     if kind == ".json":
         try:
-            label = json.loads(label)["label"]
-        except (ValueError, KeyError, TypeError, RecursionError):
+            label = parse_json(label)["label"]
+        except (ValueError, KeyError, TypeError):
             return None
-    return None if label is None else _as_text(label)
-
-
-def _as_text(label: object) -> str:
-    """A label as text that a file can hold: JSON may have half a character in it."""
-    return str(label).encode("utf-8", "backslashreplace").decode()
+    return None if label is None else str(label)
 
 
 def _parquet(shard: Shard) -> Iterator[Row]:
