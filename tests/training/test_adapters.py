@@ -425,6 +425,7 @@ def added(**said):
         {"head__weight": torch.zeros(3, 7)},
         {"body__bn1__bias": torch.zeros(1)},  # would be spread over all
         {"body__none": torch.zeros(1)},
+        added(layers=["no"]) | {"head": "own", "head__bias": torch.ones(3)},
     ],
     ids=str,
 )

@@ -108,7 +108,7 @@ def read_json(path: Path) -> Any:
 def parse_json(text: str | bytes) -> Any:
     """Return what a JSON text says.
 
-    Halves of characters, which no file or page can hold, are written out, such as "\\\\ud800".
+    Halves of characters, which no file or page can hold, are written out as their numbers.
 
     Raises:
         ValueError: It is no JSON, or too deeply nested.

@@ -109,13 +109,15 @@ def load_adapter(body: Backbone | Network, path: str | Path) -> Network:
             f"The adapter in {target.name} was trained with pool={about['pool']!r}, but this network "
             f"has pool={network.pool!r}. Load it into a network with the same."
         )
-    head = _head_for(network, about, moved)
+    saved = {name[5:]: tensor for name, tensor in moved.items() if name.startswith("head.")}
+    head = _head_for(network, about, saved)
     try:
         n_classes = _try_on(network, added, head, moved)
     except Exception as error:  # whatever a network raises of parts that are impossible in it
         raise CourseError(
             f"The adapter {target} is damaged: its parts do not fit this network ({_short(error)})."
         ) from error
+    head.load_state_dict(saved)
     take_off(network)
     if added.layers:
         put_on(network, added)
@@ -155,10 +157,9 @@ def _try_on(
 
 
 def _head_for(
-    network: Network, about: Mapping[str, str], moved: Mapping[str, torch.Tensor]
+    network: Network, about: Mapping[str, str], saved: Mapping[str, torch.Tensor]
 ) -> nn.Module:
-    """Return a head with the saved weights: a new linear one, or the network's own."""
-    saved = {name[5:]: tensor for name, tensor in moved.items() if name.startswith("head.")}
+    """Return a head for the saved weights: a new linear one, or the network's own."""
     weight = saved.get("weight", torch.empty(0))
     if about["head"] == "linear" and weight.ndim == 2 and weight.numel():
         outputs, inputs = weight.shape
@@ -171,7 +172,6 @@ def _head_for(
             "The head of this adapter is a module of your own, and the network's head has other "
             "weights. Load it into a tl.Network that has such a head."
         )
-    head.load_state_dict(saved)
     return head
 
 
