@@ -7,12 +7,30 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 from browser import chromium
+from hypothesis import HealthCheck, settings
+
+# The same examples in each run; nothing is kept.
+settings.register_profile(
+    "suite",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("suite")
 
 _place = tempfile.TemporaryDirectory(prefix="tlcourse-tests-", ignore_cleanup_errors=True)
 
 
 def pytest_configure():
-    for name in ("TLCOURSE_CACHE", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR"):
+    for name in (
+        "TLCOURSE_CACHE",
+        "IPYTHONDIR",
+        "JUPYTER_CONFIG_DIR",
+        "JUPYTER_DATA_DIR",
+        "HYPOTHESIS_STORAGE_DIRECTORY",
+    ):
         os.environ[name] = str(tempfile.mkdtemp(dir=_place.name, prefix=f"{name.lower()}-"))
     os.environ["TLCOURSE_PROGRESS"] = str(Path(_place.name) / "progress.jsonl")
     os.environ["HF_HUB_OFFLINE"] = "1"

@@ -1,7 +1,9 @@
 """`tlcourse serve`: what it answers, what it refuses, and that it keeps nothing."""
 
+import asyncio
 import io
 import json
+import math
 import signal
 import socket
 import sys
@@ -15,8 +17,9 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
+import torch
 from browser import in_a_browser
-from png import png_header
+from png import png
 from serving import ask, begin_upload, served_by_command, served_by_thread
 from site_browser import Visit
 from tiny_notebooks import tlcourse
@@ -98,7 +101,7 @@ def test_a_network_that_learned_sounds_takes_sounds(result):
     with served_by_thread(heard) as address:
         status, answer = ask(address, "POST", "/predict", content.getvalue())
         assert ask(address, path="/health")[1]["takes"] == "sound"
-        assert ask(address, "POST", "/predict", png_header(8, 8))[0] == 422
+        assert ask(address, "POST", "/predict", png(8, 8))[0] == 422
         page = ask(address)[1]
     assert status == 200
     expected = heard.predict(tl.open_sound(content.getvalue()))
@@ -143,8 +146,8 @@ def cut(content):
 REFUSED = {
     "empty": ("POST", "/predict", b"", {}, 400, "No file came"),
     "no picture": ("POST", "/predict", b"nonsense", {}, 422, "it is not a picture"),
-    "a bomb": ("POST", "/predict", png_header(30_000, 30_000), {}, 422, "25 million pixels"),
-    "too many pixels": ("POST", "/predict", png_header(5000, 5001), {}, 422, "25 million pixels"),
+    "a bomb": ("POST", "/predict", png(30_000, 30_000), {}, 422, "25 million pixels"),
+    "too many pixels": ("POST", "/predict", png(5000, 5001), {}, 422, "25 million pixels"),
     "declared too large": ("POST", "/predict", None, {"Content-Length": "100000000", "Expect": "x"}, 413, "larger than 20 MB"),
     "wrong method": ("GET", "/predict", None, {}, 405, "does not take GET"),
     "page changed": ("PUT", "/", b"x", {}, 405, "does not take PUT"),
@@ -414,3 +417,44 @@ def test_the_page_says_what_was_saved_and_runs_no_script_but_its_own(address, re
 def test_without_test_pictures_it_says_the_validation_accuracy(result):
     facts = served._facts(replace(result, test_accuracy=float("nan")))
     assert f"{result.val_accuracy:.3f} on its validation pictures" in facts["Accuracy"]
+
+
+# What only a program sends
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "-1", "x", "\u00b2", ""])
+def test_a_length_that_is_none_is_a_refusal(result, length):
+    status, answer = asyncio.run(_asked(served.make_app(result, bool), length))
+    assert status in (400, 413)
+    assert set(answer) == {"error"}
+
+
+async def _asked(app, length):
+    """Ask the application itself; a server would refuse some of these before."""
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/predict",
+        "query_string": b"",
+        "headers": [(b"host", b"localhost"), (b"content-length", length.encode("latin-1"))],
+    }
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    await app(scope, receive, send)
+    return sent[0]["status"], json.loads(sent[1]["body"])
+
+
+def test_a_network_that_gives_no_numbers_is_told(saved, picture):
+    broken = tl.load_result(saved, device="cpu")
+    with torch.no_grad():
+        broken.backbone.model.head.bias.fill_(math.nan)
+    with served_by_thread(broken) as address:
+        status, answer = ask(address, "POST", "/predict", picture)
+    assert status == 422
+    assert "must be finite numbers" in answer["error"]

@@ -230,3 +230,95 @@ def test_what_systems_leave_in_a_folder_is_no_shard(tmp_path):
     for name in ("._x.tar", ".y.parquet", "x.tar"):
         (tmp_path / name).touch()
     assert [shard.name for shard in find_shards([str(tmp_path)])] == ["x"]
+
+
+# What others may hand over
+
+
+def header(name, *, size=b"00000000000", kind=b"0"):
+    """A tar header, which may say anything of its file."""
+    block = bytearray(tarfile.TarInfo(name).tobuf(tarfile.GNU_FORMAT))
+    block[124:136] = size.ljust(12, b"\0")
+    block[156:157] = kind
+    block[148:156] = b"%06o\0 " % (sum(block[:148]) + 8 * 32 + sum(block[156:]))
+    return bytes(block)
+
+
+def sparse():
+    """One file of 8 GB, which has no byte of its own."""
+    block = bytearray(header("a.jpg", kind=tarfile.GNUTYPE_SPARSE))
+    block[483:495] = b"77777777777\0"
+    block[148:156] = b"%06o\0 " % (sum(block[:148]) + 8 * 32 + sum(block[156:512]))
+    return bytes(block)
+
+
+HOSTILE_TARS = {
+    "back to itself": header("a.jpg", size=b"\xff" * 10 + b"\xfe\x00"),
+    "a gigabyte of nothing": sparse(),
+    "endless notes": header("x", size=b"%011o" % 2**20, kind=b"x") + b"1" * 2**20,
+    "before the file": header("x", size=b"\xff" * 12, kind=b"L"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE_TARS)
+def test_a_tar_file_that_would_take_all_time_or_memory(tmp_path, kind):
+    good = write_tar(tmp_path / "x.tar", [("first.jpg", jpeg())]).read_bytes()[:1536]
+    (tmp_path / "x.tar").write_bytes(good + HOSTILE_TARS[kind] + bytes(1024))
+    with pytest.raises(CourseError, match=r"damaged or cut off|larger than 256 MiB"):
+        rows(tmp_path / "x.tar")
+
+
+@pytest.mark.parametrize(
+    ("content", "label"),
+    [(b'{"label": "\\ud800"}', "\\ud800"), (b"[" * 100_000, None), (b'{"label": [1]}', "[1]")],
+    ids=["half a character", "deep", "list"],
+)
+def test_a_label_is_text_that_a_file_can_hold(tmp_path, content, label):
+    path = write_tar(tmp_path / "x.tar", [("a.jpg", b"one"), ("a.json", content)])
+    assert rows(path) == [("a.jpg", label, b"one")]
+
+
+@pytest.mark.parametrize("path", ["../secret.jpg", "/etc/hostname", "pipe.jpg", "."])
+def test_a_parquet_file_names_pictures_beside_itself_only(tmp_path, path):
+    (tmp_path / "secret.jpg").write_bytes(b"of another")
+    (tmp_path / "in").mkdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "in" / "pipe.jpg")
+    table = pa.table({"image": [{"bytes": None, "path": path}, {"bytes": b"x", "path": path}]})
+    pq.write_table(table, tmp_path / "in" / "x.parquet")
+    assert [content for _, _, content in rows(tmp_path / "in" / "x.parquet")] == [b"", b"x"]
+
+
+@pytest.mark.parametrize("notes", ["[]", "[" * 100_000, '{"info": 3}', '{"info": "\\ud800"}'])
+def test_notes_of_a_parquet_file_that_make_no_sense(tmp_path, notes):
+    table = pa.table({"image": [b"one"], "label": [1]})
+    pq.write_table(table.replace_schema_metadata({"huggingface": notes}), tmp_path / "x.parquet")
+    with pytest.raises(CourseError, match="damaged or cut off"):
+        rows(tmp_path / "x.parquet")
+
+
+def test_pictures_that_are_no_bytes(tmp_path):
+    pq.write_table(pa.table({"image": ["text"]}), tmp_path / "x.parquet")
+    with pytest.raises(CourseError, match="column 'image' holds str"):
+        rows(tmp_path / "x.parquet")
+
+
+def test_the_same_bytes_in_many_rows_are_in_memory_once_at_a_time(tmp_path):
+    """A file of kilobytes, with 64 pictures of 8 MB each."""
+    picture = bytes(2**23)
+    pictures = pa.DictionaryArray.from_arrays(pa.array([0] * 64, pa.int8()), [picture])
+    pq.write_table(pa.table({"image": pictures}), tmp_path / "x.parquet", compression="zstd")
+    before = pa.total_allocated_bytes()
+    (shard,) = find_shards([str(tmp_path / "x.parquet")])
+    for _, _, content in read_shard(shard):
+        assert len(content) == len(picture)
+        assert pa.total_allocated_bytes() - before < 2**26
+
+
+def test_a_file_that_vanishes_while_it_is_listed_is_one_sentence(folder, monkeypatch):
+    from tlcourse.cluster import shards
+
+    monkeypatch.setattr(shards, "files_inside", lambda path: [path / "gone.jpg", path / "top.jpg"])
+    monkeypatch.setattr(Path, "is_file", lambda path: path.suffix == ".jpg")
+    with pytest.raises(CourseError, match="cannot be read"):
+        find_shards([str(folder)])

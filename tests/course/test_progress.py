@@ -1,6 +1,7 @@
 """What a learner has answered is kept on this machine, and a damaged file costs nothing else."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -398,3 +399,31 @@ def test_running_all_notebooks_neither_shows_nor_changes_it(path, tmp_path):
     assert str(path) not in place.outputs[0].data["text/plain"]
     assert "1 of" in shown.outputs[0].data["text/plain"]
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"solved": "0001-01-01T00:00:00+14:00"},  # before the first day there is in UTC
+        {"solved": "9999-12-31T23:59:59-14:00"},
+        {"solved": "2026-11-24\ud80010:00:00+00:00"},
+        {"tries": 10**30},
+        {"tries": -1},
+        {"hints": 2**40},
+    ],
+    ids=str,
+)
+def test_a_line_that_nobody_can_have_written_is_damaged(tmp_path, entry):
+    file = tmp_path / "anna.jsonl"
+    file.write_text(ANNA + json.dumps({"id": "00.2"} | entry) + "\n")
+    assert progress_file.read_only(file)[1] == 1
+    progress_table({"anna": file}).to_csv().encode()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes in a folder")
+def test_what_is_no_file_is_passed_over(collected):
+    (collected / "folder.jsonl").mkdir()
+    os.mkfifo(collected / "pipe.jsonl")
+    assert set(progress_files([collected])) == {"anna", "ben", "zoë"}
+    with pytest.raises(CourseError, match="cannot be read"):
+        progress_table({"folder": collected / "folder.jsonl"})

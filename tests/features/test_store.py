@@ -337,6 +337,35 @@ DAMAGES = {
 }
 
 
+def replace_data(folder, array):
+    """Other numbers, with a digest that fits."""
+    np.save(folder / DATA, array)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["sha256"] = hashlib.sha256((folder / DATA).read_bytes()).hexdigest()
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+def make_pipe(path):
+    if os.name == "nt":
+        pytest.skip("Windows has no pipes in a folder")
+    path.unlink()
+    os.mkfifo(path)
+
+
+DAMAGES |= {
+    "too few rows": lambda folder: replace_data(folder, np.zeros((N - 1, 4), np.float32)),
+    "other numbers": lambda folder: replace_data(folder, np.zeros((N, 4))),
+    "by column": lambda folder: replace_data(folder, np.zeros((N, 4), np.float32, order="F")),
+    "no array": lambda folder: replace_data(folder, np.float32(1)),
+    "a pipe for data": lambda folder: make_pipe(folder / DATA),
+    "a pipe for a manifest": lambda folder: make_pipe(folder / MANIFEST),
+    "deep manifest": lambda folder: (folder / MANIFEST).write_text("[" * 100_000),
+    "endless seconds": lambda folder: (folder / MANIFEST).write_text(
+        json.dumps(json.loads((folder / MANIFEST).read_text()) | {"seconds": 10**400})
+    ),
+}
+
+
 def damage(cache, how):
     ((folder,), ()) = stored(cache)
     DAMAGES[how](folder)
@@ -585,3 +614,27 @@ def test_the_command_lists_and_empties_damaged_entries_too(cache, manifest):
         assert shown.exception is None
         assert "in 1 entries" in shown.output
     assert not folder.exists()
+
+
+def test_begun_rows_of_another_width_are_told(cache):
+    begun = store.Writer(store.Entry("wide", {}), 6)
+    begun.append(np.zeros((2, 5), np.float32), 0.1)
+    again = store.Writer(store.Entry("wide", {}), 6)
+    assert again.done == 2
+    with pytest.raises(CourseError, match=r"another shape.*refresh=True"):
+        again.append(np.zeros((4, 7), np.float32), 0.1)
+
+
+@pytest.mark.parametrize("rows", [-1, 7, 1.5, True, "2", 10**400])
+def test_a_number_of_rows_that_cannot_be_begins_anew(cache, rows):
+    begun = store.Writer(store.Entry("rows", {}), 6)
+    begun.append(np.zeros((2, 5), np.float32), 0.1)
+    manifest = json.loads((begun.part / MANIFEST).read_text())
+    (begun.part / MANIFEST).write_text(json.dumps(manifest | {"rows": rows}))
+    assert store.Writer(store.Entry("rows", {}), 6).done == 0
+
+
+def test_a_file_that_vanishes_while_entries_are_listed_counts_as_empty(cache, monkeypatch):
+    here()
+    monkeypatch.setattr(Path, "is_file", lambda _: True)
+    assert store._size(cache / "gone") == 0

@@ -216,3 +216,44 @@ def test_files_of_different_widths_get_a_sentence(tmp_path):
     write(folder, x[:, :5], labels, first=100)
     with pytest.raises(CourseError, match="has the fingerprint abc and"):
         tl.fit_streamed_probe(folder)
+
+
+HOSTILE = {
+    "no digest": ("{}", None),
+    "deep": ("[" * 100_000, None),
+    "list": ("[1]", None),
+    "whole numbers": (None, ("embedding", [[1, 2]] * 60, pa.list_(pa.int8(), 2))),
+    "lists of any length": (None, ("embedding", [[1.0]] * 60, pa.list_(pa.float32()))),
+    "no numbers": (None, ("embedding", [[]] * 60, pa.list_(pa.float32(), 0))),
+    "too wide": (None, ("embedding", [[0.0] * 9000] * 60, pa.list_(pa.float16(), 9000))),
+    "half a row": (None, ("embedding", [[None, 1.0]] * 60, pa.list_(pa.float32(), 2))),
+    "numbers for names": (None, ("name", list(range(60)), pa.int64())),
+    "lists for labels": (None, ("label", [["a"]] * 60, pa.list_(pa.string()))),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_file_that_only_looks_like_features_is_one_sentence(tmp_path, case):
+    x, _, labels = rows(n=60)
+    folder = write(tmp_path / "f", x, labels, n_files=1)
+    (path,) = folder.iterdir()
+    notes, column = HOSTILE[case]
+    table = parquet.read_table(path)
+    about = table.schema.metadata if notes is None else {"tlcourse": notes}
+    if column:
+        name, values, kind = column
+        table = table.set_column(table.schema.names.index(name), name, pa.array(values, kind))
+    parquet.write_table(table.replace_schema_metadata(about), path)
+    with pytest.raises(CourseError, match="cannot be read"):
+        tl.fit_streamed_probe(folder)
+
+
+def test_text_that_is_none_is_one_sentence(tmp_path):
+    x, _, labels = rows(n=60)
+    folder = write(tmp_path / "f", x, labels, n_files=1)
+    (path,) = folder.iterdir()
+    table = parquet.read_table(path)
+    table = table.set_column(0, "name", pa.array([b"\xff"] * 60).view(pa.string()))
+    parquet.write_table(table, path)
+    with pytest.raises(CourseError, match="cannot be read"):
+        tl.fit_streamed_probe(folder)

@@ -282,6 +282,12 @@ def test_weights_of_another_network_are_told_though_the_digest_fits(saved):
         ({"size": "big"}, "size is 'big'"),
         ({"classes": ["A"]}, "1 classes"),
         ({"std": [0, 0, 0]}, "above 0"),
+        # These would take memory before their weights are compared, or when a picture goes in.
+        (
+            {"layers": [["0", "Linear", {"in_features": 9**9, "device": "cpu"}]]},
+            "no layer may have",
+        ),
+        ({"layers": [["0", "ReLU", {}]] * 6000}, "6,000 layers"),
     ],
 )
 def test_a_description_that_was_altered_is_one_sentence(saved, said, expected):
@@ -351,3 +357,11 @@ def test_a_part_with_a_name_that_is_taken_is_refused_before_anything_is_written(
             tmp_path / "own", nn.Sequential(OrderedDict(parts)), classes=CLASSES, size=16
         )
     assert not (tmp_path / "own").exists()
+
+
+def test_a_size_that_would_fill_the_memory_with_one_picture_is_told(tmp_path):
+    row = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    tl.save_backbone(tmp_path / "mine", row, classes=CLASSES, size=16)
+    change(tmp_path / "mine", size=20_000)
+    with pytest.raises(CourseError, match=r"A layer gives 1,599,680,016 numbers for one picture"):
+        tl.load_backbone(tmp_path / "mine")

@@ -477,6 +477,17 @@ def test_a_description_that_says_too_little_is_told(mine, key):
         ({"preprocess": None}, CourseError, "damaged"),
         ({"preprocess": {"mean": [0, 0, 0]}}, CourseError, "damaged.*crop_size"),
         ({"preprocess": {"crop_size": "large"}}, CourseError, "size is 'large'"),
+        ({"temperature": 10**400}, CourseError, "damaged"),
+        ({"pattern": 3}, CourseError, "pattern is no text"),
+        ({"classes": [["a"]]}, CourseError, "classes is no list of names"),
+        ({"interval": [0]}, CourseError, "damaged"),
+        ({"trainable_parameters": -1}, CourseError, "trainable_parameters is -1"),
+        ({"facts": [1]}, CourseError, "damaged"),
+        ({"groups": [["a"]]}, CourseError, "damaged|another network"),
+        ({"added": {"kind": "adapter", "layers": ["no"], "size": 2}}, CourseError, "damaged"),
+        ({"backbone": "timm/vit_giant_patch14_dinov2"}, CourseError, r"has 1,1.*It was not loaded"),
+        # Weights of this size would fill the memory.
+        ({"classes": ["x"] * 500_000}, CourseError, "another network"),
     ],
 )
 def test_a_description_that_says_something_impossible_is_told(mine, entry, error, said):
@@ -540,3 +551,34 @@ def test_a_size_that_was_reached_in_two_steps_is_found_again(task, tmp_path):
     loaded = tl.load_result(result.save(tmp_path / "x"), device="cpu")
     picture, _ = task.test[0]
     assert probabilities(loaded, picture) == pytest.approx(probabilities(result, picture), abs=1e-6)
+
+
+@pytest.mark.parametrize("file", ["model.json", "model.safetensors"])
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes in a folder")
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(mine, file):
+    (mine / file).unlink()
+    os.mkfifo(mine / file)
+    with pytest.raises(CourseError, match="is damaged"):
+        tl.load_result(mine)
+
+
+def test_a_description_without_end_is_told(mine):
+    (mine / "model.json").write_text("[" * 100_000)
+    with pytest.raises(CourseError, match="nested too deeply"):
+        tl.load_result(mine)
+    (mine / "model.json").write_bytes(b" " * (2**24 + 1))
+    with pytest.raises(CourseError, match="larger than 16 MiB"):
+        tl.load_result(mine)
+
+
+def test_a_loaded_result_whose_card_makes_no_sense_is_told_when_it_is_saved(mine, tmp_path):
+    change(mine, facts={"data": 3, "scores": [1]})
+    loaded = tl.load_result(mine, device="cpu")
+    with pytest.raises(CourseError, match="model card cannot be written"):
+        loaded.save(tmp_path / "again")
+
+
+def test_a_class_whose_name_is_no_text_can_be_printed(mine):
+    """Such is the name of a folder that another system wrote."""
+    change(mine, classes=["\udcff", "b", "c"])
+    assert tl.load_result(mine, device="cpu").classes == ("\\udcff", "b", "c")

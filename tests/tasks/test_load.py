@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from png import png_header
+from png import png
 
 import tlcourse as tl
 from tlcourse.errors import CourseError, UnknownNameError
@@ -382,7 +382,7 @@ def test_files_that_cannot_be_used_are_listed_and_the_rest_is_used(pets):
     (pets / "cats" / "letter.jpg").write_text("Dear diary")
     (pets / "dogs" / "labels.csv").write_text("a,b")
     Image.new("L", (8, 8)).save(pets / "dogs" / "moving.GIF", "GIF")
-    (pets / "dogs" / "huge.png").write_bytes(png_header(30_000, 30_000))
+    (pets / "dogs" / "huge.png").write_bytes(png(30_000, 30_000))
     (pets / "README.txt").write_text("read me")
     (pets / "dogs" / ".DS_Store").touch()
     (pets / "cats" / "Thumbs.db").touch()

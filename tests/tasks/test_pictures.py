@@ -3,11 +3,15 @@
 import io
 import pickle
 import struct
+import zlib
 
 import numpy as np
 import pytest
+from damaged import damaged
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageOps
-from png import png_header
+from png import png
 
 from tlcourse.errors import CourseError, PictureError, UnknownNameError
 from tlcourse.tasks.photographs import photographs
@@ -147,7 +151,7 @@ def test_max_side_shrinks_and_never_enlarges(cat):
 def test_a_huge_picture_is_refused_from_its_header(side):
     # Warnings are errors in these tests: Pillow's own one does not come through.
     with pytest.raises(PictureError, match="more than 100 million pixels"):
-        open_picture(png_header(side, side))
+        open_picture(png(side, side))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"])
@@ -173,6 +177,86 @@ def test_a_cut_file_is_refused(cat, kind, max_side):
 def test_what_is_no_picture_is_refused_with_the_reason(source, said):
     with pytest.raises(PictureError, match=said):
         open_picture(source)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (png(1000, 1000, bytes(301 * 100)), "it is cut off"),  # a hundred lines of a thousand
+        (png(2**31 - 1, 2**31 - 1), "more than 100 million pixels"),
+        (png(0, 5), "it is not a picture|damaged"),
+        (
+            png(4, 1, bytes(13), before=[(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**26 + 1)))]),
+            "dama",
+        ),
+        (
+            png(4, 1, bytes(13), before=[(b"iCCP", b"a\0\0" + zlib.compress(bytes(2**26 + 1)))]),
+            "dama",
+        ),
+    ],
+    ids=["too few lines", "largest", "no column", "text bomb", "profile bomb"],
+)
+def test_a_png_that_lies_is_refused(content, said):
+    with pytest.raises(PictureError, match=said):
+        open_picture(content)
+
+
+def test_the_picture_in_an_icon_may_not_be_larger_than_allowed():
+    large = png(300, 300, bytes(901 * 300))
+    entry = struct.pack("<BBBBHHII", 16, 16, 0, 0, 1, 32, len(large), 22)  # it says 16 x 16
+    icon = struct.pack("<HHH", 0, 1, 1) + entry + large
+    assert open_picture(icon).size == (300, 300)
+    with pytest.raises(PictureError, match=r"more than 0\.01 million pixels"):
+        open_picture(icon, max_pixels=10_000)
+
+
+def test_a_jpeg_of_a_thousand_scans_is_refused(cat):
+    content = encoded(cat, "JPEG", progressive=True)
+    last = content[content.rfind(b"\xff\xda") : -2]
+    assert open_picture(content[:-2] + 3 * last + content[-2:]).size == cat.size
+    with pytest.raises(PictureError, match="a JPEG of more than 30 scans"):
+        open_picture(content[:-2] + 1000 * last + content[-2:])
+
+
+def test_damaged_exif_data_leave_the_picture_as_it_is(cat):
+    for exif in (b"Exif\0\0", b"Exif\0\0II*\0" + b"\xff" * 40, b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"):
+        assert open_picture(encoded(cat, "JPEG", exif=exif)).size == cat.size
+    exif = Image.Exif()
+    exif[274] = 999
+    assert open_picture(encoded(cat, "JPEG", exif=exif)).size == cat.size
+
+
+lossless = st.sampled_from(["PNG", "BMP", "TIFF", "WEBP", "PPM"])
+sides = st.integers(1, 40)
+
+
+@given(lossless, sides, sides, st.integers(0, 2**32))
+def test_what_was_written_without_loss_is_read(kind, width, height, seed):
+    values = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    content = encoded(Image.fromarray(values), kind, lossless=True)
+    assert np.array_equal(open_picture(content), values)
+
+
+@given(st.integers(1, 500), st.integers(1, 500), st.integers(1, 100), st.booleans())
+@example(1, 20_000, 64, True)
+@example(20_000, 1, 1, False)
+def test_max_side_holds_for_any_shape(width, height, most, jpeg):
+    content = encoded(Image.new("L", (width, height)), "JPEG" if jpeg else "PNG")
+    shrunk = open_picture(content, max_side=most).size
+    assert min(shrunk) >= 1
+    side = min(most, max(width, height))
+    assert (0.75 * side if jpeg else side) <= max(shrunk) <= side
+
+
+@given(damaged("pictures"), st.none() | st.integers(1, 64))
+@settings(max_examples=200)
+def test_a_damaged_file_is_a_picture_or_one_sentence(content, max_side):
+    try:
+        opened = open_picture(content, max_side=max_side)
+    except PictureError:
+        return
+    assert (opened.mode, opened.info) == ("RGB", {})
+    assert max_side is None or max(opened.size) <= max_side
 
 
 def test_all_photographs_are_here_without_a_network_and_carry_their_credit(monkeypatch):

@@ -6,8 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.signal
 import tiny_sounds
 import torch
+from damaged import damaged
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from tiny_sounds import RATE, encoded, sound, tone
 
 import tlcourse as tl
@@ -91,6 +95,63 @@ def test_what_is_no_sound_is_one_sentence(content, said, tmp_path):
         open_sound(content)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_loudest_numbers_of_a_file_do_not_overflow(channels):
+    # Warnings are errors in these tests, those of numpy about an overflow, too.
+    samples = np.full((1000, channels), 3e38, np.float32)
+    with pytest.raises(SoundError, match="silent"):
+        open_sound(encoded(samples, subtype="FLOAT"))
+    samples[::2] *= -1
+    assert np.abs(open_sound(encoded(samples, subtype="FLOAT")).samples).max() == 1
+
+
+def wav(kind=1, channels=1, rate=RATE, block=2, depth=16, size=2000, riff=2036):
+    """A WAV file of 1,000 samples of 16 bit, whose header may lie."""
+    head = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", riff, b"WAVE", b"fmt ", 16, kind, channels,
+                       rate, rate * block % 2**32, block, depth, b"data", size)  # fmt: skip
+    return head + np.sin(np.arange(1000)).astype(np.float16).tobytes()
+
+
+words, longs = st.integers(0, 2**16 - 1), st.integers(0, 2**32 - 1)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "kind": st.sampled_from([0, 1, 2, 3, 6, 7, 0x11, 0x31, 0xFFFE]) | words,
+            "channels": st.integers(0, 3) | words,
+            "rate": st.sampled_from([0, 1, 999, 1000, 1009, 383_999]) | longs,
+            "block": words,
+            "depth": st.sampled_from([0, 1, 8, 24, 32, 64]) | words,
+            "size": longs,
+            "riff": longs,
+        },
+    )
+)
+@example({"channels": 0})
+@example({"depth": 0})
+@example({"size": 2**32 - 1})
+@settings(max_examples=150)
+def test_a_header_that_lies_is_a_sound_or_one_sentence(lies):
+    try:
+        opened = open_sound(wav(**lies), max_seconds=1)
+    except SoundError:
+        return
+    assert 0.1 <= opened.seconds <= 1.001
+    assert np.abs(opened.samples).max() <= 1
+
+
+@given(damaged("sounds"))
+@settings(max_examples=100)
+def test_a_damaged_file_is_a_sound_or_one_sentence(content):
+    try:
+        opened = open_sound(content)
+    except SoundError:
+        return
+    assert np.isfinite(opened.samples).all()
+
+
 def test_wrong_sources_are_one_sentence(tmp_path):
     with pytest.raises(SoundError, match=r"cannot be opened: No such file"):
         open_sound(tmp_path / "none.wav")
@@ -107,6 +168,19 @@ def test_another_rate_keeps_the_pitch():
     pitches = np.fft.rfftfreq(len(other.samples), 1 / other.rate)
     assert abs(other.seconds - 0.5) < 1e-3
     assert abs(pitches[np.abs(np.fft.rfft(other.samples)).argmax()] - 440) <= 2
+
+
+def test_rates_without_a_common_divisor_take_no_long_filter(monkeypatch):
+    ratios, real = [], scipy.signal.resample_poly
+
+    def resample(samples, up, down):
+        ratios.append((up, down))
+        return real(samples, up, down)
+
+    monkeypatch.setattr(scipy.signal, "resample_poly", resample)
+    assert abs(sound(440, rate=383_999).at_rate(16_000).seconds - 0.5) < 1e-3
+    sound(440, rate=44_100).at_rate(16_000)
+    assert ratios == [(1, 24), (160, 441)]
 
 
 def test_a_spectrogram_has_a_tone_in_its_band_and_loudness_does_not_matter():

@@ -1,6 +1,7 @@
 """Small new parts move, the body stays, and a file holds what moved."""
 
 import copy
+import json
 import math
 
 import pytest
@@ -385,3 +386,55 @@ def test_a_network_or_a_pattern_of_another_kind_is_one_sentence(tmp_path):
         tl.finetune.add_lora(network_of(), where=5)
     with pytest.raises(CourseError, match=r"put on a backbone or a tl\.Network, not on str"):
         tl.finetune.load_adapter("efficientnet_lite0", tmp_path / "a.safetensors")
+
+
+# --- files of others ---
+
+
+def rewritten(path, **said):
+    """The file with other notes or tensors, and a digest that fits."""
+    from safetensors.torch import save_file
+
+    from tlcourse.training import adapter_file
+
+    about, _, moved = adapter_file._read(path)
+    for name, value in said.items():
+        held = moved if isinstance(value, torch.Tensor) else about
+        held[name.replace("__", ".")] = value
+        if value is None:
+            del about[name]
+    save_file(moved, path, about | {"sha256": adapter_file._digest(about, moved)})
+    return path
+
+
+def added(**said):
+    return {"added": json.dumps({"kind": "lora", "layers": [], "size": 1, "alpha": 1.0} | said)}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *({name: None} for name in ("layer", "pool", "head", "fingerprint", "backbone")),
+        {"added": "[" * 100_000},
+        added(kind="other"),
+        added(layers=["no.such.layer"]),
+        added(layers=["conv_stem"], size=0),
+        added(layers=["conv_stem"], size=10**12),
+        added(more=1),
+        {"head__weight": torch.zeros(3)},
+        {"head__weight": torch.zeros(3, 7)},
+        {"body__bn1__bias": torch.zeros(1)},  # would be spread over all
+        {"body__none": torch.zeros(1)},
+        added(layers=["no"]) | {"head": "own", "head__bias": torch.ones(3)},
+    ],
+    ids=str,
+)
+def test_a_file_that_asks_for_the_impossible_changes_nothing(said, tmp_path):
+    network = tl.finetune.add_lora(network_of(), 1, where="conv_stem")
+    path = tl.finetune.save_adapter(network, tmp_path / "a.safetensors")
+    rewritten(path, **said)
+    before = state(network)
+    with pytest.raises(CourseError, match=r"is damaged|other weights|another body"):
+        tl.finetune.load_adapter(network, path)
+    assert not moved(before, network)
+    assert network.added.layers == ("conv_stem",)

@@ -5,6 +5,7 @@ it is only read, so it may be mounted read-only, and what is new always goes to 
 """
 
 import hashlib
+import json
 import os
 import shutil
 import time
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from functools import cache
 from io import BufferedReader, BytesIO
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -22,6 +24,7 @@ from tlcourse.errors import CourseError, UnreadableError
 
 _ATTEMPTS = 50 if os.name == "nt" else 1  # to rename a file
 _PAUSE = 0.02  # seconds between two of them
+_MOST_JSON = 2**24  # bytes
 
 
 def cache_dir() -> Path:
@@ -88,6 +91,46 @@ def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's content."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that somebody else may have made.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is a pipe or a device, which could be read for ever; or too large; or see
+            `parse_json`.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path.name} is not a file")
+    if path.stat().st_size > _MOST_JSON:
+        raise ValueError(f"{path.name} is larger than {_MOST_JSON >> 20} MiB")
+    return parse_json(path.read_text("utf-8"))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what a JSON text says.
+
+    Halves of characters, which no file or page can hold, are written out as their numbers.
+
+    Raises:
+        ValueError: It is no JSON, or too deeply nested.
+    """
+    try:
+        return _whole(json.loads(text))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _whole(said: Any) -> Any:
+    """Replace halves of characters in all texts."""
+    if isinstance(said, str):
+        return said.encode("utf-8", "backslashreplace").decode()
+    if isinstance(said, list):
+        return [_whole(one) for one in said]
+    if isinstance(said, dict):
+        return {_whole(key): _whole(value) for key, value in said.items()}
+    return said
 
 
 def open_source(

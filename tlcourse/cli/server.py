@@ -260,7 +260,7 @@ async def _content(request: "Request", noun: str) -> bytes:
     from starlette.requests import ClientDisconnect
 
     declared = request.headers.get("content-length", "0")
-    too_large = not declared.isdecimal() or int(declared) > MAX_BYTES
+    too_large = not declared.isdecimal() or len(declared) > 20 or int(declared) > MAX_BYTES
     content, size = bytearray(), 0
     try:
         async with asyncio.timeout(_STALLED) as limit:

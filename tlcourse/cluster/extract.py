@@ -25,7 +25,7 @@ import pandas as pd
 import torch
 from PIL.Image import Image
 
-from tlcourse.base.files import make_folder, save_file, whole_file
+from tlcourse.base.files import make_folder, parse_json, save_file, whole_file
 from tlcourse.base.machine import usable_cores
 from tlcourse.base.messages import no_formula, printable, say
 from tlcourse.cluster.shards import Row, Shard, read_shard
@@ -121,12 +121,13 @@ def finished(plan: Plan, shard: Shard) -> Done | None:
 
     try:
         file = read_metadata(plan.target(shard.name))
-        about, left_out = (json.loads(file.metadata[key]) for key in (b"tlcourse", b"left_out"))
+        about, left_out = (parse_json(file.metadata[key]) for key in (b"tlcourse", b"left_out"))
+        if about["digest"] != shard.digest:
+            return None
+        missed = tuple((str(name), str(reason)) for name, reason in left_out)
     except (OSError, KeyError, TypeError, ValueError, ArrowException):
         return None
-    if about["digest"] != shard.digest:
-        return None
-    return Done(shard.name, file.num_rows, tuple(map(tuple, left_out)))
+    return Done(shard.name, file.num_rows, missed)
 
 
 def extract(plan: Plan, shards: Sequence[Shard], *, address: str | None = None) -> list[Done]:

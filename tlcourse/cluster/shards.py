@@ -2,7 +2,6 @@
 
 import glob
 import hashlib
-import json
 import re
 import tarfile
 from collections import Counter
@@ -12,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from tlcourse.base.files import parse_json
 from tlcourse.base.messages import printable
 from tlcourse.errors import CourseError, check_whole
 from tlcourse.tasks.folder import EXTENSIONS, SPLIT_FOLDERS, files_inside
@@ -19,7 +19,10 @@ from tlcourse.tasks.folder import EXTENSIONS, SPLIT_FOLDERS, files_inside
 _KINDS = (".tar", ".parquet")
 _LABELS = (".cls", ".json", ".txt")  # what stands beside a picture in a tar file; the first counts
 _AFTER_NAME = re.compile(r"\.[^/]*$")  # from the first dot of the last part of a path
-_AT_ONCE = 64  # pictures of a Parquet file that are decompressed at a time
+_MOST_BYTES = 2**28  # of what belongs together in a tar file: pictures of one name, and their label
+_MOST_LABEL = 2**20  # bytes that are read of a label's file
+_NOTES = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, b"L", b"K")
+_MOST_NOTES = 2**14  # bytes of them, which stand before a file's own header
 
 Row = tuple[str, str | None, bytes | Path]  # name, label, and the picture's content or file
 
@@ -89,7 +92,11 @@ def _shards_of(path: Path, size: int) -> list[Shard]:
 
 
 def _digest(folder: Path, names: Iterable[str]) -> str:
-    found = [(name, (folder / name).stat()) for name in names]
+    try:
+        found = [(name, (folder / name).stat()) for name in names]
+    except OSError as error:  # another program has taken it away, say
+        reason = error.strerror or error
+        raise CourseError(f"A file in {printable(folder)} cannot be read ({reason}).") from error
     about = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in found])
     return hashlib.sha256(about.encode()).hexdigest()[:16]
 
@@ -101,8 +108,6 @@ def read_shard(shard: Shard) -> Iterator[Row]:
         CourseError: The file is damaged, or holds something else.
         OSError: It cannot be read.
     """
-    import pyarrow
-
     kinds = {"": _files, ".tar": _tar, ".parquet": _parquet}
     seen: Counter[str] = Counter()
     try:
@@ -110,8 +115,13 @@ def read_shard(shard: Shard) -> Iterator[Row]:
             seen[name] += 1
             again = f" ({seen[name]})" if seen[name] > 1 else ""
             yield printable(name) + again, label, content
-    except (tarfile.TarError, pyarrow.ArrowException) as error:
-        raise CourseError(f"the file is damaged or cut off ({error})") from error
+    except CourseError:
+        raise
+    except Exception as error:  # whatever the readers of damaged files raise
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        said = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise CourseError(f"the file is damaged or cut off ({said})") from error
 
 
 def _files(shard: Shard) -> Iterator[Row]:
@@ -125,10 +135,16 @@ def _files(shard: Shard) -> Iterator[Row]:
 def _tar(shard: Shard) -> Iterator[Row]:
     """Join what has the same name up to its first dot, as WebDataset does."""
     known = {*EXTENSIONS, *_LABELS}
-    with tarfile.open(shard.path, "r:") as archive:
-        members = (member for member in archive if member.isfile() and _kind(member) in known)
-        for _, sample in groupby(members, lambda member: _AFTER_NAME.sub("", member.name)):
-            files = [(m, archive.extractfile(m).read()) for m in sample]  # type: ignore[union-attr]
+    with tarfile.open(shard.path, "r:", tarinfo=_Member) as archive:
+        members = (m for m in _in_order(archive) if m.isfile() and _kind(m) in known)
+        for stem, sample in groupby(members, lambda member: _AFTER_NAME.sub("", member.name)):
+            files, n_bytes = [], 0
+            for member in sample:
+                n_bytes += member.size
+                if n_bytes > _MOST_BYTES:  # a few bytes may stand for a file of any size
+                    said = f"what belongs to {printable(stem)} is larger than"
+                    raise CourseError(f"{said} {_MOST_BYTES >> 20} MiB")
+                files.append((member, archive.extractfile(member).read()))  # type: ignore[union-attr]
             texts = {_kind(member): content for member, content in files}
             label = next((_label(kind, texts[kind]) for kind in _LABELS if kind in texts), None)
             for member, content in files:
@@ -139,15 +155,38 @@ def _tar(shard: Shard) -> Iterator[Row]:
             raise tarfile.ReadError("something else than its end comes after the last file")
 
 
+class _Member(tarfile.TarInfo):
+    """A file in a tar file, whose header is believed only as far as it can be true."""
+
+    @classmethod
+    def frombuf(cls, *block: Any) -> "_Member":
+        """Read a header; `tarfile` may read notes of megabytes for hours."""
+        member = super().frombuf(*block)
+        if member.size < 0 or (member.type in _NOTES and member.size > _MOST_NOTES):
+            raise tarfile.ReadError(f"a header tells of {member.size} bytes")
+        return member
+
+
+def _in_order(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield the files; a header that leads back, or beyond itself, would be read for ever."""
+    last = -1
+    while (member := archive.next()) is not None:
+        archive.members.clear()  # type: ignore[attr-defined]  # nobody asks for these millions
+        if member.size < 0 or not last < member.offset < archive.offset:
+            raise tarfile.ReadError(f"a header tells of {member.size} bytes")
+        last = member.offset
+        yield member
+
+
 def _kind(member: tarfile.TarInfo) -> str:
     return Path(member.name).suffix.lower()
 
 
 def _label(kind: str, content: bytes) -> str | None:
-    label: Any = content.decode("utf-8", "replace").strip() or None
+    label: Any = content[:_MOST_LABEL].decode("utf-8", "replace").strip() or None
     if kind == ".json":
         try:
-            label = json.loads(label)["label"]
+            label = parse_json(label)["label"]
         except (ValueError, KeyError, TypeError):
             return None
     return None if label is None else str(label)
@@ -161,15 +200,24 @@ def _parquet(shard: Shard) -> Iterator[Row]:
         schema = file.schema_arrow
         if "image" not in schema.names:
             raise CourseError(f"it has no column 'image', only {', '.join(schema.names)}")
-        notes = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        notes = parse_json((schema.metadata or {}).get(b"huggingface", b"{}"))
         features = notes.get("info", {}).get("features", {})
         classes: dict[Any, str] = dict(enumerate(features.get("label", {}).get("names", ())))
         columns = [name for name in ("name", "label", "image") if name in schema.names]
-        batches = file.iter_batches(_AT_ONCE, columns=columns)
+        batches = file.iter_batches(1, columns=columns)  # the same bytes may stand for many rows
         for i, row in enumerate(row for batch in batches for row in batch.to_pylist()):
             image, label = row["image"], row.get("label")
             image = image if isinstance(image, dict) else {"bytes": image}
             path = image.get("path")
-            content = image.get("bytes") or (shard.path.parent / path if path else b"")
+            content = image.get("bytes") or (_beside(shard.path, path) if path else b"")
+            if not isinstance(content, bytes | Path):
+                raise CourseError(f"its column 'image' holds {type(content).__name__}, not bytes")
             name = str(row.get("name") or path or f"{i:06d}")
             yield name, None if label is None else str(classes.get(label, label)), content
+
+
+def _beside(shard: Path, path: str) -> Path | bytes:
+    """A file in the folder of a shard, there or not; none of another folder, and no pipe."""
+    file, folder = shard.parent / path, shard.parent.resolve()
+    inside = folder in file.resolve().parents and (file.is_file() or not file.exists())
+    return file if inside else b""

@@ -1,6 +1,5 @@
 """What a pass costs: the records that `tlcourse.cost` returns, and how they are compared."""
 
-import json
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from tlcourse.base.files import read_json
 from tlcourse.base.machine import MIB
 from tlcourse.errors import CourseError, check_choice
 from tlcourse.networks.account import OWNERS, Bytes
@@ -179,7 +179,7 @@ def recorded(path: Path | None = None) -> tuple[Recorded, ...]:
         return ()
     where = Path(path or SHIPPED)
     try:
-        content = json.loads(where.read_text(encoding="utf-8"))
+        content = read_json(where)
         about = [str(content[name]) for name in ("card", "driver", "torch", "date")]
         rows = [(row["setting"], row["cost"]) for row in content["rows"]]
         for _, cost in rows:

@@ -127,7 +127,11 @@ def progress_files(places: Iterable[Path]) -> dict[str, Path]:
             named = {path.stem: path for path in sorted(place.glob("*.jsonl"))}
             below = [p for pattern in _BELOW for p in sorted(place.glob(pattern))]
             files = [*named.items(), *((p.relative_to(place).parts[0], p) for p in below)]
-            files = [(name, path) for name, path in files if not progress_file.is_set_aside(path)]
+            files = [
+                (name, path)
+                for name, path in files
+                if path.is_file() and not progress_file.is_set_aside(path)
+            ]
         elif place.is_file():
             files = [(_owner(place), place)]
         else:
@@ -162,7 +166,11 @@ def progress_table(files: Mapping[str, Path]) -> "pd.DataFrame":
 
     rows: list[tuple[Any, ...]] = []
     for learner, path in files.items():
-        known, damaged = progress_file.read_only(path)
+        try:
+            known, damaged = progress_file.read_only(path)
+        except OSError as error:
+            reason = error.strerror or error
+            raise CourseError(f"The progress file {path} cannot be read ({reason}).") from error
         if damaged and not known:
             raise CourseError(f"{path} is no progress file, or all of it is damaged.")
         if damaged:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
-from tlcourse.base.files import tell_once, whole_file
+from tlcourse.base.files import parse_json, tell_once, whole_file
 from tlcourse.base.messages import say
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ Entry = dict[str, Any]
 Entries = dict[str, Entry]
 
 _KINDS = {"tries": (int,), "hints": (int,), "guess": (str, int, float), "right": (bool,)}
+_MOST = 2**31  # that is counted
 _WAIT_SECONDS = 5
 # What could not be written; it counts until the kernel ends.
 _unwritten: Entries = {}
@@ -121,13 +122,15 @@ def _read(path: Path) -> Entries:
 def _parsed(line: bytes) -> tuple[str, Entry] | None:
     """Question and entry of a line; None of a damaged one."""
     try:
-        entry = json.loads(line)
+        entry = parse_json(line)
         question = str(entry.pop("id"))
         kinds = [type(entry[key]) in kinds for key, kinds in _KINDS.items() if key in entry]
-        dated = datetime.fromisoformat(entry.get("solved", now())).tzinfo is not None
-    except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
+        counts = [0 <= entry.get(key, 0) < _MOST for key in ("tries", "hints")]
+        solved = datetime.fromisoformat(entry.get("solved", now()))
+        solved.astimezone(UTC), solved.astimezone()  # the first or the last day of all has none
+    except (ValueError, AttributeError, KeyError, TypeError, OverflowError):
         return None
-    return (question, entry) if all(kinds) and dated else None
+    return (question, entry) if all(kinds + counts) and solved.tzinfo is not None else None
 
 
 def _set_aside(path: Path, why: str) -> Path:

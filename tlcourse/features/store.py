@@ -18,18 +18,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from tlcourse.base import files
 from tlcourse.base.messages import say
-from tlcourse.errors import CourseError
+from tlcourse.errors import CourseError, check_whole
 
 _DATA, _MANIFEST = "features.npy", "manifest.json"
 _DATA_OF_1_0 = "features.safetensors"
 _COPIES = os.name == "nt"  # Windows deletes and renames no file that is mapped into memory
-_DAMAGES = (OSError, ValueError, KeyError, TypeError)
+_DAMAGES = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError)
 
 Stored = tuple[np.ndarray, float]  # the rows, and the seconds that it took to compute them
 Compute = Callable[[list[str], int], Iterator[tuple[dict[str, np.ndarray], float]]]
@@ -55,12 +55,17 @@ def entries(store: Path | None = None) -> list[tuple[dict[str, Any], int]]:
     for folder in _folders(store or store_folder()):
         about: dict[str, Any] = {"unfinished": True}
         with suppress(*_DAMAGES):
-            manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
+            manifest = files.read_json(folder / _MANIFEST)
             finished = "sha256" in manifest and folder.suffix != ".part"
             about |= manifest["about"] | {"unfinished": not finished}
-        size = sum(path.stat().st_size for path in folder.glob("*") if path.is_file())
-        described.append((about, size))
+        described.append((about, sum(map(_size, folder.glob("*")))))
     return described
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):  # another process may have removed it by now
+        return path.stat().st_size if path.is_file() else 0
+    return 0
 
 
 @contextmanager
@@ -105,7 +110,7 @@ def get_or_compute(
     """
     from filelock import FileLock
 
-    arrays = {} if refresh else _load_all(wanted, fix=False)
+    arrays = {} if refresh else _load_all(wanted, n, fix=False)
     if len(arrays) == len(wanted):
         return arrays
     with _disk():
@@ -115,7 +120,7 @@ def get_or_compute(
     try:
         if not refresh:  # by now another process may have computed some
             missing = {name: entry for name, entry in wanted.items() if name not in arrays}
-            arrays |= _load_all(missing, fix=True)
+            arrays |= _load_all(missing, n, fix=True)
         writers: dict[str, Writer] = {}
         by_key: dict[str, Writer] = {}  # two names may mean the same layer
         row = n
@@ -139,7 +144,7 @@ def get_or_compute(
         held.release()
 
 
-def _load_all(wanted: Mapping[str, Entry], *, fix: bool) -> dict[str, Stored]:
+def _load_all(wanted: Mapping[str, Entry], n: int, *, fix: bool) -> dict[str, Stored]:
     """Read the entries that are whole: your own first, then those that the class shares.
 
     Only the holder of the lock may `fix`: remove damaged entries of your own, with a note.
@@ -151,7 +156,7 @@ def _load_all(wanted: Mapping[str, Entry], *, fix: bool) -> dict[str, Stored]:
             if name in loaded or not (store / entry.key).is_dir():
                 continue
             try:
-                loaded[name] = _load(store / entry.key)
+                loaded[name] = _load(store / entry.key, n)
             except _DAMAGES:
                 if fix and store == shared:
                     files.tell_altered("Some features", shared.parent)
@@ -160,13 +165,31 @@ def _load_all(wanted: Mapping[str, Entry], *, fix: bool) -> dict[str, Stored]:
     return loaded
 
 
-def _load(folder: Path, *, check: bool = True) -> Stored:
-    """Map the rows into memory; what you change in the array does not reach the file."""
-    manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
+def _load(folder: Path, n: int, *, check: bool = True) -> Stored:
+    """Map the `n` rows into memory; what you change in the array does not reach the file."""
+    manifest = files.read_json(folder / _MANIFEST)
+    if not (folder / _DATA).is_file():  # of a pipe the reading would not end
+        raise ValueError(f"there is no file {_DATA}")
     if check and files.sha256_of(folder / _DATA) != manifest["sha256"]:
         raise ValueError("the file is not as it was written")
-    rows = np.load(folder / _DATA, mmap_mode="c")
+    with (folder / _DATA).open("rb") as stream:
+        shape, begin = _shape(stream), stream.tell()
+    if shape[0] != n:
+        raise ValueError(f"it holds {shape[0]} rows, not {n}")
+    rows = np.memmap(folder / _DATA, "<f4", "c", begin, shape)
     return (np.array(rows) if _COPIES else rows), float(manifest["seconds"])
+
+
+def _shape(stream: BinaryIO) -> tuple[int, ...]:
+    """Read the head of a file that a `Writer` began; the rows come after it."""
+    try:
+        np.lib.format.read_magic(stream)
+        shape, by_column, kind = np.lib.format.read_array_header_1_0(stream)
+    except Exception as error:  # Python's own parser reads it, which raises many kinds
+        raise ValueError("its head is damaged") from error
+    if by_column or kind != np.dtype("<f4") or not shape or min(shape) < 0:
+        raise ValueError("it holds something else than features")
+    return shape
 
 
 def _remove_damaged(entry: Entry) -> None:
@@ -189,6 +212,7 @@ class Writer:
     def __init__(self, entry: Entry, n: int, refresh: bool = False) -> None:
         self.entry, self.n = entry, n
         self.done, self.seconds = 0, 0.0
+        self.width: tuple[int, ...] | None = None  # shape of a row
         self.folder = store_folder() / entry.key
         self.part = self.folder.with_suffix(".part")  # where it grows
         if refresh:
@@ -202,14 +226,15 @@ class Writer:
 
     def _go_on(self) -> None:
         """Go on behind the rows that are noted, and cut off what comes after them."""
-        noted = json.loads((self.part / _MANIFEST).read_text("utf-8"))
+        noted = files.read_json(self.part / _MANIFEST)
+        rows = check_whole("rows", noted["rows"], most=self.n)
         with (self.part / _DATA).open("r+b") as stream:
-            np.lib.format.read_magic(stream)
-            shape, _, _ = np.lib.format.read_array_header_1_0(stream)
-            end = stream.tell() + noted["rows"] * 4 * math.prod(shape[1:])
+            shape = _shape(stream)
+            end = stream.tell() + rows * 4 * math.prod(shape[1:])
             if shape[0] == self.n and stream.seek(0, os.SEEK_END) >= end:
                 stream.truncate(end)
-                self.done, self.seconds = noted["rows"], float(noted["seconds"])
+                self.seconds = float(noted["seconds"])
+                self.done, self.width = rows, shape[1:]
 
     @_disk()
     def append(self, rows: np.ndarray, seconds: float) -> None:
@@ -219,6 +244,12 @@ class Writer:
         """
         if not len(rows):
             return
+        if self.width not in (None, rows.shape[1:]):
+            raise CourseError(
+                f"The begun features in {self.part} are of another shape, {self.width} and not "
+                f"{rows.shape[1:]}. Delete the folder, or pass refresh=True."
+            )
+        self.width = rows.shape[1:]
         with (self.part / _DATA).open("ab" if self.done else "wb") as stream:
             if not self.done:
                 shape = (self.n, *rows.shape[1:])
@@ -236,7 +267,7 @@ class Writer:
         """Give the complete entry its name, and read it."""
         self._note(sha256=files.sha256_of(self.part / _DATA))
         self.part.replace(self.folder)
-        return _load(self.folder, check=False)
+        return _load(self.folder, self.n, check=False)
 
     def _note(self, **more: str) -> None:
         manifest = {"about": self.entry.about, "rows": self.done, "seconds": self.seconds, **more}

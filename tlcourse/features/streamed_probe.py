@@ -1,6 +1,5 @@
 """A linear probe over more features than fit in memory: each pass reads their files again."""
 
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,11 +16,13 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
+from tlcourse.base.files import parse_json
 from tlcourse.base.machine import one_thread, usable_cores
 from tlcourse.errors import CourseError, check_choice, check_share
 from tlcourse.features.probe import STRENGTHS, Probe
 
 _NUMBERS = 2**20  # that a thread reads at once
+_WIDEST = 8192  # numbers in a row; their covariance fills half a GiB
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -265,16 +266,25 @@ def _opened(file: Path) -> Iterator[Any]:
     try:
         with parquet.ParquetFile(file, pre_buffer=False, page_checksum_verification=True) as opened:
             yield opened
-    except (OSError, ArrowException) as error:
+    except CourseError:
+        raise
+    except (OSError, ValueError, LookupError, TypeError, ArrowException) as error:
         again = "Delete it and run `tlcourse extract` again: it makes only what is missing."
         raise CourseError(f"{file} cannot be read ({error}). {again}") from error
 
 
 def _origin(file: Path, layer: str) -> tuple[str, int]:
     """Fingerprint of the weights and the preprocessing behind a file, and features per row."""
+    from pyarrow import types
+
     with _opened(file) as parquet:
         schema = parquet.schema_arrow
-    if (about := (schema.metadata or {}).get(b"tlcourse")) is None:
-        raise CourseError(f"{file} was not written by `tlcourse extract`. Move it elsewhere.")
-    check_choice("layer", layer, schema.names[2:])
-    return str(json.loads(about)["fingerprint"]), schema.field(layer).type.list_size
+        if (about := (schema.metadata or {}).get(b"tlcourse")) is None:
+            raise CourseError(f"{file} was not written by `tlcourse extract`. Move it elsewhere.")
+        check_choice("layer", layer, schema.names[2:])
+        kind, texts = schema.field(layer).type, [schema.field(n).type for n in ("name", "label")]
+        if not types.is_fixed_size_list(kind) or not types.is_floating(kind.value_type):
+            raise TypeError(f"{layer} holds {kind}")
+        if not 0 < kind.list_size <= _WIDEST or not all(map(types.is_string, texts)):
+            raise TypeError(f"{kind.list_size} numbers in a row")
+        return str(parse_json(about)["fingerprint"]), kind.list_size

@@ -10,6 +10,7 @@ Neither file holds code, so a folder from somebody else can be loaded without fe
 import hashlib
 import inspect
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -19,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tlcourse.base.files import save_files
+from tlcourse.base.files import read_json, save_files
 from tlcourse.errors import CourseError, WeightsError, check_whole
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.layers import Layer
@@ -32,8 +33,13 @@ KINDS = (
     *("Softplus", "Tanh"),
 )
 _FORMAT = 1
+_MOST_LAYERS = 5_000
+_MOST_NUMBERS = 2**28  # that a layer gives for one picture; 1 GiB
 # What layers with impossible options raise when they are made, or when a picture goes in.
-_BROKEN = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
+_BROKEN = (
+    *(RuntimeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError),
+    *(AssertionError, MemoryError),
+)
 _ABOUT, _WEIGHTS = "network.json", "weights.safetensors"
 
 
@@ -147,11 +153,11 @@ def read_folder(folder: str, pretrained: bool, device: torch.device) -> Backbone
     if not (place / _WEIGHTS).is_file():
         raise WeightsError(f"The weights of {folder!r} are missing: it needs {_WEIGHTS}.")
     try:
-        about = json.loads((place / _ABOUT).read_text("utf-8"))
+        about = read_json(place / _ABOUT)
         content = (place / _WEIGHTS).read_bytes()
         if about["format"] != _FORMAT:
             raise CourseError(
-                f"{folder!r} was saved by another version of tlcourse (format {about['format']}, "
+                f"{folder!r} was saved by another version of tlcourse (format {about['format']!r}, "
                 f"this one reads {_FORMAT})."
             )
         if hashlib.sha256(content).hexdigest() != about["sha256"]:
@@ -159,6 +165,8 @@ def read_folder(folder: str, pretrained: bool, device: torch.device) -> Backbone
                 f"The weights in {folder!r} are not those that were saved (the SHA-256 of {_WEIGHTS} "
                 "differs), so they were not used. Copy or save the backbone again."
             )
+        if (n := _n_layers(about["layers"])) > _MOST_LAYERS:
+            raise CourseError(f"{folder!r} holds {n:,} layers. At most {_MOST_LAYERS:,} are read.")
         state = load(content)
         with torch.device("meta"):  # shapes first: nothing is computed or filled for a wrong file
             model = _built(about["layers"])
@@ -231,6 +239,10 @@ def _options(module: nn.Module) -> Iterator[tuple[str, Any]]:
             yield name, value is not None if name == "bias" else value
 
 
+def _n_layers(rows: Any) -> int:
+    return sum(_n_layers(more) if kind == "Sequential" else 1 for _, kind, more in rows)
+
+
 def _built(rows: Any) -> nn.Sequential:
     """Make the layers again, with random weights."""
     model = nn.Sequential()
@@ -239,6 +251,8 @@ def _built(rows: Any) -> nn.Sequential:
             model.add_module(name, _built(options))
         elif kind in KINDS:
             read = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+            if {"device", "dtype"} & read.keys():  # where to put it is not the file's to say
+                raise CourseError(f"Layer {name!r} has an option that no layer may have.")
             model.add_module(name, getattr(nn, kind)(**read))
         else:
             raise CourseError(
@@ -254,11 +268,18 @@ def _check_pass(model: nn.Sequential, about: Mapping[str, Any]) -> None:
 
     size, n_classes = about["size"], len(about["classes"])
     try:
-        given = trace(model.eval(), (3, size, size))[""].output_shape
+        records = trace(model.eval(), (3, size, size))
+        given = records[""].output_shape
+        largest = max(math.prod(record.output_shape or ()) for record in records.values())
     except _BROKEN as error:
         raise CourseError(
             f"The network does not take pictures (3, {size}, {size}): {_short(error)}."
         ) from error
+    if largest > _MOST_NUMBERS:
+        raise CourseError(
+            f"A layer gives {largest:,} numbers for one picture (3, {size}, {size}), which are more "
+            f"than {_MOST_NUMBERS:,}."
+        )
     if given != (n_classes,):
         raise CourseError(
             f"The network gives {given} per picture, but there are {n_classes} classes."

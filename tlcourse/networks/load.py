@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from tlcourse.base.files import (
     cache_dir,
@@ -111,6 +112,21 @@ def load_backbone(
 
     more = "The path of a folder that save_backbone wrote is fine too."
     raise UnknownNameError("backbone", name, [*list_backbones(), *saved_in(Path())], more)
+
+
+def n_parameters(name: str) -> int:
+    """Parameters of the network of this name, of which no memory is taken; 0 for a folder's."""
+    import timm
+    import torchvision
+
+    with torch.device("meta"):
+        if name.startswith("timm/") and timm.is_model(name.removeprefix("timm/")):
+            model: nn.Module = timm.create_model(name.removeprefix("timm/"))
+        elif name in _torchvision_names():
+            return torchvision.models.get_model_weights(name).DEFAULT.meta["num_params"]
+        else:
+            return 0
+    return sum(map(torch.numel, model.parameters()))
 
 
 def _load_folder(

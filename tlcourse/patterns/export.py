@@ -147,6 +147,9 @@ def export(
 def load_exported(path: str | Path) -> Exported:
     """Open a file that `tl.export` wrote.
 
+    A `.pt2` file is a program: PyTorch may run what somebody has put into it. Open those that you
+    made or whose maker you trust. An `.onnx` file and the folder of a saved result hold no code.
+
     Raises:
         CourseError: There is no such file, or another program wrote it; or packages for ONNX are
             missing.

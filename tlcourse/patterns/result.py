@@ -14,14 +14,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from tlcourse.base.files import save_files, sha256_of
+from tlcourse.base.files import read_json, save_files, sha256_of
 from tlcourse.base.messages import printable
-from tlcourse.errors import CourseError, check_choice
+from tlcourse.errors import CourseError, check_choice, check_whole
 from tlcourse.explain.predictions import top_k
 from tlcourse.metrics import Paired, compare_paired, fit_temperature, probabilities
 from tlcourse.networks.backbone import Backbone
-from tlcourse.networks.load import load_backbone
+from tlcourse.networks.load import load_backbone, n_parameters
 from tlcourse.networks.network import Network
+from tlcourse.networks.trace import meta_copy
 from tlcourse.tasks.folder import open_either
 from tlcourse.tasks.split import Split
 
@@ -33,11 +34,12 @@ if TYPE_CHECKING:
     from tlcourse.training.history import History
 
 # What `model.json` holds of the result, beside how the network is built again.
-_FIGURES = (
-    *("pattern", "task", "classes", "layer", "val_accuracy", "test_accuracy", "interval"),
-    *("seconds", "trainable_parameters"),
-)
+_TEXTS = ("pattern", "task", "layer")
+_NUMBERS = ("val_accuracy", "test_accuracy", "seconds")
+_FIGURES = (*_TEXTS, "classes", *_NUMBERS, "interval", "trainable_parameters")
 _FORMAT = 1
+# A network that is made whole, to be cut, may have so many numbers for each one in the file.
+_CUT, _SMALL = 16, 150_000_000
 KINDS = ("pictures", "sounds")
 _ABOUT, _WEIGHTS, _CARD = "model.json", "model.safetensors", "README.md"
 
@@ -223,7 +225,13 @@ class Result:
         facts |= {"scores": found} if (found := score_facts(self, groups)) else {}
         facts |= {} if purpose is None else {"purpose": purpose}
         text = json.dumps(about | {"facts": facts}, indent=2) + "\n"
-        card = write_card(self, facts)
+        try:
+            card = write_card(self, facts)
+        except Exception as error:  # what a template raises of facts that a file made up
+            raise CourseError(
+                f"The model card cannot be written, because {target.name} would be saved with "
+                f"facts that are damaged ({error}). Train it again, or load another file."
+            ) from error
         files = {_WEIGHTS: weights, _ABOUT: text.encode(), _CARD: card.encode()}
         save_files(target, files, "result")
         return target
@@ -311,22 +319,14 @@ def load_result(
         CourseError: There is no saved result, it is damaged, its weights are those of another
             network than it says, or a head of your own is missing.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     place = Path(folder).expanduser()
     try:
-        about = json.loads((place / _ABOUT).read_text("utf-8"))
+        about = read_json(place / _ABOUT)
         _check_saved(place, about)
-        about["task"] = printable(about["task"])
-        about["classes"] = [printable(name) for name in about["classes"]]
-        figures = {name: about[name] for name in _FIGURES}
-        figures |= {name: math.nan for name, value in figures.items() if value is None}
-        figures |= {name: tuple(figures[name]) for name in ("classes", "interval")}
-        figures["saved_temperature"] = _temperature(about)
-        figures["holds"] = check_choice("kind of data", about.get("holds", "pictures"), KINDS)
-        figures["facts"] = partial(dict, about.get("facts", {}))  # version 1.0 had none
-        made = _build(about, device, head)
+        figures = _figures(about)
+        made = _network(about, place / _WEIGHTS, device, head)
         made.model.load_state_dict(load_file(place / _WEIGHTS))
     except FileNotFoundError as error:
         raise CourseError(
@@ -337,15 +337,42 @@ def load_result(
         raise
     except KeyError as error:
         raise CourseError(f"{place / _ABOUT} is damaged: it does not say {error}.") from error
-    except (OSError, ValueError, TypeError, SafetensorError) as error:
-        raise CourseError(f"The saved result in {place} is damaged ({error}).") from error
     except RuntimeError as error:
         raise CourseError(
-            f"The weights in {place} are not those of {about['backbone']}, cut at "
+            f"The weights in {place} are not those of {printable(about['backbone'])}, cut at "
             f"{about['layer']!r}, with {len(about['classes'])} classes, as {_ABOUT} says. "
             "They belong to another network."
         ) from error
+    except Exception as error:  # what networks raise that are made with impossible options
+        said = str(error) or type(error).__name__
+        raise CourseError(f"The saved result in {place} is damaged ({said[:200]}).") from error
     return Result(**figures, made=made)
+
+
+def _figures(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what was measured, if each value is of its kind."""
+    figures = {name: about[name] for name in _FIGURES}
+    for name in _TEXTS:
+        if not isinstance(figures[name], str):
+            raise TypeError(f"{name} is no text")
+    for name in _NUMBERS:
+        figures[name] = math.nan if figures[name] is None else float(figures[name])
+    if not isinstance(names := figures["classes"], list) or not all(
+        isinstance(name, str) for name in names
+    ):
+        raise TypeError("classes is no list of names")
+    low, high = figures["interval"]
+    return figures | {
+        "task": printable(figures["task"]),
+        "classes": tuple(map(printable, names)),
+        "interval": (float(low), float(high)),
+        "trainable_parameters": check_whole(
+            "trainable_parameters", figures["trainable_parameters"], least=0
+        ),
+        "saved_temperature": _temperature(about),
+        "holds": check_choice("kind of data", about.get("holds", "pictures"), KINDS),
+        "facts": partial(dict, about.get("facts", {}) | {}),  # version 1.0 had none
+    }
 
 
 def _temperature(about: Mapping[str, Any]) -> float:
@@ -360,9 +387,11 @@ def _check_saved(place: Path, about: Mapping[str, Any]) -> None:
     """See whether this version reads it, and whether the weights were saved with it."""
     if about["format"] != _FORMAT:
         raise CourseError(
-            f"{place} was saved by another version of tlcourse (format {about['format']}, "
+            f"{place} was saved by another version of tlcourse (format {about['format']!r}, "
             f"this one reads {_FORMAT})."
         )
+    if (place / _WEIGHTS).exists() and not (place / _WEIGHTS).is_file():
+        raise ValueError(f"{_WEIGHTS} is not a file")  # to read a pipe could take for ever
     digest = sha256_of(place / _WEIGHTS)
     if about.get("sha256", digest) != digest:  # version 1.0 did not write it down
         raise CourseError(
@@ -380,14 +409,41 @@ def _kind_of(head: nn.Module | None) -> str:
     return "linear" if head is None or isinstance(head, nn.Linear) else "own"
 
 
-def _build(
-    about: Mapping[str, Any], device: str | torch.device | None, head: nn.Module | None
+def _network(
+    about: Mapping[str, Any],
+    weights: Path,
+    device: str | torch.device | None,
+    head: nn.Module | None,
 ) -> Backbone:
+    """Build the network, once it is known that the file holds weights of these shapes.
+
+    So a small file from somebody else cannot ask for more memory than there is.
+    """
+    from safetensors import safe_open
+
+    name, numbers = about["backbone"], weights.stat().st_size // 4
+    if not isinstance(name, str):
+        raise TypeError("backbone is no name")
+    if (needed := n_parameters(name)) > max(_SMALL, _CUT * numbers):
+        raise CourseError(
+            f"The saved result in {weights.parent} holds {numbers:,} numbers, but says that they "
+            f"are of {name}, which has {needed:,}. It was not loaded."
+        )
+    backbone = _prepared(about, load_backbone(name, pretrained=False, device=device))
+    if about.get("head") != "own":
+        with torch.device("meta"), safe_open(weights, "pt") as file:
+            made = _build(about, backbone.with_model(meta_copy(backbone.model)), None)
+            shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
+        if {key: list(t.shape) for key, t in made.model.state_dict().items()} != shapes:
+            raise RuntimeError("other shapes")
+    return _build(about, backbone, head)
+
+
+def _prepared(about: Mapping[str, Any], backbone: Backbone) -> Backbone:
+    """Give a backbone the size that was saved, if its preprocessing is then the same."""
     said = about["preprocess"]
     if "frames" not in said:  # a network for pictures, of which version 1 did not say all
         said = {"channels": "RGB", "scale": 1.0} | said
-    classes = tuple(about["classes"])
-    backbone = load_backbone(about["backbone"], pretrained=False, device=device)
     size = said["frames"] if "frames" in said else said["crop_size"]
     backbone = backbone.at_size(size)
     if (here := described(backbone)) != said:
@@ -395,6 +451,11 @@ def _build(
             f"The saved network was trained with another preprocessing than {backbone.name} has "
             f"here: {said}, not {here}."
         )
+    return backbone
+
+
+def _build(about: Mapping[str, Any], backbone: Backbone, head: nn.Module | None) -> Backbone:
+    classes = tuple(about["classes"])
     if about["groups"]:
         from tlcourse.networks.grouped import grouped
 

@@ -88,8 +88,11 @@ class _Files:
 
 def _stamp(path: Path) -> object:
     """Size and times of a file, which another content changes."""
-    about = path.stat() if path.exists() else None
-    return about and (about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+    try:
+        about = path.stat()
+    except OSError:  # it may be gone since it was listed
+        return None
+    return about.st_size, about.st_mtime_ns, about.st_ctime_ns
 
 
 def read_folder(
@@ -97,8 +100,12 @@ def read_folder(
 ) -> Task:
     """Find, check and split the pictures of a folder; see `tlcourse.load_task`."""
     skipped: list[Skipped] = []
-    bases = _split_folders(folder, skipped)
-    entries, classes = _entries(folder, bases, skipped)
+    try:
+        bases = _split_folders(folder, skipped)
+        entries, classes = _entries(folder, bases, skipped)
+    except OSError as error:  # a path too long, or a folder that may be listed but not entered
+        said = f"The folder {printable(folder)} cannot be read: {error.strerror}."
+        raise CourseError(said) from error
     entries, sounds = _of_one_kind(folder, entries, skipped)
     files, what = _Files(max_side, sounds), "sound" if sounds else "picture"
     used = _without_copies(_readable(files, entries, skipped, progress), skipped, what)
@@ -245,11 +252,14 @@ def _of_one_kind(
 
 
 def files_inside(folder: Path) -> list[Path]:
-    """All files in a folder and in the folders in it, sorted by name."""
-    files = []
-    for path in folder.rglob("*"):
-        if not path.is_dir() and not any(map(_is_system, path.relative_to(folder).parts)):
-            files.append(path)
+    """All files in a folder and in the folders in it, sorted by name; links to folders are not."""
+    files, folders = [], [folder]
+    while folders:  # not by recursion: folders may be nested deeper than Python's calls
+        for path in children(folders.pop()):
+            if not path.is_dir():
+                files.append(path)
+            elif not path.is_symlink():
+                folders.append(path)
     return sorted(files, key=Path.as_posix)
 
 

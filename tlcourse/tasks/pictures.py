@@ -24,6 +24,10 @@ MAX_PIXELS = 100_000_000  # about 10,000 x 10,000; decoded to RGB this is 300 MB
 # of the whole photograph by .3 of 255 grey levels in the mean, its embedding by 2 percent.
 _REDUCED = 0.75
 
+# A progressive JPEG has about ten scans, and each goes over the whole picture. A thousand of them,
+# in a file of 100 kB, would take minutes.
+_MOST_SCANS = 30
+
 # Formats that Pillow reads by itself, without starting another program.
 _FORMATS = {"AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"}
 _ORIENTATION = 274  # number of the EXIF tag
@@ -62,6 +66,8 @@ def open_picture(
     with file:
         try:
             picture = _read_header(file, name, min(max_pixels, MAX_PIXELS))
+            if "progressive" in picture.info and file.read().count(b"\xff\xda") > _MOST_SCANS:
+                raise _unreadable(name, f"it is a JPEG of more than {_MOST_SCANS} scans")
             if max_side is not None:
                 least = _REDUCED * max_side / max(picture.size)
                 width, height = int(least * picture.width), int(least * picture.height)

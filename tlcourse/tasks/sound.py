@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cache
 from numbers import Real
 from pathlib import Path
@@ -28,6 +29,7 @@ SIDE = 160  # pixels of a spectrogram's picture
 N_DRAWS = 3  # random numbers from 0 to 1 that one change takes
 _RATES = (1_000, 384_000)
 _MOST_CHANNELS = 64
+_FINEST = 1000  # ratios of rates are exact up to this denominator, and off by a millionth beyond
 _QUIETEST = 1e-4  # a sound that stays within this range is silent
 _WINDOW = 400  # samples of a spectrogram's window: 25 ms
 _PLAYER = (
@@ -72,8 +74,9 @@ class Sound:
             return self
         from scipy.signal import resample_poly
 
-        common = math.gcd(rate, self.rate)
-        samples = resample_poly(self.samples, rate // common, self.rate // common)
+        # 16,000 of 383,999 as it is would take a filter of millions of numbers.
+        ratio = Fraction(rate, self.rate).limit_denominator(_FINEST)
+        samples = resample_poly(self.samples, ratio.numerator, ratio.denominator)
         return replace(self, samples=samples.astype(np.float32), rate=rate)
 
     def log_mel(self, n_bands: int = 80, *, step: float = 0.01) -> "torch.Tensor":
@@ -218,7 +221,7 @@ def open_sound(
     seconds = len(samples) / rate
     if seconds < SHORTEST:
         raise _unreadable(name, f"it is too short: {seconds:.3f} s, but at least 0.1 s are needed")
-    if np.ptp(samples) < _QUIETEST:
+    if float(samples.max()) - float(samples.min()) < _QUIETEST:  # as floats they do not overflow
         raise _unreadable(name, "it is silent")
     return Sound(samples / max(1.0, float(np.abs(samples).max())), rate)
 
@@ -233,7 +236,8 @@ def _read(opened: Any, name: str, max_seconds: float) -> np.ndarray:
     left = math.ceil(max_seconds * rate)
     parts = [np.empty(0, np.float32)]
     while left > 0 and len(part := opened.read(min(left, 2**16), "float32", always_2d=True)):
-        parts.append(part.mean(axis=1))
+        with np.errstate(invalid="ignore"):  # of infinities; they are refused later
+            parts.append(part.mean(axis=1, dtype=np.float64).astype(np.float32))
         left -= len(part)
     return np.concatenate(parts)
 

@@ -5,16 +5,17 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import nn
 
-from tlcourse.base.files import whole_file
-from tlcourse.errors import CourseError
+from tlcourse.base.files import parse_json, save_file
+from tlcourse.errors import CourseError, check_choice, check_whole
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.network import Network
-from tlcourse.training.adapters import Added, put_on, take_off
+from tlcourse.networks.trace import meta_copy
+from tlcourse.training.adapters import Added, Kind, put_on, take_off
 
 _FORMAT = "1"
 _COUNTS = "num_batches_tracked"  # of BatchNorm; nothing is computed with it
@@ -59,12 +60,7 @@ def save_adapter(network: Network, path: str | Path) -> Path:
         "fingerprint": _fingerprint(network, moved),
     }
     about["sha256"] = _digest(about, moved)
-    try:
-        with whole_file(target) as part:
-            part.write_bytes(save(moved, metadata=about))
-    except OSError as error:
-        reason = error.strerror or error
-        raise CourseError(f"The adapter cannot be saved as {target} ({reason}).") from error
+    save_file(target, save(moved, metadata=about))
     return target
 
 
@@ -89,8 +85,7 @@ def load_adapter(body: Backbone | Network, path: str | Path) -> Network:
             f"An adapter is put on a backbone or a tl.Network, not on {type(body).__name__}. "
             "tl.load_backbone() gives one."
         )
-    about, moved = _read(target)
-    n_classes = int(about["n_classes"])
+    about, added, moved = _read(target)
     if isinstance(body, Network):
         network = body
     elif about["head"] == "own":
@@ -101,10 +96,10 @@ def load_adapter(body: Backbone | Network, path: str | Path) -> Network:
     else:
         options: Any = {"layer": about["layer"], "pool": about["pool"]}
         body.layer(about["layer"])
-        network = Network(body, n_classes, **options)
+        network = Network(body, 2, **options)
     if network.layer != about["layer"] or _fingerprint(network, moved) != about["fingerprint"]:
         raise CourseError(
-            f"The adapter in {target.name} belongs to another body: {about['backbone']}, cut at "
+            f"The adapter in {target.name} belongs to another body: {about['backbone']!r}, cut at "
             f"{about['layer']!r}, with the weights that it was trained on. This is "
             f"{network.backbone.name}, cut at {network.layer!r}, or its weights have moved. Load it "
             "into a fresh backbone."
@@ -114,10 +109,16 @@ def load_adapter(body: Backbone | Network, path: str | Path) -> Network:
             f"The adapter in {target.name} was trained with pool={about['pool']!r}, but this network "
             f"has pool={network.pool!r}. Load it into a network with the same."
         )
-    head = _head_for(network, about, moved)
+    saved = {name[5:]: tensor for name, tensor in moved.items() if name.startswith("head.")}
+    head = _head_for(network, about, saved)
+    try:
+        n_classes = _try_on(network, added, head, moved)
+    except Exception as error:  # whatever a network raises of parts that are impossible in it
+        raise CourseError(
+            f"The adapter {target} is damaged: its parts do not fit this network ({_short(error)})."
+        ) from error
+    head.load_state_dict(saved)
     take_off(network)
-    said = json.loads(about["added"])
-    added = Added(**said | {"layers": tuple(said["layers"])})
     if added.layers:
         put_on(network, added)
     network.added, network.head, network.n_classes = added, head, n_classes
@@ -131,13 +132,37 @@ def load_adapter(body: Backbone | Network, path: str | Path) -> Network:
     return network
 
 
+def _try_on(
+    network: Network, added: Added, head: nn.Module, moved: Mapping[str, torch.Tensor]
+) -> int:
+    """Put the parts on a copy that has shapes but no values, and return how many classes it knows.
+
+    The network itself stays as it is, and a wrong number in the file takes no memory.
+    """
+    twin: Any = meta_copy(network).eval()
+    take_off(twin)
+    known = {f"body.{name}" for name, _ in twin.body.named_parameters()}
+    with torch.device("meta"), torch.no_grad():
+        put_on(twin, added)
+        own = {f"body.{name}": p.shape for name, p in twin.body.named_parameters()}
+        given = {name: t.shape for name, t in moved.items() if name.startswith("body.")}
+        if any(not name.endswith(_ORIGINAL) for name in own.keys() - known - given.keys()):
+            raise ValueError("a new part has no weights")
+        if wrong := sorted(name for name in given if given[name] != own.get(name)):
+            raise ValueError(f"{wrong[0]!r} is not there, or has another shape")
+        value = twin.pooled(twin.value(torch.empty(1, *network.backbone.preprocess.shape)))
+        if head is network.head:  # one of your own
+            return network.n_classes
+        return check_whole("the number of classes", meta_copy(head)(value).shape[1], least=2)
+
+
 def _head_for(
-    network: Network, about: Mapping[str, str], moved: Mapping[str, torch.Tensor]
+    network: Network, about: Mapping[str, str], saved: Mapping[str, torch.Tensor]
 ) -> nn.Module:
-    """Return a head with the saved weights: a new linear one, or the network's own."""
-    saved = {name[5:]: tensor for name, tensor in moved.items() if name.startswith("head.")}
-    if about["head"] == "linear":
-        outputs, inputs = saved["weight"].shape
+    """Return a head for the saved weights: a new linear one, or the network's own."""
+    weight = saved.get("weight", torch.empty(0))
+    if about["head"] == "linear" and weight.ndim == 2 and weight.numel():
+        outputs, inputs = weight.shape
         head: nn.Module = nn.utils.skip_init(nn.Linear, inputs, outputs)  # draws no random number
         head = head.to(network.backbone.device).train(network.training)
     else:
@@ -147,11 +172,10 @@ def _head_for(
             "The head of this adapter is a module of your own, and the network's head has other "
             "weights. Load it into a tl.Network that has such a head."
         )
-    head.load_state_dict(saved)
     return head
 
 
-def _read(target: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+def _read(target: Path) -> tuple[dict[str, str], Added, dict[str, torch.Tensor]]:
     """Return what a file says of an adapter, and its tensors; a damaged one is told."""
     from safetensors import SafetensorError, safe_open
 
@@ -163,8 +187,9 @@ def _read(target: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
         with safe_open(target, framework="pt") as file:
             about = dict(file.metadata() or {})
             moved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CourseError(f"The adapter {target} is damaged ({error}). Save it again.") from error
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        said = f"The adapter {target} is damaged ({_short(error)}). Save it again."
+        raise CourseError(said) from error
     if about.get("format") != _FORMAT or "added" not in about:
         raise CourseError(
             f"{target} is no adapter of this version of tlcourse. tl.finetune.save_adapter writes "
@@ -175,7 +200,19 @@ def _read(target: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
             f"The adapter {target} is damaged: its content is not what was saved (its SHA-256 "
             "differs). Copy or save it again."
         )
-    return about, moved
+    try:
+        said = parse_json(about["added"])
+        added = Added(**said | {"layers": tuple(said["layers"])})
+        check_choice("kind of adapter", added.kind, get_args(Kind))
+        for name in ("backbone", "layer", "pool", "head", "fingerprint"):
+            about[name]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CourseError(f"The adapter {target} is damaged ({_short(error)}).") from error
+    return about, added, moved
+
+
+def _short(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]
 
 
 def _fingerprint(network: Network, moved: Iterable[str]) -> str:

@@ -1,10 +1,8 @@
 """The upload button of notebook 00 and the form of notebook 08: the learner's own pictures."""
 
 import io
-import lzma
 import tempfile
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from IPython.display import display
 from PIL.Image import Image
 
 from tlcourse import plots
+from tlcourse.base.messages import printable
 from tlcourse.comparison.compare import compare
 from tlcourse.comparison.comparison import Comparison
 from tlcourse.errors import CourseError
@@ -24,8 +23,7 @@ from tlcourse.widgets.controls import Upload, picture_upload
 from tlcourse.widgets.explorer import Explorer, panel
 
 _MOST_BYTES = 2**31
-# A password, or a way of packing that Python does not know, is a RuntimeError.
-_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, OSError, EOFError)
+_MOST_FILES = 20_000  # to make 100,000 would take a minute
 
 
 class OwnPicture(Explorer):
@@ -141,16 +139,22 @@ def unpack(content: bytes, folder: Path) -> Path:
     """Unpack into a folder; return it, or the only folder in it, which many programs pack, too."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-            if size > _MOST_BYTES:
+            members = archive.infolist()
+            size = sum(member.file_size for member in members)
+            if size > _MOST_BYTES or len(members) > _MOST_FILES:
                 raise CourseError(
-                    f"The ZIP file would unpack to {size / 1e9:.1f} GB. "
+                    f"The ZIP file would unpack to {size / 1e9:.1f} GB in {len(members):,} files. "
                     "Copy the folder to this machine instead, and give its path."
                 )
-            archive.extractall(folder)  # it keeps names such as "../x" inside the folder
-    except _DAMAGED as error:
+            for member in members:
+                member.filename = member.filename.replace("\\", "/")  # some programs write so
+                archive.extract(member, folder)  # it keeps names such as "../x" inside the folder
+    except CourseError:
+        raise
+    except Exception as error:  # `zipfile` raises nearly anything on damaged files
         raise CourseError(
-            f"The ZIP file cannot be unpacked ({error}). Pack the folder again, without a password."
+            f"The ZIP file cannot be unpacked ({printable(error)}). "
+            "Pack the folder again, without a password."
         ) from error
     inside = children(folder)
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder

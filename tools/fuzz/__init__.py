@@ -1,0 +1,1 @@
+"""Fuzzing: each reader of what others made gets millions of damaged inputs, for a bounded time."""
