@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -537,6 +538,27 @@ def test_kinds_of_files_that_are_hard_to_read_are_read(pets):
     assert {picture.mode for picture in opened.values()} == {"RGB"}
     assert opened["cats/turned.jpg"].size == (16, 24)
     assert np.ptp(np.asarray(opened["cats/deep.png"])) == 255
+
+
+def test_large_pictures_are_decoded_one_at_a_time(pets, monkeypatch):
+    at_once, most = [], []
+    for i in range(6):
+        noise(500 + i, (40, 40)).save(pets / "cats" / f"large {i}.png")
+
+    def open_picture(content, **options):
+        picture = real(content, **options)
+        if max(picture.size) == 40:
+            at_once.append(1)
+            most.append(len(at_once))
+            time.sleep(0.02)
+            at_once.pop()
+        return picture
+
+    real = folder_module.open_picture
+    monkeypatch.setattr(folder_module, "open_picture", open_picture)
+    monkeypatch.setattr(folder_module, "_LARGE", 1000)
+    assert sum(counts_of(tl.load_task(pets))) == 26
+    assert most == [1] * 6
 
 
 def test_max_side_shrinks_what_is_opened(pets):
