@@ -181,6 +181,16 @@ def test_a_huge_picture_is_refused_from_its_header(side):
         open_picture(png(side, side))
 
 
+@pytest.mark.parametrize(("kind", "most"), [("WEBP", 50), ("JPEG2000", 25)])
+def test_formats_that_take_more_memory_may_have_fewer_pixels(cat, kind, most):
+    content = encoded(cat, kind)
+    width = struct.pack("<H", cat.width) if kind == "WEBP" else struct.pack(">I", cat.width)
+    large = struct.pack("<H", 16_000) if kind == "WEBP" else struct.pack(">I", 90_000_000 // 300)
+    assert width in content
+    with pytest.raises(PictureError, match=f"more than {most} million pixels|a side of more"):
+        open_picture(content.replace(width, large))
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"])
 @pytest.mark.parametrize("max_side", [None, 32])
 def test_a_cut_file_is_refused(cat, kind, max_side):

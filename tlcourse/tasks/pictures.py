@@ -20,6 +20,8 @@ from tlcourse.tasks.sound import Sound
 
 MAX_PIXELS = 100_000_000  # about 10,000 x 10,000; decoded to RGB this is 300 MB
 MAX_SIDE = 65_535  # as in JPEG; each line takes 12 bytes more than its pixels
+# Formats of which a pixel takes much more memory while it is decoded.
+_MOST_PIXELS = {"JPEG2000": 25_000_000, "WEBP": 50_000_000}
 
 # Share of `max_side` that a JPEG decoded at a reduced size has at least. For 1024 pixels and a
 # photograph of 12 million, the square of 224 pixels that goes into a network then differs from that
@@ -56,7 +58,8 @@ def open_picture(
             only a half, a quarter or an eighth of the lines and columns is decoded, which is up to
             six times faster, where at least three quarters of `max_side` are left. By default
             nothing is shrunk.
-        max_pixels: The most pixels that it may have, up to 100 million.
+        max_pixels: The most pixels that it may have, up to 100 million; of WebP up to 50 million,
+            of JPEG 2000 up to 25 million.
 
     Returns:
         A PIL picture of mode "RGB" that is in memory and needs no open file.
@@ -135,7 +138,7 @@ def _read_header(file: BytesIO | BufferedReader, name: str, most: int) -> Image.
         raise _unreadable(name, "it is empty (0 bytes)")
     file.seek(0)
     Image.init()
-    too_many = f"it has more than {most / 1_000_000:g} million pixels"
+    too_many = "it has more than {:g} million pixels"
     try:
         with _quiet():
             picture = Image.open(file, formats=sorted(_FORMATS & set(Image.OPEN)))
@@ -144,9 +147,10 @@ def _read_header(file: BytesIO | BufferedReader, name: str, most: int) -> Image.
         kind = "a HEIC photograph; save it as JPEG" if heic else "not a picture"
         raise _unreadable(name, f"it is {kind}") from error
     except Image.DecompressionBombError as error:
-        raise _unreadable(name, too_many) from error
+        raise _unreadable(name, too_many.format(most / 1_000_000)) from error
+    most = min(most, _MOST_PIXELS.get(picture.format or "", most))
     if picture.width * picture.height > most:
-        raise _unreadable(name, too_many)
+        raise _unreadable(name, too_many.format(most / 1_000_000))
     if max(picture.size) > MAX_SIDE:
         raise _unreadable(name, f"it has a side of more than {MAX_SIDE:,} pixels")
     return picture
