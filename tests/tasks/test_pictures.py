@@ -181,14 +181,15 @@ def test_a_huge_picture_is_refused_from_its_header(side):
         open_picture(png(side, side))
 
 
-@pytest.mark.parametrize(("kind", "most"), [("WEBP", 50), ("JPEG2000", 25)])
-def test_formats_that_take_more_memory_may_have_fewer_pixels(cat, kind, most):
-    content = encoded(cat, kind)
-    width = struct.pack("<H", cat.width) if kind == "WEBP" else struct.pack(">I", cat.width)
-    large = struct.pack("<H", 16_000) if kind == "WEBP" else struct.pack(">I", 90_000_000 // 300)
-    assert width in content
-    with pytest.raises(PictureError, match=f"more than {most} million pixels|a side of more"):
-        open_picture(content.replace(width, large))
+def test_formats_that_take_more_memory_may_have_fewer_pixels():
+    small = Image.new("RGB", (8, 8))
+    webp = encoded(small, "WEBP", lossless=True)
+    size = webp.index(b"VP8L") + 9  # two numbers of 14 bits: one less than the sides
+    webp = webp[:size] + struct.pack("<I", 7999 | 7999 << 14) + webp[size + 4 :]
+    jpeg = encoded(small, "JPEG2000").replace(struct.pack(">I", 8), struct.pack(">I", 6000))
+    for content, most in ((webp, 50), (jpeg, 25)):
+        with pytest.raises(PictureError, match=f"more than {most} million pixels"):
+            open_picture(content)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"])
