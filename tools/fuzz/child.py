@@ -7,7 +7,6 @@ keeps the input there.
 
 import hashlib
 import mmap
-import resource
 import struct
 import sys
 import time
@@ -43,6 +42,8 @@ class Record(NamedTuple):
 
 def main(name: str, folder: Path, *arguments: str) -> None:
     """Run one reader until libFuzzer ends the process."""
+    import resource  # Windows has neither
+
     import atheris
 
     with atheris.instrument_imports(include=INSTRUMENTED):
