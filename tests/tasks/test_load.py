@@ -8,7 +8,10 @@ import pickle
 import shutil
 import socket
 import struct
+import subprocess
 import sys
+import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +19,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from png import png
 
@@ -536,6 +541,27 @@ def test_kinds_of_files_that_are_hard_to_read_are_read(pets):
     assert np.ptp(np.asarray(opened["cats/deep.png"])) == 255
 
 
+def test_large_pictures_are_decoded_one_at_a_time(pets, monkeypatch):
+    at_once, most = [], []
+    for i in range(6):
+        noise(500 + i, (40, 40)).save(pets / "cats" / f"large {i}.png")
+
+    def open_picture(content, **options):
+        picture = real(content, **options)
+        if max(picture.size) == 40:
+            at_once.append(1)
+            most.append(len(at_once))
+            time.sleep(0.02)
+            at_once.pop()
+        return picture
+
+    real = folder_module.open_picture
+    monkeypatch.setattr(folder_module, "open_picture", open_picture)
+    monkeypatch.setattr(folder_module, "_LARGE", 1000)
+    assert sum(counts_of(tl.load_task(pets))) == 26
+    assert most == [1] * 6
+
+
 def test_max_side_shrinks_what_is_opened(pets):
     assert tl.load_task(pets, max_side=12).train[0][0].size == (12, 8)
 
@@ -574,6 +600,61 @@ def test_a_folder_that_cannot_be_a_task_is_one_sentence(tmp_path, make, said):
     make(tmp_path / "gone")
     with pytest.raises(CourseError, match=said):
         tl.load_task(tmp_path / "gone")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no path as long")
+@pytest.mark.parametrize(("name", "times"), [("d", 1100), ("d" * 250, 17)])
+def test_folders_in_folders_are_read_as_deep_as_a_path_goes(pets, monkeypatch, name, times):
+    monkeypatch.chdir(pets / "cats")
+    for _ in range(times):
+        os.mkdir(name)  # noqa: PTH102
+        os.chdir(name)
+    noise(999).save("deep.png")
+    os.chdir(pets)
+    try:
+        if times > 1000:  # deeper than Python's calls
+            assert any("deep" in n for n in set().union(*names_of(tl.load_task(pets)).values()))
+        else:
+            with pytest.raises(CourseError, match=r"pets cannot be read: File name too long\.$"):
+                tl.load_task(pets)
+    finally:
+        subprocess.run(["rm", "-r", f"cats/{name}"], check=True)  # shutil goes less deep
+
+
+def test_a_folder_that_may_be_listed_but_not_entered_is_one_sentence(pets, monkeypatch):
+    def is_dir(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_dir", is_dir)
+    with pytest.raises(CourseError, match=r"pets cannot be read: Permission denied\.$"):
+        tl.load_task(pets)
+
+
+file_names = st.sampled_from(["1.png", "2.PNG", "3.jpg", "4.ppm", "x.wav", "notes.txt", "no", ".h"])
+folders = st.sampled_from(["a", "b", "b/in", "c", "train/a", "train/b", "val/a", "test/b", "."])
+contents = st.integers(0, 30).map(lambda i: b"P6 1 1 255 " + bytes([i, 7, 9]))
+contents |= st.just(b"no picture")
+
+
+@given(st.dictionaries(st.tuples(folders, file_names), contents, min_size=8, max_size=40))
+def test_every_file_of_a_folder_is_used_or_listed(tree):
+    with tempfile.TemporaryDirectory() as folder:
+        for (place, name), content in tree.items():
+            Path(folder, place).mkdir(parents=True, exist_ok=True)
+            Path(folder, place, name).write_bytes(content)
+        try:
+            task = tl.load_task(folder, val_fraction=0, test_fraction=0)
+        except CourseError:
+            return
+        sizes = {picture.size for split in SPLITS for picture, _ in getattr(task, split)}
+    assert sizes == {(1, 1)}
+    used = [name for split in SPLITS for name in getattr(task, split).names]
+    listed = [skipped.name for skipped in task.skipped]
+    assert len({*used, *listed}) == len(used) + len(listed)
+    there = {Path(place, name).as_posix() for place, name in tree}
+    # Of what lies beside train, val and test, the folder is listed.
+    left = {name for name in there - {*used, *listed} if name.split("/")[0] not in listed}
+    assert all(name.endswith(".h") for name in left)
 
 
 def test_a_class_of_damaged_pictures_says_what_was_left_out(pets):

@@ -3,6 +3,8 @@
 import io
 import pickle
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -97,6 +99,31 @@ def test_transparent_parts_become_white():
     assert open_picture(keyed).getpixel((0, 0)) == (255, 255, 255)
 
 
+def test_transparent_parts_of_a_large_picture_become_white_alike():
+    values = np.random.default_rng(0).integers(0, 256, (1030, 1100, 4), dtype=np.uint8)
+    picture = Image.fromarray(values)
+    white = Image.new("RGBA", picture.size, "white")
+    assert np.array_equal(to_rgb(picture), Image.alpha_composite(white, picture).convert("RGB"))
+
+
+MEMORY = """
+from pathlib import Path
+from PIL import Image
+from tlcourse.tasks.pictures import to_rgb
+picture = Image.new("RGBA", (5000, 5000), (1, 2, 3, 4))
+to_rgb(picture)
+(most,) = (line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
+print(most.split()[1])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory otherwise")
+def test_a_transparent_picture_takes_its_own_room_twice():
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, check=True)
+    pixels = 5000 * 5000 * 4 / 1024  # KiB
+    assert 2 * pixels < int(done.stdout) < 3 * pixels
+
+
 @pytest.mark.parametrize(
     "mode",
     ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"],
@@ -154,6 +181,17 @@ def test_a_huge_picture_is_refused_from_its_header(side):
         open_picture(png(side, side))
 
 
+def test_formats_that_take_more_memory_may_have_fewer_pixels():
+    small = Image.new("RGB", (8, 8))
+    webp = encoded(small, "WEBP", lossless=True)
+    size = webp.index(b"VP8L") + 9  # two numbers of 14 bits: one less than the sides
+    webp = webp[:size] + struct.pack("<I", 7999 | 7999 << 14) + webp[size + 4 :]
+    jpeg = encoded(small, "JPEG2000").replace(struct.pack(">I", 8), struct.pack(">I", 6000))
+    for content, most in ((webp, 50), (jpeg, 25)):
+        with pytest.raises(PictureError, match=f"more than {most} million pixels"):
+            open_picture(content)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"])
 @pytest.mark.parametrize("max_side", [None, 32])
 def test_a_cut_file_is_refused(cat, kind, max_side):
@@ -184,6 +222,7 @@ def test_what_is_no_picture_is_refused_with_the_reason(source, said):
     [
         (png(1000, 1000, bytes(301 * 100)), "it is cut off"),  # a hundred lines of a thousand
         (png(2**31 - 1, 2**31 - 1), "more than 100 million pixels"),
+        (png(1, 70_000), "a side of more than 65,535 pixels"),
         (png(0, 5), "it is not a picture|damaged"),
         (
             png(4, 1, bytes(13), before=[(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**26 + 1)))]),
@@ -194,7 +233,7 @@ def test_what_is_no_picture_is_refused_with_the_reason(source, said):
             "dama",
         ),
     ],
-    ids=["too few lines", "largest", "no column", "text bomb", "profile bomb"],
+    ids=["too few lines", "largest", "tall", "no column", "text bomb", "profile bomb"],
 )
 def test_a_png_that_lies_is_refused(content, said):
     with pytest.raises(PictureError, match=said):

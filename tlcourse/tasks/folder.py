@@ -7,9 +7,11 @@ and does not stop a training later, and its file's digest is kept for the key of
 
 import hashlib
 import os
+import threading
 import warnings
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
@@ -34,6 +36,8 @@ EXTENSIONS = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", 
 SPLIT_FOLDERS = dict(zip(SPLITS, SPLITS, strict=True)) | {"valid": "val", "validation": "val"}
 _SYSTEM_FILES = {"thumbs.db", "desktop.ini", "__macosx"}  # and all that begin with a dot
 _SHAPE = "Expected is folder/class/picture, with a folder for each of at least two classes."
+_LARGE = 25_000_000  # pixels; larger pictures are decoded one at a time
+_ALONE = threading.Lock()
 _PROGRESS_FROM = 1000  # pictures; reading so many takes long enough for a bar in any case
 
 
@@ -56,8 +60,16 @@ class _Files:
 
     def pixels(self, path: Path, max_side: int | None = None) -> str:
         """Digest of a picture's size and pixels; that of the file is noted on the way."""
-        picture = open_picture(self._read(path), max_side=max_side)
-        return hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).hexdigest()
+        content = self._read(path)
+        with ExitStack() as alone:
+            try:
+                picture = open_picture(content, max_side=max_side, max_pixels=_LARGE)
+            except PictureError:  # damaged, or several as large at once would take gigabytes
+                alone.enter_context(_ALONE)
+                picture = open_picture(content, max_side=max_side)
+            digest = hashlib.sha256(repr(picture.size).encode())
+            digest.update(picture.tobytes())
+        return digest.hexdigest()
 
     def samples(self, path: Path) -> str:
         """Digest of the part of a sound that is read, which stands for the file, too."""

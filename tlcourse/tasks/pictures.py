@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader, BytesIO
+from itertools import product
 from typing import BinaryIO
 
 import numpy as np
@@ -18,6 +19,9 @@ from tlcourse.errors import PictureError
 from tlcourse.tasks.sound import Sound
 
 MAX_PIXELS = 100_000_000  # about 10,000 x 10,000; decoded to RGB this is 300 MB
+MAX_SIDE = 65_535  # as in JPEG; each line takes 12 bytes more than its pixels
+# Formats of which a pixel takes much more memory while it is decoded.
+_MOST_PIXELS = {"JPEG2000": 25_000_000, "WEBP": 50_000_000}
 
 # Share of `max_side` that a JPEG decoded at a reduced size has at least. For 1024 pixels and a
 # photograph of 12 million, the square of 224 pixels that goes into a network then differs from that
@@ -30,6 +34,7 @@ _MOST_SCANS = 30
 
 # Formats that Pillow reads by itself, without starting another program.
 _FORMATS = {"AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"}
+_TILE = 1024  # pixels; transparent parts are made white in squares of this side
 _ORIENTATION = 274  # number of the EXIF tag
 _BITS_PER_SAMPLE = 258  # number of the TIFF tag
 _HEIC = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"}  # what phones write
@@ -53,14 +58,16 @@ def open_picture(
             only a half, a quarter or an eighth of the lines and columns is decoded, which is up to
             six times faster, where at least three quarters of `max_side` are left. By default
             nothing is shrunk.
-        max_pixels: The most pixels that it may have, up to 100 million.
+        max_pixels: The most pixels that it may have, up to 100 million; of WebP up to 50 million,
+            of JPEG 2000 up to 25 million.
 
     Returns:
         A PIL picture of mode "RGB" that is in memory and needs no open file.
 
     Raises:
         PictureError: It does not exist, is empty, no picture or cut off, or has more than
-            `max_pixels`, as its header says before anything is decoded.
+            `max_pixels` or a side of more than 65,535, as its header says before anything is
+            decoded; or it is a JPEG of more than 30 scans.
     """
     name, file = open_source(source, "picture", PictureError)
     with file:
@@ -106,9 +113,16 @@ def to_rgb(picture: Image.Image | Sound) -> Image.Image:
     if picture.mode == "F" or picture.mode.startswith("I"):
         return Image.fromarray(_to_8_bit(picture)).convert("RGB")
     if picture.has_transparency_data:
-        picture = (picture.convert("LA") if picture.mode == "La" else picture).convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        return Image.alpha_composite(white, picture).convert("RGB")
+        opaque = Image.new("RGB", picture.size)
+        for box in product(range(0, picture.width, _TILE), range(0, picture.height, _TILE)):
+            end = min(box[0] + _TILE, picture.width), min(box[1] + _TILE, picture.height)
+            tile = picture.crop(
+                (*box, *end)
+            )  # whole pictures would take 2 GB for 100 million pixels
+            tile = (tile.convert("LA") if tile.mode == "La" else tile).convert("RGBA")
+            white = Image.new("RGBA", tile.size, "white")
+            opaque.paste(Image.alpha_composite(white, tile).convert("RGB"), box)
+        return opaque
     if picture.mode == "LAB":
         profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         converted = ImageCms.profileToProfile(picture, *profiles, outputMode="RGB")
@@ -124,7 +138,7 @@ def _read_header(file: BytesIO | BufferedReader, name: str, most: int) -> Image.
         raise _unreadable(name, "it is empty (0 bytes)")
     file.seek(0)
     Image.init()
-    too_many = f"it has more than {most / 1_000_000:g} million pixels"
+    too_many = "it has more than {:g} million pixels"
     try:
         with _quiet():
             picture = Image.open(file, formats=sorted(_FORMATS & set(Image.OPEN)))
@@ -133,9 +147,12 @@ def _read_header(file: BytesIO | BufferedReader, name: str, most: int) -> Image.
         kind = "a HEIC photograph; save it as JPEG" if heic else "not a picture"
         raise _unreadable(name, f"it is {kind}") from error
     except Image.DecompressionBombError as error:
-        raise _unreadable(name, too_many) from error
+        raise _unreadable(name, too_many.format(most / 1_000_000)) from error
+    most = min(most, _MOST_PIXELS.get(picture.format or "", most))
     if picture.width * picture.height > most:
-        raise _unreadable(name, too_many)
+        raise _unreadable(name, too_many.format(most / 1_000_000))
+    if max(picture.size) > MAX_SIDE:
+        raise _unreadable(name, f"it has a side of more than {MAX_SIDE:,} pixels")
     return picture
 
 

@@ -3,10 +3,11 @@
 import math
 import os
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
+from io import BufferedReader, BytesIO
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -210,7 +211,7 @@ def open_sound(
             if not file.read(1):
                 raise _unreadable(name, "it is empty (0 bytes)")
             file.seek(0)
-            with SoundFile(file) as opened:
+            with SoundFile(_Within(file)) as opened:
                 samples, rate = _read(opened, name, max_seconds), opened.samplerate
         except SoundError:
             raise
@@ -224,6 +225,22 @@ def open_sound(
     if float(samples.max()) - float(samples.min()) < _QUIETEST:  # as floats they do not overflow
         raise _unreadable(name, "it is silent")
     return Sound(samples / max(1.0, float(np.abs(samples).max())), rate)
+
+
+class _Within:
+    """A file that stays where it is when a damaged one leads to before its start.
+
+    What its methods raise inside libsndfile cannot be caught, and would be printed.
+    """
+
+    def __init__(self, file: BufferedReader | BytesIO) -> None:
+        self._file = file
+        self.read, self.readinto, self.tell = file.read, file.readinto, file.tell
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        with suppress(OSError, ValueError):
+            self._file.seek(offset, whence)
+        return self.tell()
 
 
 def _read(opened: Any, name: str, max_seconds: float) -> np.ndarray:

@@ -7,7 +7,6 @@ keeps the input there.
 
 import hashlib
 import mmap
-import resource
 import struct
 import sys
 import time
@@ -43,6 +42,8 @@ class Record(NamedTuple):
 
 def main(name: str, folder: Path, *arguments: str) -> None:
     """Run one reader until libFuzzer ends the process."""
+    import resource  # Windows has neither
+
     import atheris
 
     with atheris.instrument_imports(include=INSTRUMENTED):
@@ -56,6 +57,9 @@ def main(name: str, folder: Path, *arguments: str) -> None:
     with (folder / "record").open("r+b") as file:
         kept = mmap.mmap(file.fileno(), _FORM.size)
 
+    ignored: list[BaseException] = []  # what a library's callback raised: Python only prints it
+    sys.unraisablehook = lambda said: ignored.append(said.exc_value or RuntimeError(said.err_msg))
+
     def run(data: bytes) -> None:
         nonlocal record
         start = time.perf_counter()
@@ -64,11 +68,15 @@ def main(name: str, folder: Path, *arguments: str) -> None:
         except CourseError:
             pass
         except Exception as error:
+            ignored.append(error)
+        while ignored:
+            error = ignored.pop()
             if (kind := _kind(error)) not in known:
                 known.add(kind)
                 place = folder / "findings" / f"exception-{kind}"
                 place.write_bytes(data)
-                place.with_suffix(".txt").write_text(traceback.format_exc(), "utf-8")
+                told = "".join(traceback.format_exception(error))
+                place.with_suffix(".txt").write_text(told, "utf-8")
         seconds = time.perf_counter() - start
         if seconds > max(SLOW, record.slowest):
             (folder / "slowest").write_bytes(data)

@@ -58,7 +58,7 @@ def _add(folder: Path, draws: Draws) -> None:
                     path.with_name(f"{place}{path.name}").write_bytes(_content(draws))
             case _:
                 path.write_bytes(_content(draws))
-    except (OSError, ValueError):  # this system has no such names
+    except (OSError, ValueError, AttributeError):  # this system has no such names, or no pipes
         return
 
 
