@@ -122,7 +122,7 @@ def run(
     """
     from tqdm import tqdm
 
-    from tlcourse.base.files import make_folder, whole_file
+    from tlcourse.base.files import make_folder
     from tlcourse.base.machine import describe
     from tlcourse.cli import run_report
     from tlcourse.cli.execute import Outcome, code_cells, execute, read_notebook
@@ -166,8 +166,7 @@ def run(
                 if outcome.status == "stopped":
                     break
     outcomes += [Outcome(path.stem, "not run") for path in paths[len(outcomes) :]]
-    with whole_file(report) as part:
-        part.write_text(run_report.report(outcomes, describe()), encoding="utf-8")
+    run_report.write_report(outcomes, describe(), report)
     print(f"Report: {report}")
     statuses = {outcome.status for outcome in outcomes}
     if statuses & {"stopped", "not run"}:
@@ -253,15 +252,15 @@ def progress(
 
 def _export_progress(places: list[Path], csv: Path) -> None:
     """Write the progress of everyone whose file is named, or of you, into one table."""
-    from tlcourse.base.files import whole_file
+    from tlcourse.base.files import save_file
     from tlcourse.course.progress import progress_files, progress_table
 
     files = progress_files(places)
     if csv.exists() and any(csv.samefile(path) for path in files.values()):
         raise CourseError(f"{csv} is a progress file. Name another file for the table.")
     table = progress_table(files)
-    with whole_file(csv) as part:
-        table.to_csv(part, index=False, encoding="utf-8-sig")  # so that Excel reads all names
+    text = table.to_csv(index=False)
+    save_file(csv, text.encode("utf-8-sig", "backslashreplace"))  # so that Excel reads all names
     people = f"{len(files)} learner{'s'[: len(files) != 1]}"
     print(f"Wrote {len(table)} rows of {people} to {csv}.")
 
