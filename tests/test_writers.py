@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -52,7 +51,7 @@ def seen(ready, tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_killed_writer_loses_nothing_and_leaves_nothing_half(seen, name):
+def test_a_killed_writer_loses_nothing_and_leaves_nothing_half(seen, name, record_property):
     found = seen(name)
     kills = [kill for kill in found["kills"] if kill["status"] == -signal.SIGKILL]
     assert len(kills) >= 20
@@ -60,8 +59,7 @@ def test_a_killed_writer_loses_nothing_and_leaves_nothing_half(seen, name):
     assert {k["status"] for k in found["kills"]} <= {-signal.SIGKILL, -signal.SIGXFSZ}
     assert [wrong for wrong in found["wrong"] if "disk" not in wrong.partition(":")[0]] == []
     counts = {state: sum(k["found"] == state for k in kills) for state in ("old", "some", "new")}
-    print(f"{name}: {len(kills)} kills by SIGKILL, {len(found['kills']) - len(kills)} at a byte,")
-    print(f"{found['steps']} steps; found afterwards {counts}")
+    record_property(name, f"{len(kills)} kills, found afterwards {counts}")  # in --junitxml
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -71,4 +69,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(seen, name):
     assert found["full"][0]["found"] == "old"  # nothing had room
     said = [disk["said"] for disk in found["full"] if disk["status"]]
     assert said or name == "progress"  # which goes on without a file
-    assert all("CourseError: " in text and "\n" not in text.rpartition("Error: ")[2].strip() for text in said)
+    assert all(
+        "CourseError: " in text and "\n" not in text.rpartition("Error: ")[2].strip()
+        for text in said
+    )

@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -23,6 +22,7 @@ from tiny_features import (
     Process,
     TinyNet,
     as_backbone,
+    context,
     extract,
     noise,
     noise_split,
@@ -243,11 +243,10 @@ def test_ctrl_c_or_a_bad_picture_keeps_what_was_finished(cache, error):
 # At once
 
 
-def test_eight_processes_at_once_compute_it_once(tmp_path, undisturbed):
-    context = multiprocessing.get_context("forkserver")
-    start = context.Barrier(8)
+def test_thirty_processes_at_once_compute_it_once(tmp_path, undisturbed):
+    start = context().Barrier(30)
     log = tmp_path / "log"
-    processes = [Process(extract, tmp_path / "cache", log, start=start) for _ in range(8)]
+    processes = [Process(extract, tmp_path / "cache", log, start=start) for _ in range(30)]
     for process in processes:
         assert_same(process.result(), undisturbed)
         assert process.exit_code == 0
@@ -256,8 +255,7 @@ def test_eight_processes_at_once_compute_it_once(tmp_path, undisturbed):
 
 def test_one_that_waits_for_a_killed_process_goes_on_in_its_place(tmp_path, undisturbed):
     cache, log = tmp_path / "cache", tmp_path / "log"
-    context = multiprocessing.get_context("forkserver")
-    start = context.Barrier(3)
+    start = context().Barrier(3)
     dying = [Process(extract, cache, log, start=start, dies_at=("append", 5)) for _ in range(2)]
     waiting = Process(extract, cache, log, start=start)
     assert_same(waiting.result(), undisturbed)
@@ -401,7 +399,7 @@ def test_a_full_disk_is_one_sentence_and_what_was_finished_is_used(cache, monkey
     real = Path.open
 
     def nearly_full(path, mode="r", *arguments, **options):
-        if path.name == DATA and mode == "ab" and path.stat().st_size > 128 + 5 * size:
+        if path.name == DATA and mode == "r+b" and path.stat().st_size > 128 + 5 * size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return real(path, mode, *arguments, **options)
 

@@ -6,6 +6,7 @@ import signal
 import sys
 from contextlib import suppress
 from dataclasses import replace
+from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
@@ -92,23 +93,37 @@ def noise_split(numbers, opened=None, open_item=noise):
 
 
 _IMPORTED_ONCE = [
+    "tiny_features",  # or each process imports it, which takes seconds
     "tlcourse.features.features",
-    "torchvision.models",
     "torch.utils.flop_counter",
     "pytest",
 ]
+
+
+def context():
+    """What starts processes: where there is one, the fork server, which has imported what is slow."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # the server gets no other
+    try:
+        found = multiprocessing.get_context("forkserver")
+        found.set_forkserver_preload(_IMPORTED_ONCE)
+        forkserver.ensure_running()
+    finally:
+        os.environ.pop("PYTHONPATH")
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
+    return found
 
 
 class Process:
     """A function that runs in a process of its own; `result` waits for what it returns."""
 
     def __init__(self, function, *arguments, **options):
-        kinds = multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context("forkserver" if "forkserver" in kinds else "spawn")
-        context.set_forkserver_preload(_IMPORTED_ONCE)
-        self._answer, there = context.Pipe(duplex=False)
+        self._answer, there = context().Pipe(duplex=False)
         work = (there, function, arguments, options)
-        self._process = context.Process(target=_answer, args=work, daemon=True)
+        self._process = context().Process(target=_answer, args=work, daemon=True)
         self._process.start()
         there.close()
 
