@@ -5,11 +5,16 @@ import os
 import signal
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from PIL import Image
 
 pytest.importorskip("resource", reason="processes are killed by signals of POSIX")
 from ready import Ready
+from tiny_tasks import picture
 from writers import WRITERS
+
+import tlcourse as tl
 
 HELPERS = Path(__file__).parent / "helpers"
 IMPORTED = [
@@ -73,3 +78,47 @@ def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(seen, name):
         "CourseError: " in text and "\n" not in text.rpartition("Error: ")[2].strip()
         for text in said
     )
+
+
+QUICK = """
+import pytest
+from tiny_comparisons import slow_to_learn
+from tlcourse.cli.app import main
+
+slow_to_learn(pytest.MonkeyPatch())  # or it takes as long as it is given
+main()
+"""
+
+
+def test_two_comparisons_at_once_into_one_folder_leave_one_whole(ready, tmp_path):
+    """Each figure of a run's time is its own, so a mixture of the two would show."""
+    for label in (0, 1):
+        (tmp_path / "colours" / f"{label}").mkdir(parents=True)
+        for i in range(12):
+            image = Image.fromarray(picture(label, i))
+            image.save(tmp_path / "colours" / f"{label}" / f"{i}.png")
+    (tmp_path / "quick.py").write_text(QUICK)
+    options = ["--backbone", "squeezenet1_1", "--size", "32", "--budget", "90s", "--out", "mine"]
+    cache = {"TLCOURSE_CACHE": str(tmp_path / "cache")}
+    runs = [
+        ready.start(
+            *(tmp_path / "quick.py", "compare", "colours", *options),
+            log=tmp_path / f"log{i}",
+            cwd=tmp_path,
+            environment=cache,
+        )
+        for i in (0, 1)
+    ]
+    assert [run.wait(300) for run in runs] == [0, 0], [run.said for run in runs]
+    mine = tmp_path / "mine"
+    names = {path.relative_to(mine).as_posix() for path in mine.rglob("*")}
+    assert names == {"report.html", "results.csv", "skipped.csv"} | {
+        "model",
+        *(f"model/{name}" for name in ("README.md", "model.json", "model.safetensors")),
+    }
+    about = json.loads((mine / "model" / "model.json").read_text("utf-8"))
+    table = pd.read_csv(mine / "results.csv", index_col="pattern")
+    assert about["seconds"] == pytest.approx(table.seconds[about["pattern"]], rel=1e-9)
+    tl.load_result(mine / "model")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"cache", "colours", "log0", "log1", "mine", "quick.py"}

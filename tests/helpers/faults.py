@@ -32,10 +32,15 @@ TRIES = 200  # a copy may have ended before it is killed
 ROOMS = 3  # sizes of a full disk
 SAID, BROKEN = 3, 4  # exit statuses: one sentence, and any other error
 _on_step = None
+_NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto")
+_asked = Path("asked").absolute()  # a file that is there if anybody asked for the network
 _CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.link")
 
 
 def _watch(event, arguments):
+    if event in _NETWORK:
+        with _asked.open("a") as file:
+            file.write(f"{event} {arguments[1:]}\n")
     if _on_step is None:
         return
     if event == "open":
@@ -201,6 +206,8 @@ class Trial:
         for folder in self.mounted:
             subprocess.run(["umount", "--lazy", folder], check=True)
         os.chdir(self.place)
+        if _asked.exists():
+            self.wrong.append(f"the network was asked: {_asked.read_text()}")
         about = {
             "steps": self.steps,
             "tries": self.tries,
@@ -274,7 +281,7 @@ class Trial:
         self.mounted.append(folder)
         shutil.copytree(self.before, folder, dirs_exist_ok=True)
         free = os.statvfs(folder)
-        with (folder / "filler").open("wb") as file:
+        with (folder / ".filler").open("wb") as file:
             file.write(bytes(max(0, free.f_bavail * free.f_frsize - room)))
         return folder
 
@@ -309,7 +316,7 @@ class Trial:
             names = self.random.sample(names, 3)
         copies = Copies()
         for name in names:
-            (self.place / name / "filler").unlink(missing_ok=True)
+            (self.place / name / ".filler").unlink(missing_ok=True)
             ended = copies.go_on(self.place / name)
             if ended is None:
                 copies._end_of(self.writer.write)

@@ -25,6 +25,7 @@ from tiny_tasks import make_task, tiny_backbone
 from torch import nn
 
 import tlcourse as tl
+from tlcourse.base import files as files_module
 from tlcourse.cli import run_report
 from tlcourse.cli.app import _export_progress
 from tlcourse.cli.execute import Outcome
@@ -109,6 +110,18 @@ def result(place):
     task = labelled_task(12)
     made = [result_of(task, "fine_tune", {}, network=network_for(task, seed)) for seed in (0, 1)]
     return one("model", lambda path, i: made[i].save(path), _result)
+
+
+def result_elsewhere(place):
+    """Where two folders cannot be exchanged; the next call brings a folder back."""
+    files_module._exchange = lambda one, other: False
+    made = result(place)
+
+    def read():
+        files_module._bring_back(Path("model"))
+        return made.read()
+
+    return Writer(made.first, made.write, read)
 
 
 def _result(path):
@@ -228,7 +241,7 @@ def notebook_copies(place):
     def mine():
         write_notebook(Path("notebooks/01_some.ipynb"), "my own work")
 
-    return Writer(mine, lambda: notebooks.copy_notebooks(Path.cwd()), files)
+    return Writer(mine, lambda: notebooks.copy_notebooks(Path()), files)
 
 
 def downloaded(place):
@@ -314,6 +327,7 @@ def sound(place):
 WRITERS = {
     "features": features,
     "result": result,
+    "result_elsewhere": result_elsewhere,
     "backbone": backbone,
     "adapter": adapter,
     "export_pt2": partial(export, "pt2"),

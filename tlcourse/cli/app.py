@@ -75,8 +75,8 @@ def lab(
     """Copy the notebooks here, where they are not yet, and open them in JupyterLab.
 
     Copies have no outputs: you make them yourself, and the questions keep their answers. In the
-    course's own folder they go to my_notebooks. Your work is never overwritten. Further arguments
-    go to JupyterLab, for example:
+    course's own folder they go to my_notebooks. Files that are there stay as they are. Further
+    arguments go to JupyterLab, for example:
     tlcourse lab --no-browser --port 8899
     """
     from jupyterlab.labapp import main as open_lab
