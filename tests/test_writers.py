@@ -18,15 +18,10 @@ import tlcourse as tl
 
 HELPERS = Path(__file__).parent / "helpers"
 IMPORTED = [
-    "nbconvert",
-    "onnxscript",
-    "pyarrow.parquet",
     "sklearn.linear_model",
-    "torch.export",
     "torch.utils.flop_counter",
     "torchvision.models",
     "timm",
-    "typer.testing",
 ]
 
 

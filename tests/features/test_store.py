@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,7 @@ from tiny_features import (
     small_entry,
     small_load,
     small_writer,
+    write_and_copy,
     write_rest,
     write_rows,
 )
@@ -147,15 +149,26 @@ def test_it_goes_on_after_one_kill_upon_another(tmp_path, undisturbed):
     assert len(opened_in(log)) <= 2
 
 
+def content(folder):
+    """File -> bytes; a temporary name has digits that differ from run to run."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    names = [re.sub(r"[0-9a-f]{12}", "", path.relative_to(folder).as_posix()) for path in paths]
+    return dict(zip(names, (path.read_bytes() for path in paths), strict=True))
+
+
 def test_killed_at_any_step_that_the_disk_sees(tmp_path, monkeypatch):
-    exit_code, steps = run(write_rows, tmp_path / "whole")
+    """A kill leaves what was copied before its step: each tenth step is killed to see that."""
+    (tmp_path / "copies").mkdir()
+    exit_code, steps = run(write_and_copy, tmp_path / "whole", tmp_path / "copies")
     assert exit_code == 0
     assert steps > 12  # opens, renames, ...
     before = 0
     for step in range(1, steps + 1):
-        cache = tmp_path / str(step)
-        exit_code, _ = run(write_rows, cache, dies_at_step=step)
-        assert exit_code == -signal.SIGKILL
+        cache = tmp_path / "copies" / str(step)
+        if step % 10 == 0:
+            exit_code, _ = run(write_rows, tmp_path / str(step), dies_at_step=step)
+            assert exit_code == -signal.SIGKILL
+            assert content(tmp_path / str(step)) == content(cache)
         monkeypatch.setenv("TLCOURSE_CACHE", str(cache))
         loaded = small_load()
         if loaded is None:

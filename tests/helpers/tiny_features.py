@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 from contextlib import suppress
@@ -212,23 +213,42 @@ def opened_in(log):
 ROWS = np.arange(18, dtype=np.float32).reshape(6, 3)
 
 
-def write_rows(cache, *, dies_at_step=None):
-    """Write a small entry, three pieces of two rows each, and die at a step that the disk sees."""
+def write_rows(cache, *, dies_at_step=None, on_step=None):
+    """Write a small entry, three pieces of two rows each, and die at a step that the disk sees.
+
+    `on_step` is called before each step, with its number.
+    """
     os.environ["TLCOURSE_CACHE"] = str(cache)
-    steps = 0
+    steps, busy = 0, False
 
     def watch(event, _):
-        nonlocal steps
+        nonlocal steps, busy
+        if busy:
+            return
         if event == "open" or event.startswith(("os.", "shutil.")):
             steps += 1
             if steps == dies_at_step:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if on_step:
+                busy = True
+                on_step(steps)
+                busy = False
 
     sys.addaudithook(watch)
     writer = small_writer()
     write_rest(writer)
     writer.finish()
     return steps
+
+
+def write_and_copy(cache, copies):
+    """Do the same, and copy before each step what a kill at this moment would leave."""
+
+    def copy(step):
+        if cache.exists():
+            shutil.copytree(cache, copies / str(step))
+
+    return write_rows(cache, on_step=copy)
 
 
 def write_rest(writer):
