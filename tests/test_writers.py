@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 pytest.importorskip("resource", reason="processes are killed by signals of POSIX")
 from ready import Ready
+from tiny_comparisons import compared, labelled_task, network_for
 from tiny_tasks import picture
 from writers import WRITERS
 
@@ -27,7 +29,9 @@ IMPORTED = [
 
 @pytest.fixture(scope="module")
 def ready():
-    own = {"PYTHONPATH": os.pathsep.join([str(HELPERS.parents[1]), str(HELPERS)])}
+    own = {
+        "PYTHONPATH": os.pathsep.join([str(HELPERS.parents[1]), str(HELPERS), str(HELPERS.parent)])
+    }
     with Ready(*IMPORTED, environment=os.environ | own | {"OMP_NUM_THREADS": "1"}) as ready:
         yield ready
 
@@ -75,45 +79,57 @@ def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(seen, name):
     )
 
 
-QUICK = """
-import pytest
-from tiny_comparisons import slow_to_learn
+PREPARED = """
+import sys, time
+from pathlib import Path
+import tlcourse as tl
+from test_writers import prepared
 from tlcourse.cli.app import main
 
-slow_to_learn(pytest.MonkeyPatch())  # or it takes as long as it is given
+own = int(sys.argv.pop())
+
+def compare(*_, **__):
+    made = prepared(own)
+    Path(f"ready{own}").touch()
+    while not (Path("ready0").exists() and Path("ready1").exists()):
+        time.sleep(0.01)
+    return made
+
+tl.compare = compare
 main()
 """
 
 
+def prepared(i):
+    """A comparison that differs from the other one in its table and in its network."""
+    task = labelled_task(12)
+    wrong = {"test": range(i + 1), "val": range(i + 1)}
+    return compared(task, {"fine_tune": wrong}, network=network_for(task, seed=i))
+
+
 def test_two_comparisons_at_once_into_one_folder_leave_one_whole(ready, tmp_path):
-    """Each figure of a run's time is its own, so a mixture of the two would show."""
+    """The command twice, which write at the same time; what they found was prepared."""
     for label in (0, 1):
         (tmp_path / "colours" / f"{label}").mkdir(parents=True)
-        for i in range(12):
+        for i in range(4):
             image = Image.fromarray(picture(label, i))
             image.save(tmp_path / "colours" / f"{label}" / f"{i}.png")
-    (tmp_path / "quick.py").write_text(QUICK)
-    options = ["--backbone", "squeezenet1_1", "--size", "32", "--budget", "90s", "--out", "mine"]
+    (tmp_path / "prepared.py").write_text(PREPARED)
+    command = ["prepared.py", "compare", "colours", "--backbone", "squeezenet1_1", "--out", "mine"]
     cache = {"TLCOURSE_CACHE": str(tmp_path / "cache")}
     runs = [
-        ready.start(
-            *(tmp_path / "quick.py", "compare", "colours", *options),
-            log=tmp_path / f"log{i}",
-            cwd=tmp_path,
-            environment=cache,
-        )
+        ready.start(*command, i, log=tmp_path / f"log{i}", cwd=tmp_path, environment=cache)
         for i in (0, 1)
     ]
     assert [run.wait(300) for run in runs] == [0, 0], [run.said for run in runs]
     mine = tmp_path / "mine"
-    names = {path.relative_to(mine).as_posix() for path in mine.rglob("*")}
-    assert names == {"report.html", "results.csv", "skipped.csv"} | {
-        "model",
-        *(f"model/{name}" for name in ("README.md", "model.json", "model.safetensors")),
-    }
-    about = json.loads((mine / "model" / "model.json").read_text("utf-8"))
     table = pd.read_csv(mine / "results.csv", index_col="pattern")
-    assert about["seconds"] == pytest.approx(table.seconds[about["pattern"]], rel=1e-9)
-    tl.load_result(mine / "model")
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"cache", "colours", "log0", "log1", "mine", "quick.py"}
+    i = round((1 - table.accuracy["fine_tune"]) * 12) - 1
+    assert f"{table.accuracy['fine_tune']:.3f}" in (mine / "report.html").read_text("utf-8")
+    found, expected = tl.load_result(mine / "model"), prepared(i).results["fine_tune"]
+    assert found.test_accuracy == expected.test_accuracy
+    weights = expected.backbone.model.state_dict()
+    for name, tensor in found.backbone.model.state_dict().items():
+        assert torch.equal(tensor, weights[name])
+    hidden = [path.name for path in tmp_path.glob(".*")]
+    assert hidden == []

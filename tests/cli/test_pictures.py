@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,6 @@ import pandas as pd
 import pytest
 import tiny_sounds
 from PIL import Image
-from tiny_comparisons import slow_to_learn
 from tiny_notebooks import ROOT, files, tlcourse
 from tiny_tasks import picture, tiny_backbone
 from typer.testing import CliRunner
@@ -23,6 +23,17 @@ from tlcourse.comparison import plan as plan_module
 from tlcourse.engines import engine as engines
 from tlcourse.networks.preprocess import Preprocess
 from tlcourse.patterns.reuse import PATTERNS
+
+
+def slow_to_learn(patch):
+    """No training of all layers fits into the budget; a head on stored features does."""
+    epoch = cost.epoch
+
+    def slow(*arguments, freeze_until, **options):
+        made = epoch(*arguments, freeze_until=freeze_until, **options)
+        return made if freeze_until == "embedding" else replace(made, times=(1000.0,))
+
+    patch.setattr(cost, "epoch", slow)
 
 
 @pytest.fixture(scope="module")

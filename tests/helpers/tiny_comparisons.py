@@ -1,12 +1,9 @@
 """Comparisons without a training: who is right on which picture is given."""
 
-from dataclasses import replace
-
 import numpy as np
 from tiny_tasks import tiny_backbone
 
 import tlcourse as tl
-from tlcourse import cost
 from tlcourse.comparison.comparison import Comparison
 from tlcourse.comparison.plan import Plan, PlannedRun
 from tlcourse.patterns.result import Result
@@ -121,14 +118,3 @@ def compared(task, wrong, *, skipped=(), notes=(), network=None, seeds=None):
     counts = {n: len(getattr(task, n)) for n in ("train", "val", "test") if len(getattr(task, n))}
     plan = Plan(tuple(run for run, _ in runs), 1.0, counts, 64, 300.0)
     return Comparison(task, plan, tuple(runs), results, tuple(notes), 123.0)
-
-
-def slow_to_learn(patch):
-    """No training of all layers fits into the budget; a head on stored features does."""
-    epoch = cost.epoch
-
-    def slow(*arguments, freeze_until, **options):
-        made = epoch(*arguments, freeze_until=freeze_until, **options)
-        return made if freeze_until == "embedding" else replace(made, times=(1000.0,))
-
-    patch.setattr(cost, "epoch", slow)
