@@ -191,7 +191,7 @@ class Trial:
         self.place, self.random = place, random.Random(f"{name} 0")
         self.writer = writers.WRITERS[name](place)
         self.before, self.whole = place / "before", place / "whole"
-        self.wrong, self.kills, self.full, self.tries = [], [], [], 0
+        self.wrong, self.kills, self.full, self.tries, self.made = [], [], [], 0, 0
         self.expensive = name in writers.EXPENSIVE
         self.mounted = []
 
@@ -265,7 +265,8 @@ class Trial:
                 return
 
     def kill(self, copies, how, at, arm=lambda: None, after=None):
-        name = f"{how}{len(self.kills)}_{self.tries}"
+        self.made += 1
+        name = f"{how}{self.made}"
         ended = copies.go_on(self.folder(name), arm, after=after)
         if ended and ended[1] is None:  # the work was not done
             self.kills.append({"name": name, "how": how, "at": at, "status": ended[0]})
