@@ -80,3 +80,74 @@ def test_a_file_that_is_open_elsewhere_is_replaced_a_moment_later(tmp_path, monk
             files.save_file(path, b"new")
     assert path.read_text() == ("new" if refusals < 3 else "old")
     assert list(tmp_path.iterdir()) == [path]
+
+
+WRITES_AGAIN_AND_AGAIN = """
+import pathlib, sys
+from tlcourse.base import files
+folder, own = pathlib.Path(sys.argv[1]), sys.argv[2].encode()
+print("begun", flush=True)
+sys.stdin.readline()
+for i in range(40):
+    files.save_files(folder, {"a": own * 9999, "b": own * 9999}, "pair")
+    assert folder.is_dir()
+"""
+
+
+def test_processes_that_replace_one_folder_at_once_leave_one_whole(tmp_path):
+    folder, pipes = tmp_path / "pair", {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    command = [sys.executable, "-c", WRITES_AGAIN_AND_AGAIN, folder]
+    writers = [subprocess.Popen([*command, own], text=True, **pipes) for own in "1234"]
+    for writer in writers:
+        assert writer.stdout.readline() == "begun\n"
+    for writer in writers:
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    for writer in writers:
+        writer.communicate()
+        assert writer.returncode == 0
+    first, second = ((folder / name).read_bytes() for name in "ab")
+    assert first == second
+    assert first in [own * 9999 for own in (b"1", b"2", b"3", b"4")]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def fill(folder, text):
+    with files.whole_folder(folder) as part:
+        (part / "file").write_text(text)
+
+
+def test_where_folders_cannot_be_exchanged_a_killed_process_loses_none(tmp_path, monkeypatch):
+    """Between the two renames the earlier folder has another name; the next call brings it back."""
+    fill(tmp_path / "mine", "old")
+    monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_bring_back", lambda path: None)
+        patch.setattr(files.Path, "replace", replace_until_killed(files.Path.replace))
+        with pytest.raises(SystemError, match="killed"):
+            fill(tmp_path / "mine", "new")
+    assert not (tmp_path / "mine").exists()
+
+    def stop(text):
+        with files.whole_folder(tmp_path / "mine"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop("new")
+    assert (tmp_path / "mine" / "file").read_text() == "old"
+    fill(tmp_path / "mine", "new")
+    assert (tmp_path / "mine" / "file").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [tmp_path / "mine"]
+
+
+def replace_until_killed(real):
+    """The first attempt finds the earlier folder, the second one takes it away, then it ends."""
+    names = []
+
+    def replace(path, target):
+        names.append(target.name)
+        if len(names) == 3:
+            raise SystemError("killed")
+        return real(path, target)
+
+    return replace

@@ -3,8 +3,8 @@
 import errno
 import hashlib
 import json
-import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,6 +23,7 @@ from tiny_features import (
     Process,
     TinyNet,
     as_backbone,
+    context,
     extract,
     noise,
     noise_split,
@@ -31,6 +32,7 @@ from tiny_features import (
     small_entry,
     small_load,
     small_writer,
+    write_and_copy,
     write_rest,
     write_rows,
 )
@@ -147,15 +149,26 @@ def test_it_goes_on_after_one_kill_upon_another(tmp_path, undisturbed):
     assert len(opened_in(log)) <= 2
 
 
+def content(folder):
+    """File -> bytes; a temporary name has digits that differ from run to run."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    names = [re.sub(r"[0-9a-f]{12}", "", path.relative_to(folder).as_posix()) for path in paths]
+    return dict(zip(names, (path.read_bytes() for path in paths), strict=True))
+
+
 def test_killed_at_any_step_that_the_disk_sees(tmp_path, monkeypatch):
-    exit_code, steps = run(write_rows, tmp_path / "whole")
+    """A kill leaves what was copied before its step: each tenth step is killed to see that."""
+    (tmp_path / "copies").mkdir()
+    exit_code, steps = run(write_and_copy, tmp_path / "whole", tmp_path / "copies")
     assert exit_code == 0
     assert steps > 12  # opens, renames, ...
     before = 0
     for step in range(1, steps + 1):
-        cache = tmp_path / str(step)
-        exit_code, _ = run(write_rows, cache, dies_at_step=step)
-        assert exit_code == -signal.SIGKILL
+        cache = tmp_path / "copies" / str(step)
+        if step % 10 == 0:
+            exit_code, _ = run(write_rows, tmp_path / str(step), dies_at_step=step)
+            assert exit_code == -signal.SIGKILL
+            assert content(tmp_path / str(step)) == content(cache)
         monkeypatch.setenv("TLCOURSE_CACHE", str(cache))
         loaded = small_load()
         if loaded is None:
@@ -243,11 +256,10 @@ def test_ctrl_c_or_a_bad_picture_keeps_what_was_finished(cache, error):
 # At once
 
 
-def test_eight_processes_at_once_compute_it_once(tmp_path, undisturbed):
-    context = multiprocessing.get_context("forkserver")
-    start = context.Barrier(8)
+def test_thirty_processes_at_once_compute_it_once(tmp_path, undisturbed):
+    start = context().Barrier(30)
     log = tmp_path / "log"
-    processes = [Process(extract, tmp_path / "cache", log, start=start) for _ in range(8)]
+    processes = [Process(extract, tmp_path / "cache", log, start=start) for _ in range(30)]
     for process in processes:
         assert_same(process.result(), undisturbed)
         assert process.exit_code == 0
@@ -256,8 +268,7 @@ def test_eight_processes_at_once_compute_it_once(tmp_path, undisturbed):
 
 def test_one_that_waits_for_a_killed_process_goes_on_in_its_place(tmp_path, undisturbed):
     cache, log = tmp_path / "cache", tmp_path / "log"
-    context = multiprocessing.get_context("forkserver")
-    start = context.Barrier(3)
+    start = context().Barrier(3)
     dying = [Process(extract, cache, log, start=start, dies_at=("append", 5)) for _ in range(2)]
     waiting = Process(extract, cache, log, start=start)
     assert_same(waiting.result(), undisturbed)
@@ -430,7 +441,7 @@ def test_a_full_disk_is_one_sentence_and_what_was_finished_is_used(cache, monkey
     real = Path.open
 
     def nearly_full(path, mode="r", *arguments, **options):
-        if path.name == DATA and mode == "ab" and path.stat().st_size > 128 + 5 * size:
+        if path.name == DATA and mode == "r+b" and path.stat().st_size > 128 + 5 * size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return real(path, mode, *arguments, **options)
 

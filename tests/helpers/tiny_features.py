@@ -2,10 +2,12 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 from contextlib import suppress
 from dataclasses import replace
+from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
@@ -92,23 +94,37 @@ def noise_split(numbers, opened=None, open_item=noise):
 
 
 _IMPORTED_ONCE = [
+    "tiny_features",  # or each process imports it, which takes seconds
     "tlcourse.features.features",
-    "torchvision.models",
     "torch.utils.flop_counter",
     "pytest",
 ]
+
+
+def context():
+    """What starts processes: where there is one, the fork server, which has imported what is slow."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # the server gets no other
+    try:
+        found = multiprocessing.get_context("forkserver")
+        found.set_forkserver_preload(_IMPORTED_ONCE)
+        forkserver.ensure_running()
+    finally:
+        os.environ.pop("PYTHONPATH")
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
+    return found
 
 
 class Process:
     """A function that runs in a process of its own; `result` waits for what it returns."""
 
     def __init__(self, function, *arguments, **options):
-        kinds = multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context("forkserver" if "forkserver" in kinds else "spawn")
-        context.set_forkserver_preload(_IMPORTED_ONCE)
-        self._answer, there = context.Pipe(duplex=False)
+        self._answer, there = context().Pipe(duplex=False)
         work = (there, function, arguments, options)
-        self._process = context.Process(target=_answer, args=work, daemon=True)
+        self._process = context().Process(target=_answer, args=work, daemon=True)
         self._process.start()
         there.close()
 
@@ -197,23 +213,42 @@ def opened_in(log):
 ROWS = np.arange(18, dtype=np.float32).reshape(6, 3)
 
 
-def write_rows(cache, *, dies_at_step=None):
-    """Write a small entry, three pieces of two rows each, and die at a step that the disk sees."""
+def write_rows(cache, *, dies_at_step=None, on_step=None):
+    """Write a small entry, three pieces of two rows each, and die at a step that the disk sees.
+
+    `on_step` is called before each step, with its number.
+    """
     os.environ["TLCOURSE_CACHE"] = str(cache)
-    steps = 0
+    steps, busy = 0, False
 
     def watch(event, _):
-        nonlocal steps
+        nonlocal steps, busy
+        if busy:
+            return
         if event == "open" or event.startswith(("os.", "shutil.")):
             steps += 1
             if steps == dies_at_step:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if on_step:
+                busy = True
+                on_step(steps)
+                busy = False
 
     sys.addaudithook(watch)
     writer = small_writer()
     write_rest(writer)
     writer.finish()
     return steps
+
+
+def write_and_copy(cache, copies):
+    """Do the same, and copy before each step what a kill at this moment would leave."""
+
+    def copy(step):
+        if cache.exists():
+            shutil.copytree(cache, copies / str(step))
+
+    return write_rows(cache, on_step=copy)
 
 
 def write_rest(writer):

@@ -4,10 +4,12 @@ Each learner has a cache of their own. A class may share a second one, which a t
 it is only read, so it may be mounted read-only, and what is new always goes to the own one.
 """
 
+import ctypes
 import hashlib
 import json
 import os
 import shutil
+import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -177,22 +179,19 @@ def whole_file(path: Path) -> Iterator[Path]:
 def whole_folder(path: Path) -> Iterator[Path]:
     """Give a new folder beside `path`; at the end it becomes `path`, in place of an earlier one.
 
-    If the block raises (Ctrl-C included) the new folder is removed and `path` is as it was. If the
-    process is killed between the two renames, the next call brings the earlier folder back.
+    If the block raises (Ctrl-C included) the new folder is removed and `path` is as it was. Linux
+    and macOS exchange the two folders in one step. Elsewhere there is a moment between two renames:
+    if the process is killed then, the next call brings the earlier folder back.
     """
     part = _beside(path)
-    aside = part.with_suffix(".old")
     _bring_back(path)
     part.mkdir()
     try:
         yield part
-        if path.exists():
-            path.replace(aside)
-        part.replace(path)
+        _take_place(part, path)
     finally:
         _bring_back(path)
         shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def save_file(path: Path, content: bytes, advice: str = "") -> None:
@@ -245,6 +244,32 @@ def _beside(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not `tempfile`: what it makes is for one user only, and a cache may be shared by a class.
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
+
+
+def _take_place(part: Path, path: Path) -> None:
+    """Give a new folder its name; an earlier one with content is then called `part`, or gone."""
+    try:
+        part.replace(path)
+    except OSError:
+        if not path.exists():
+            raise
+        if not _exchange(part, path):
+            aside = part.with_suffix(".old")
+            path.replace(aside)
+            part.replace(path)
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Give two folders the name of each other in one step; False where the system cannot."""
+    names, swap, here = (os.fsencode(one), os.fsencode(other)), 2, -100
+    try:
+        libc = ctypes.CDLL(None)
+        if sys.platform == "darwin":
+            return bool(libc.renamex_np(*names, swap) == 0)
+        return bool(libc.renameat2(here, names[0], here, names[1], swap) == 0)
+    except (AttributeError, OSError, TypeError):  # there is no such function
+        return False
 
 
 def _bring_back(path: Path) -> None:

@@ -77,8 +77,8 @@ def lab(
     """Copy the notebooks here, where they are not yet, and open them in JupyterLab.
 
     Copies have no outputs: you make them yourself, and the questions keep their answers. In the
-    course's own folder they go to my_notebooks. Your work is never overwritten. Further arguments
-    go to JupyterLab, for example:
+    course's own folder they go to my_notebooks. Files that are there stay as they are. Further
+    arguments go to JupyterLab, for example:
     tlcourse lab --no-browser --port 8899
     """
     from jupyterlab.labapp import main as open_lab
@@ -124,7 +124,7 @@ def run(
     """
     from tqdm import tqdm
 
-    from tlcourse.base.files import make_folder, whole_file
+    from tlcourse.base.files import make_folder
     from tlcourse.base.machine import describe
     from tlcourse.cli import run_report
     from tlcourse.cli.execute import Outcome, code_cells, execute, read_notebook
@@ -168,8 +168,7 @@ def run(
                 if outcome.status == "stopped":
                     break
     outcomes += [Outcome(path.stem, "not run") for path in paths[len(outcomes) :]]
-    with whole_file(report) as part:
-        part.write_text(run_report.report(outcomes, describe()), encoding="utf-8")
+    run_report.write_report(outcomes, describe(), report)
     print(f"Report: {report}")
     statuses = {outcome.status for outcome in outcomes}
     if statuses & {"stopped", "not run"}:
@@ -255,7 +254,7 @@ def progress(
 
 def _export_progress(places: list[Path], csv: Path) -> None:
     """Write the progress of everyone whose file is named, or of you, into one table."""
-    from tlcourse.base.files import whole_file
+    from tlcourse.base.files import save_file
     from tlcourse.course.progress import progress_files, progress_table
 
     files = progress_files(places)
@@ -264,8 +263,8 @@ def _export_progress(places: list[Path], csv: Path) -> None:
     table = progress_table(files)
     # A file that a learner sends is called as the learner likes.
     table["learner"] = [no_formula(printable(name), "'") for name in table["learner"]]
-    with whole_file(csv) as part:
-        table.to_csv(part, index=False, encoding="utf-8-sig")  # so that Excel reads all names
+    text = table.to_csv(index=False)
+    save_file(csv, text.encode("utf-8-sig", "backslashreplace"))  # so that Excel reads all names
     people = f"{len(files)} learner{'s'[: len(files) != 1]}"
     print(f"Wrote {len(table)} rows of {people} to {csv}.")
 

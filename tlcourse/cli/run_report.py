@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
+from tlcourse.base.files import save_file
 from tlcourse.base.html import render_template
 from tlcourse.base.machine import MEMORY_LIMIT, MIB
 from tlcourse.cli.execute import Outcome
@@ -23,6 +24,11 @@ def report(outcomes: Sequence[Outcome], machine: Mapping[str, str]) -> str:
     )
 
 
+def write_report(outcomes: Sequence[Outcome], machine: Mapping[str, str], path: Path) -> None:
+    """Write that page, whole or not at all."""
+    save_file(path, report(outcomes, machine).encode("utf-8", "backslashreplace"))
+
+
 def summary_line(outcome: Outcome) -> str:
     """What came of a notebook, in one line for the terminal."""
     word = "OK" if outcome.status == "passed" else outcome.status.upper()
@@ -40,7 +46,7 @@ def write_html(outcome: Outcome, folder: Path) -> Path:
     resources = {"metadata": {"name": outcome.name}}
     html, _ = HTMLExporter().from_notebook_node(outcome.executed, resources=resources)
     target = folder / f"{outcome.name}.html"
-    target.write_text(html, encoding="utf-8")
+    save_file(target, html.encode("utf-8", "backslashreplace"))
     return target
 
 

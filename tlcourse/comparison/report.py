@@ -63,6 +63,8 @@ def write(comparison: Comparison, folder: Path) -> Path:
             comparison.results[comparison.recommended].save(part / "model")
     except OSError as error:
         raise CourseError(f"The results cannot be written to {target} ({error}).") from error
+    except CourseError as error:  # of the model, whose folder has a temporary name until the end
+        raise CourseError(str(error).replace(str(part), str(target))) from error
     return target
 
 

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tlcourse.base.files import whole_file
+from tlcourse.base.files import save_file, whole_file
 from tlcourse.errors import CourseError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -105,8 +105,8 @@ def save_outputs(executed: "NotebookNode", path: Path) -> None:
     for cell in executed.cells:
         cell.metadata.pop("execution", None)
     executed.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
-    with whole_file(path) as part:
-        nbformat.write(executed, part)
+    text = nbformat.writes(executed).rstrip("\n") + "\n"
+    save_file(path, text.encode("utf-8", "backslashreplace"))
 
 
 def drop_live_views(executed: "NotebookNode") -> None:

@@ -250,7 +250,9 @@ class Writer:
                 f"{rows.shape[1:]}. Delete the folder, or pass refresh=True."
             )
         self.width = rows.shape[1:]
-        with (self.part / _DATA).open("ab" if self.done else "wb") as stream:
+        # Not "ab", which would make a new file without its head where the cache was deleted.
+        with (self.part / _DATA).open("r+b" if self.done else "wb") as stream:
+            stream.seek(0, os.SEEK_END)
             if not self.done:
                 shape = (self.n, *rows.shape[1:])
                 head = {"descr": "<f4", "fortran_order": False, "shape": shape}

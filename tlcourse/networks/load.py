@@ -14,13 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tlcourse.base.files import (
-    cache_dir,
-    sha256_of,
-    shared_cache,
-    tell_altered,
-    whole_file,
-)
+from tlcourse.base.files import cache_dir, save_file, sha256_of, shared_cache, tell_altered
 from tlcourse.base.machine import fixed_seed, resolve_device
 from tlcourse.errors import CourseError, DownloadError, UnknownNameError, WeightsError
 from tlcourse.networks.backbone import Backbone
@@ -176,16 +170,16 @@ def weights_file() -> Path:
 
     Raises:
         WeightsError: The weights of the default network are missing or were altered.
+        CourseError: The cache cannot be written to.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     path = cache_dir() / _FOLDER / f"{DEFAULT}-{_SHA256[:8]}.safetensors"
     if not path.exists():
         cpu = torch.device("cpu")
         with fixed_seed(0, cpu):  # or a training after the first call would begin otherwise
             weights = _load_lite(DEFAULT, True, cpu).model.state_dict()
-        with whole_file(path) as part:
-            save_file(weights, part)
+        save_file(path, save(weights), "Set TLCOURSE_CACHE to a folder with room.")
     return path
 
 

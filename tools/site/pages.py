@@ -23,6 +23,7 @@ ABOUT = {
     "changes.md": "Changes",
     "contributing.md": "Contributing",
     "docs/scale.md": "More pictures",
+    "docs/promises.md": "Promises and tests",
     "docs/making.md": "Change the course",
     "security.md": "Security",
     "licence.md": "Licence and credits",
