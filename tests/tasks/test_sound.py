@@ -154,6 +154,18 @@ def test_a_file_that_leads_to_before_its_start_prints_nothing(capfd, tmp_path):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("lost", [0, 20])
+def test_a_length_in_a_list_of_notes_that_leads_backwards_is_refused_at_once(lost):
+    # libsndfile 1.2.2 would not come back.
+    notes = bytearray(b"\xff" * 153)
+    notes[124] = 0x7F
+    content = wav(size=2)[:46] + b"LIST" + struct.pack("<I", 153) + notes
+    with pytest.raises(SoundError, match="it is cut off or damaged"):
+        open_sound(content[: len(content) - lost])
+    whole = wav() + b"LIST" + struct.pack("<I", 16) + b"INFOICRD" + struct.pack("<I", 4) + b"2026"
+    assert open_sound(whole).seconds > 0.1
+
+
 @given(damaged("sounds"))
 @settings(max_examples=100)
 def test_a_damaged_file_is_a_sound_or_one_sentence(content):

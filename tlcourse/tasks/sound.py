@@ -30,6 +30,7 @@ SIDE = 160  # pixels of a spectrogram's picture
 N_DRAWS = 3  # random numbers from 0 to 1 that one change takes
 _RATES = (1_000, 384_000)
 _MOST_CHANNELS = 64
+_MOST_CHUNKS = 1000  # of a WAV file that are looked at
 _FINEST = 1000  # ratios of rates are exact up to this denominator, and off by a millionth beyond
 _QUIETEST = 1e-4  # a sound that stays within this range is silent
 _WINDOW = 400  # samples of a spectrogram's window: 25 ms
@@ -210,6 +211,7 @@ def open_sound(
         try:
             if not file.read(1):
                 raise _unreadable(name, "it is empty (0 bytes)")
+            _check_lists(file, name)
             file.seek(0)
             with SoundFile(_Within(file)) as opened:
                 samples, rate = _read(opened, name, max_seconds), opened.samplerate
@@ -225,6 +227,25 @@ def open_sound(
     if float(samples.max()) - float(samples.min()) < _QUIETEST:  # as floats they do not overflow
         raise _unreadable(name, "it is silent")
     return Sound(samples / max(1.0, float(np.abs(samples).max())), rate)
+
+
+def _check_lists(file: BufferedReader | BytesIO, name: str) -> None:
+    """Refuse a WAV file with such a length in a list of notes that libsndfile reads it for ever.
+
+    A length just below 2**32 leads it backwards. Notes are texts, which do not hold two bytes of
+    255 side by side.
+    """
+    end, at = file.seek(0, os.SEEK_END), 12
+    file.seek(0)
+    for _ in range(_MOST_CHUNKS if file.read(4) == b"RIFF" else 0):
+        file.seek(at)
+        head = file.read(8)
+        size = int.from_bytes(head[4:], "little")
+        if head[:4] == b"LIST" and b"\xff\xff" in file.read(size):
+            raise _unreadable(name, "it is cut off or damaged")
+        at += 8 + size + size % 2
+        if at >= end:
+            return
 
 
 class _Within:
