@@ -248,10 +248,10 @@ def test_pictures_whose_disk_is_away_do_not_finish_their_shard(plan, folder):
 )
 @pytest.mark.parametrize("when", ["opened", "decoded"])
 def test_only_what_may_pass_stops_a_shard(plan, folder, monkeypatch, stopped, passes, when):
-    def stop(self, *arguments):
+    def stop(self, *arguments, **options):
         if when == "decoded" or self.name == "2.png":
             raise stopped
-        return whole(self, *arguments)
+        return whole(self, *arguments, **options)
 
     where = (ImageFile.ImageFile, "load") if when == "decoded" else (Path, "open")
     whole = getattr(*where)

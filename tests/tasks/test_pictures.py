@@ -255,6 +255,7 @@ def test_a_jpeg_of_a_thousand_scans_is_refused(cat):
     assert open_picture(content[:-2] + 3 * last + content[-2:]).size == cat.size
     with pytest.raises(PictureError, match="a JPEG of more than 30 scans"):
         open_picture(content[:-2] + 1000 * last + content[-2:])
+    assert open_picture(content + 1000 * last).size == cat.size  # a film behind it, say
 
 
 def test_damaged_exif_data_leave_the_picture_as_it_is(cat):

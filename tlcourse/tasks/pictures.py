@@ -1,6 +1,7 @@
 """Open a picture of any kind as a network needs it: red-green-blue, 8 bit, upright."""
 
 import os
+import re
 import struct
 import threading
 import warnings
@@ -31,6 +32,9 @@ _REDUCED = 0.75
 # A progressive JPEG has about ten scans, and each goes over the whole picture. A thousand of them,
 # in a file of 100 kB, would take minutes.
 _MOST_SCANS = 30
+_MARKER = re.compile(
+    rb"\xff[\xc0-\xcf\xd9-\xfe]"
+)  # those that have a length after them, and the end
 
 # Formats that Pillow reads by itself, without starting another program.
 _FORMATS = {"AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"}
@@ -73,7 +77,7 @@ def open_picture(
     with file:
         try:
             picture = _read_header(file, name, min(max_pixels, MAX_PIXELS))
-            if "progressive" in picture.info and file.read().count(b"\xff\xda") > _MOST_SCANS:
+            if "progressive" in picture.info and _n_scans(file) > _MOST_SCANS:
                 raise _unreadable(name, f"it is a JPEG of more than {_MOST_SCANS} scans")
             if max_side is not None:
                 least = _REDUCED * max_side / max(picture.size)
@@ -116,9 +120,8 @@ def to_rgb(picture: Image.Image | Sound) -> Image.Image:
         opaque = Image.new("RGB", picture.size)
         for box in product(range(0, picture.width, _TILE), range(0, picture.height, _TILE)):
             end = min(box[0] + _TILE, picture.width), min(box[1] + _TILE, picture.height)
-            tile = picture.crop(
-                (*box, *end)
-            )  # whole pictures would take 2 GB for 100 million pixels
+            # Whole pictures would take 2 GB for 100 million pixels.
+            tile = picture.crop((*box, *end))
             tile = (tile.convert("LA") if tile.mode == "La" else tile).convert("RGBA")
             white = Image.new("RGBA", tile.size, "white")
             opaque.paste(Image.alpha_composite(white, tile).convert("RGB"), box)
@@ -129,6 +132,16 @@ def to_rgb(picture: Image.Image | Sound) -> Image.Image:
         assert converted is not None  # it is None only where the picture itself is changed
         return converted
     return picture.convert("RGB")
+
+
+def _n_scans(file: BytesIO | BufferedReader) -> int:
+    """Count the scans of a JPEG, and not what other programs append to it."""
+    file.seek(0)
+    content, at, n = file.read(), 2, 0
+    while (marker := _MARKER.search(content, at)) and marker[0] != b"\xff\xd9":
+        n += marker[0] == b"\xff\xda"
+        at = marker.end() + int.from_bytes(content[marker.end() : marker.end() + 2])
+    return n
 
 
 def _read_header(file: BytesIO | BufferedReader, name: str, most: int) -> Image.Image:
