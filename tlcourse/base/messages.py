@@ -16,14 +16,11 @@ def printable(text: object) -> str:
 
     A file's name may hold anything: printed as it is, it could break a list or steer a terminal.
     """
-    text = str(text)
-    if text.isprintable():
-        return text
     return "".join(
         repr(char)[1:-1]
         if unicodedata.category(char) in _CONTROLS and char not in _JOINERS
         else char
-        for char in text
+        for char in str(text)
     )
 
 

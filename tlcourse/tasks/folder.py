@@ -137,8 +137,8 @@ def read_folder(
     open_item = open_sound if sounds else partial(open_picture, max_side=max_side)
     pictures = Split(paths, labels, names, open_item, files.digest)
     return Task(
-        name=printable(folder.resolve().name),
-        title=printable(folder.resolve().name),
+        name=_as_text(folder.resolve().name),
+        title=_as_text(folder.resolve().name),
         classes=tuple(classes),
         train=pictures.take(places["train"]),
         val=pictures.take(places["val"]),
@@ -178,6 +178,11 @@ def _is_system(name: str) -> bool:
     return name.startswith(".") or name.lower() in _SYSTEM_FILES
 
 
+def _as_text(name: str) -> str:
+    """A name as it is, or with what cannot be printed written out."""
+    return name if name.isprintable() else printable(name)
+
+
 def _split_folders(folder: Path, skipped: list[Skipped]) -> dict[str, Path]:
     """Split -> its folder; {"all": folder} where the folders in it are classes."""
     if not folder.exists():
@@ -205,7 +210,7 @@ def _split_folders(folder: Path, skipped: list[Skipped]) -> dict[str, Path]:
         )
     for path in inside:
         if path not in splits.values():
-            skipped.append(Skipped(printable(path.name), "it is not in train, val or test"))
+            skipped.append(Skipped(_as_text(path.name), "it is not in train, val or test"))
     return splits
 
 
@@ -218,12 +223,12 @@ def _entries(
     for split, base in bases.items():
         for child in children(base):
             if not child.is_dir():
-                name = printable(child.relative_to(root).as_posix())
+                name = _as_text(child.relative_to(root).as_posix())
                 skipped.append(Skipped(name, "it is not in the folder of a class"))
                 continue
-            classes.add(label := printable(child.name))
+            classes.add(label := _as_text(child.name))
             for path in files_inside(child):
-                name = printable(path.relative_to(root).as_posix())
+                name = _as_text(path.relative_to(root).as_posix())
                 if path.exists() and not path.is_file():  # to open it could take for ever
                     reason = "it is a pipe, a socket or a device, not a file"
                     skipped.append(Skipped(name, reason))
