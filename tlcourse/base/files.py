@@ -170,7 +170,14 @@ def whole_file(path: Path) -> Iterator[Path]:
     part = _beside(path)
     try:
         yield part
-        _rename(part, path)
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                part.replace(path)
+                break
+            except PermissionError:  # on Windows somebody has the earlier file open for a moment
+                if attempt == _ATTEMPTS:
+                    raise
+                time.sleep(_PAUSE)
     finally:
         part.unlink(missing_ok=True)
 
@@ -226,18 +233,6 @@ def save_files(folder: Path, files: Mapping[str, bytes], what: str) -> None:
     except OSError as error:
         reason = error.strerror or error
         raise CourseError(f"The {what} cannot be saved in {folder} ({reason}).") from error
-
-
-def _rename(part: Path, path: Path) -> None:
-    """Give a file its name. Windows refuses while anyone has the earlier one open, for a moment."""
-    for attempt in range(_ATTEMPTS):
-        try:
-            part.replace(path)
-            return
-        except PermissionError:
-            if attempt == _ATTEMPTS - 1:
-                raise
-            time.sleep(_PAUSE)
 
 
 def _beside(path: Path) -> Path:
