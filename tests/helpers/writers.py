@@ -96,7 +96,8 @@ def features(place):
         tl.extract_features(backbone, split, pool=pool, **wanted)
 
     def what(folder):  # the seconds differ from run to run
-        return digest(store._load(folder)[0])
+        rows = json.loads((folder / "manifest.json").read_text("utf-8"))["rows"]
+        return digest(store._load(folder, rows)[0])
 
     def read():
         folders = store._folders(store.store_folder())
@@ -155,7 +156,7 @@ def export(ending, place):
     )
 
     def write(path, i):
-        tl.export(made, path, precision=("float32", "int8")[i])
+        tl.export(made, path, precision=("float32", "float16")[i])
 
     def read(path):
         exported = tl.load_exported(path)

@@ -35,7 +35,12 @@ def place(tmp_path_factory):
         patch.setattr(tempfile, "tempdir", str(folder))
         for name in ("TLCOURSE_PROGRESS", "TLCOURSE_CACHE"):
             patch.setenv(name, os.environ[name])
+        forget()  # what another file's tests have made elsewhere
         yield
+    forget()
+
+
+def forget():
     for made in (saved._scratch, saved.tiny_network, saved._app):
         made.cache_clear()
 

@@ -326,6 +326,7 @@ def load_result(
         about = read_json(place / _ABOUT)
         _check_saved(place, about)
         figures = _figures(about)
+        about["classes"] = list(figures["classes"])
         made = _network(about, place / _WEIGHTS, device, head)
         made.model.load_state_dict(load_file(place / _WEIGHTS))
     except FileNotFoundError as error:

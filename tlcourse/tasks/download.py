@@ -85,7 +85,8 @@ def download_task(name: str = "hymenoptera") -> Path:
                 Path(part, archive.folder).replace(cache / archive.folder)
     except OSError as error:
         raise DownloadError(
-            f"{archive.what[0].upper()}{archive.what[1:]} cannot be kept in {cache} ({error}). "
+            f"{archive.what[0].upper()}{archive.what[1:]} cannot be kept in {cache} "
+            f"({error.strerror or error}). "
             "Set TLCOURSE_CACHE to a folder that you may write to, and with room."
         ) from error
     return cache / archive.folder
