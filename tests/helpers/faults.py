@@ -215,8 +215,6 @@ class Trial:
         for disk in self.full:
             self.judge_full(disk)
         self.again()
-        for folder in self.mounted:
-            subprocess.run(["umount", "--lazy", folder], check=True)
         os.chdir(self.place)
         if _asked.exists():
             self.wrong.append(f"the network was asked: {_asked.read_text()}")
@@ -338,4 +336,9 @@ class Trial:
 
 if __name__ == "__main__":
     sys.addaudithook(_watch)
-    Trial(sys.argv[1], Path(sys.argv[2])).run()
+    trial = Trial(sys.argv[1], Path(sys.argv[2]))
+    try:
+        trial.run()
+    finally:  # a copy ends without coming here
+        for folder in trial.mounted:
+            subprocess.run(["umount", "--lazy", folder], check=True)
