@@ -146,13 +146,19 @@ def _write(folder: Path, **files: bytes) -> Path:
     return folder
 
 
-def _result(data: bytes) -> None:
-    tiny_network()
+def _described(data: bytes) -> tuple[bytes, bytes]:
+    """A description as JSON, and the weights whose digest it names where it shall fit."""
     about, header = _parts(data, 2)
     weights = _safetensors(header)
     if isinstance(about, dict) and about.get("sha256") == _FITS:
         about["sha256"] = hashlib.sha256(weights).hexdigest()
-    files = {"model__json": json.dumps(about).encode(), "model__safetensors": weights}
+    return json.dumps(about).encode(), weights
+
+
+def _result(data: bytes) -> None:
+    tiny_network()
+    about, weights = _described(data)
+    files = {"model__json": about, "model__safetensors": weights}
     place = _write(_scratch() / "result", **files)
     result = tl.load_result(place, device="cpu")
     repr(result).encode()
@@ -162,11 +168,8 @@ def _result(data: bytes) -> None:
 
 
 def _network(data: bytes) -> None:
-    about, header = _parts(data, 2)
-    weights = _safetensors(header)
-    if isinstance(about, dict) and about.get("sha256") == _FITS:
-        about["sha256"] = hashlib.sha256(weights).hexdigest()
-    files = {"network__json": json.dumps(about).encode(), "weights__safetensors": weights}
+    about, weights = _described(data)
+    files = {"network__json": about, "weights__safetensors": weights}
     place = _write(_scratch() / "network", **files)
     backbone = tl.load_backbone(place, device="cpu")
     repr(backbone).encode()
