@@ -5,9 +5,9 @@ each copy gets a copy of the folder, goes on with the same work, and is killed a
 or has less room. So what a writer computes beforehand is computed once. What becomes of each copy
 is written to `seen.json`.
 
-Three kinds of kills: by SIGKILL before a step that the disk sees (opened to write, renamed,
-deleted), by SIGKILL at a moment of time, and by SIGXFSZ at a byte of a file, where a copy may not
-write further.
+Four kinds of kills: by SIGKILL before a step that the disk sees (opened to write, renamed,
+deleted), at a moment of the clock, and at a call of any function, which is sure to be in time;
+and by SIGXFSZ at a byte of a file, where a copy may not write further.
 """
 
 import hashlib
@@ -29,8 +29,9 @@ import writers
 
 from tlcourse.errors import CourseError
 
-KILLS, STEPS, BYTES = 20, 12, 3  # by SIGKILL, those at steps among them at most, and by SIGXFSZ
-TRIES = 200  # a copy may have ended before it is killed
+KILLS, STEPS, BYTES = 20, 10, 3  # by SIGKILL, those at steps among them at most, and by SIGXFSZ
+MOMENTS = 5  # of the clock: a copy may have ended before
+TRIES = 60  # no more copies than these are killed
 ROOMS = 2  # sizes of a full disk
 SAID, BROKEN = 3, 4  # exit statuses: one sentence, and any other error
 _on_step = None
@@ -62,7 +63,7 @@ class Copies:
 
     def __init__(self):
         self.mine = False  # whether this process is a copy
-        self.count = 0
+        self.counter = None  # of a copy that counts its steps or calls
 
     def divide(self, write, manage):
         """Call `write`; at its first step call `manage`, which makes copies with `go_on`."""
@@ -121,33 +122,32 @@ class Copies:
             self.end(0)
 
     def end(self, status):
-        if count := getattr(_on_step, "count", 0):
-            Path("..", "steps").write_text(str(count))
+        sys.setprofile(None)
+        if self.counter is not None:
+            Path("..", "count").write_text(str(self.counter.count))
         os.write(self.told, b"x")
         os._exit(status)
 
 
-def die_at_step(step):
-    global _on_step
-    count = 0
+class Counter:
+    """Counts, and kills its process when it has counted so far."""
 
-    def reach():
-        nonlocal count
-        count += 1
-        if count == step:
+    def __init__(self, last=None):
+        self.count, self.last = 0, last
+
+    def __call__(self, *_):
+        self.count += 1
+        if self.count == self.last:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    _on_step = reach
 
-
-def count_steps():
+def at_steps(counter):
     global _on_step
+    _on_step = counter
 
-    def reach():
-        reach.count += 1
 
-    reach.count = 0
-    _on_step = reach
+def at_calls(counter):
+    sys.setprofile(counter)
 
 
 def die_at_byte(byte):
@@ -191,7 +191,7 @@ class Trial:
         self.place, self.random = place, random.Random(f"{name} 0")
         self.writer = writers.WRITERS[name](place)
         self.before, self.whole = place / "before", place / "whole"
-        self.wrong, self.kills, self.full, self.tries, self.made = [], [], [], 0, 0
+        self.wrong, self.kills, self.full, self.made = [], [], [], 0
         self.expensive = name in writers.EXPENSIVE
         self.mounted = []
 
@@ -222,7 +222,8 @@ class Trial:
         about = {
             "cpu": sum(each.ru_utime + each.ru_stime for each in cost),
             "steps": self.steps,
-            "tries": self.tries,
+            "calls": self.calls,
+            "made": self.made,
             "seconds": self.seconds,
             "mounted": bool(self.mounted),
         }
@@ -231,27 +232,14 @@ class Trial:
 
     def manage(self, copies):
         """Make all copies; in each of them return at once."""
-        ended = copies.go_on(self.folder("whole"), count_steps)
-        if ended is None:
+        whole = self.count(copies, "whole", at_steps)
+        counted = not copies.mine and self.count(copies, "counted", at_calls)
+        if copies.mine:
             return
-        assert ended[0] == 0, (self.place / "whole.said").read_text()
-        self.seconds, self.steps = ended[1], int((self.place / "steps").read_text())
-        steps = list(range(1, self.steps + 1))
-        steps = sorted(self.random.sample(steps, min(STEPS, len(steps))))
+        (self.seconds, self.steps), (_, self.calls) = whole, counted
         sizes = [(self.whole / name).stat().st_size for name in listed(self.whole)]
-        for step in steps:
-            if not self.kill(copies, "step", step, partial(die_at_step, step)):
-                return
-        for _ in range(BYTES):
-            byte = self.random.randrange(max(sizes))
-            if not self.kill(copies, "byte", byte, partial(die_at_byte, byte)):
-                return
-        while sum(k["status"] == -signal.SIGKILL for k in self.kills) < KILLS:
-            if self.tries == TRIES:
-                break
-            self.tries += 1
-            moment = self.random.random() * self.seconds
-            if not self.kill(copies, "moment", moment, after=moment):
+        for how, at, arm, after in self.kinds(max(sizes)):
+            if not self.kill(copies, how, at, arm, after):
                 return
         for _ in range(ROOMS):
             room = self.random.randrange(max(sizes)) if self.full else 0
@@ -262,7 +250,38 @@ class Trial:
             if not self.fill(copies, folder, arm):
                 return
 
-    def kill(self, copies, how, at, arm=lambda: None, after=None):
+    def count(self, copies, name, arm):
+        """Return the seconds, and the steps or calls, of a copy that is left alone."""
+        counter = Counter()
+
+        def begin():
+            copies.counter = counter
+            arm(counter)
+
+        ended = copies.go_on(self.folder(name), begin)
+        if ended is None:
+            return None
+        assert ended[0] == 0, (self.place / f"{name}.said").read_text()
+        return ended[1], int((self.place / "count").read_text())
+
+    def kinds(self, most):
+        """How, where, and with what each copy is killed, until there are enough."""
+        steps = range(1, self.steps + 1)
+        for step in sorted(self.random.sample(steps, min(STEPS, self.steps))):
+            yield "step", step, partial(at_steps, Counter(step)), None
+        for _ in range(BYTES):
+            byte = self.random.randrange(most)
+            yield "byte", byte, partial(die_at_byte, byte), None
+        for _ in range(MOMENTS):
+            moment = self.random.random() * self.seconds
+            yield "moment", moment, lambda: None, moment
+        while sum(k["status"] == -signal.SIGKILL for k in self.kills) < KILLS:
+            if self.made >= TRIES:
+                break
+            call = self.random.randint(1, self.calls)
+            yield "call", call, partial(at_calls, Counter(call)), None
+
+    def kill(self, copies, how, at, arm, after):
         self.made += 1
         name = f"{how}{self.made}"
         ended = copies.go_on(self.folder(name), arm, after=after)
@@ -320,10 +339,8 @@ class Trial:
 
     def again(self):
         """Where one was killed, or had no room, the next one succeeds."""
-        names = [each["name"] for each in (*self.kills, *self.full)]
-        if self.expensive:
-            names = self.random.sample(names, 3)
-        for name in names:
+        some = self.random.sample(self.kills, 1 if self.expensive else 6)
+        for name in (each["name"] for each in (*some, self.full[-1])):
             (self.place / name / ".filler").unlink(missing_ok=True)
             os.chdir(self.place / name)
             try:

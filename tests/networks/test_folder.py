@@ -288,6 +288,12 @@ def test_weights_of_another_network_are_told_though_the_digest_fits(saved):
             "no layer may have",
         ),
         ({"layers": [["0", "ReLU", {}]] * 6000}, "6,000 layers"),
+        # These are noticed only when a picture goes in.
+        (
+            {"layers": [["0", "AvgPool2d", {"kernel_size": 2, "padding": [1, -1]}]]},
+            r"padding of layer '0' is \(1, -1\), below 0",
+        ),
+        ({"layers": [["0", "MaxPool2d", {"kernel_size": 2, "stride": -1}]]}, "stride .* below 1"),
     ],
 )
 def test_a_description_that_was_altered_is_one_sentence(saved, said, expected):

@@ -483,7 +483,17 @@ def test_a_description_that_says_too_little_is_told(mine, key):
         ({"interval": [0]}, CourseError, "damaged"),
         ({"trainable_parameters": -1}, CourseError, "trainable_parameters is -1"),
         ({"facts": [1]}, CourseError, "damaged"),
-        ({"groups": [["a"]]}, CourseError, "damaged|another network"),
+        *(
+            ({"groups": groups}, CourseError, "damaged.*groups")
+            for groups in (
+                ["ab", [1, 2]],
+                [[0], [3000, 2]],
+                [[0], [-1]],
+                [[0], []],
+                [[0]],
+                {"a": 1},
+            )
+        ),
         ({"added": {"kind": "adapter", "layers": ["no"], "size": 2}}, CourseError, "damaged"),
         ({"backbone": "timm/vit_giant_patch14_dinov2"}, CourseError, r"has 1,1.*It was not loaded"),
         # Weights of this size would fill the memory.

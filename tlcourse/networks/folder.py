@@ -40,6 +40,8 @@ _BROKEN = (
     *(RuntimeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError),
     *(AssertionError, MemoryError),
 )
+# Smaller ones are refused only once a picture goes in, not by a pass that computes nothing.
+_LEAST = {"kernel_size": 1, "stride": 1, "dilation": 1, "padding": 0}
 _ABOUT, _WEIGHTS = "network.json", "weights.safetensors"
 
 
@@ -253,6 +255,11 @@ def _built(rows: Any) -> nn.Sequential:
             read = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
             if {"device", "dtype"} & read.keys():  # where to put it is not the file's to say
                 raise CourseError(f"Layer {name!r} has an option that no layer may have.")
+            for option, least in _LEAST.items():
+                value = read.get(option)
+                numbers = value if isinstance(value, tuple) else (value,)
+                if any(isinstance(number, int) and number < least for number in numbers):
+                    raise CourseError(f"{option} of layer {name!r} is {value}, below {least}.")
             model.add_module(name, getattr(nn, kind)(**read))
         else:
             raise CourseError(

@@ -460,7 +460,7 @@ def _build(about: Mapping[str, Any], backbone: Backbone, head: nn.Module | None)
     if about["groups"]:
         from tlcourse.networks.grouped import grouped
 
-        return grouped(backbone, classes, about["groups"])
+        return grouped(backbone, classes, _groups(about, len(backbone.classes or ())))
     kind = about.get("head", "linear")  # version 1.0 knew no other
     if kind == "own":
         if head is None:
@@ -476,6 +476,18 @@ def _build(about: Mapping[str, Any], backbone: Backbone, head: nn.Module | None)
 
         put_on(network, Added(**added | {"layers": tuple(added["layers"])}))
     return network.as_backbone(classes)
+
+
+def _groups(about: Mapping[str, Any], n: int) -> list[list[int]]:
+    """Read which of a network's `n` classes mean each class of the task."""
+    groups = about["groups"]
+    if not isinstance(groups, list) or len(groups) != len(about["classes"]):
+        raise ValueError("groups is no list with a group for each class")
+    for group in groups:
+        numbers = isinstance(group, list) and [i for i in group if type(i) is int and 0 <= i < n]
+        if not numbers or numbers != group:
+            raise ValueError("groups does not hold the numbers of the network's classes")
+    return groups
 
 
 def described(backbone: Backbone) -> dict[str, Any]:

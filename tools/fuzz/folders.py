@@ -45,7 +45,10 @@ def _add(folder: Path, draws: Draws) -> None:
         names[0] = os.fsdecode(draws.some(4)) or "a"
     path = folder.joinpath(*names)
     try:
+        if not path.parent.resolve().is_relative_to(folder.resolve()):  # a link leads out
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # a pipe would be waited for
         match draws.number(15):
             case 1:
                 path.symlink_to(draws.one_of([".", "..", "a", "/dev/null", path.name]))
@@ -55,10 +58,12 @@ def _add(folder: Path, draws: Draws) -> None:
                 path.mkdir()
             case 4:
                 for place in range(draws.number(40)):
-                    path.with_name(f"{place}{path.name}").write_bytes(_content(draws))
+                    other = path.with_name(f"{place}{path.name}")
+                    other.unlink(missing_ok=True)
+                    other.write_bytes(_content(draws))
             case _:
                 path.write_bytes(_content(draws))
-    except (OSError, ValueError, AttributeError):  # this system has no such names, or no pipes
+    except (OSError, ValueError, RuntimeError, AttributeError):  # no such names here, or no pipes
         return
 
 
