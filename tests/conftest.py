@@ -24,8 +24,11 @@ _place = tempfile.TemporaryDirectory(prefix="tlcourse-tests-", ignore_cleanup_er
 
 
 def pytest_configure():
+    # What one process has computed, a notebook's features for one, is there for the other.
+    os.environ["TLCOURSE_CACHE"] = os.environ.setdefault(
+        "TLCOURSE_TESTS_CACHE", str(tempfile.mkdtemp(dir=_place.name, prefix="cache-"))
+    )
     for name in (
-        "TLCOURSE_CACHE",
         "IPYTHONDIR",
         "JUPYTER_CONFIG_DIR",
         "JUPYTER_DATA_DIR",
@@ -47,9 +50,22 @@ def pytest_unconfigure():
     _place.cleanup()
 
 
+# Files of minutes, which would keep one process busy alone if they came last.
+_LONG = (
+    *("test_writers.py", "tools/test_site.py", "cluster/test_extract.py"),
+    *("project/test_installed_wheel.py", "widgets/test_browser.py", "project/test_style.py"),
+    "project/test_finetune_torchrun.py",
+)
+
+
 def pytest_collection_modifyitems(items):
-    """Notebooks, then solutions, come first: many short files at the end keep all cores busy."""
-    items.sort(key=lambda item: (item.path.suffix != ".ipynb", not _is_solution(item.nodeid)))
+    """What takes longest comes first: many short files at the end keep all cores busy."""
+
+    def place(item):
+        long = item.path.as_posix().endswith(_LONG)
+        return item.path.suffix != ".ipynb", not _is_solution(item.nodeid), not long
+
+    items.sort(key=place)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -49,8 +49,8 @@ _SMALL = """(smallest) => {
     }
     return found;
 }"""
-_MARK_KINDS = """() => {
-    const seen = new Set();
+_MARK_KINDS = """(known) => {
+    const seen = new Set(known);
     document.querySelectorAll("[data-kind]").forEach((el) => el.removeAttribute("data-kind"));
     const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     for (let at = walk.nextNode(); at; at = walk.nextNode()) {
@@ -68,6 +68,7 @@ _MARK_KINDS = """() => {
         if (!seen.has(key)) el.setAttribute("data-kind", "");
         seen.add(key);
     }
+    return [...seen];
 }"""
 
 
@@ -83,9 +84,11 @@ def served(folder: Path) -> Iterator[str]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class Visit:
@@ -94,6 +97,7 @@ class Visit:
     def __init__(self, browser, address: str, way: str = "light") -> None:
         self.address = address
         self.wrong: list[str] = []
+        self.kinds: list[str] = []  # of text, whose contrast has been looked at
         self.context = browser.new_context(**WAYS[way])
         self.tab = self.context.new_page()
         self.tab.on("console", self._hear)
@@ -158,9 +162,13 @@ class Visit:
         """Texts that stand out too little, as axe finds in one text of each kind.
 
         Texts are of one kind if their own style and all grounds that they stand on are equal. To
-        look at each of thousands takes axe most of its time.
+        look at each of thousands takes axe most of its time, so a kind is looked at on the first
+        page that has it.
         """
-        self.tab.evaluate(_MARK_KINDS)
+        known = len(self.kinds)
+        self.kinds = self.tab.evaluate(_MARK_KINDS, self.kinds)
+        if len(self.kinds) == known:
+            return []
         return self._axe("[data-kind]", runOnly={"type": "rule", "values": ["color-contrast"]})
 
     def _axe(self, context: str | None, **options) -> list[str]:
