@@ -32,9 +32,8 @@ _REDUCED = 0.75
 # A progressive JPEG has about ten scans, and each goes over the whole picture. A thousand of them,
 # in a file of 100 kB, would take minutes.
 _MOST_SCANS = 30
-_MARKER = re.compile(
-    rb"\xff[\xc0-\xcf\xd9-\xfe]"
-)  # those that have a length after them, and the end
+# Of a JPEG: those that have a length after them, and the end.
+_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
 
 # Formats that Pillow reads by itself, without starting another program.
 _FORMATS = {"AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"}
