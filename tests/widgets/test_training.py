@@ -1,5 +1,6 @@
 """The fine-tuning explorer trains what its controls say, and hears the button that stops it."""
 
+import gc
 import html
 import re
 import threading
@@ -360,6 +361,7 @@ def test_of_a_run_only_numbers_stay(explorer, calls, how, monkeypatch):
         monkeypatch.setattr(Job, "progress", lambda *_, **__: 1 / 0)
     calls.go.set()
     assert explorer.wait(30)
+    gc.collect()  # from Python 3.13 on an error is left to the collector
     assert calls[0]["network"]() is None
     assert bool(explorer.problem.value) == (how == "error")
 
