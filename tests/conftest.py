@@ -24,16 +24,10 @@ _place = tempfile.TemporaryDirectory(prefix="tlcourse-tests-", ignore_cleanup_er
 
 
 def pytest_configure():
-    # What one process has computed, a notebook's features for one, is there for the other.
-    os.environ["TLCOURSE_CACHE"] = os.environ.setdefault(
-        "TLCOURSE_TESTS_CACHE", str(tempfile.mkdtemp(dir=_place.name, prefix="cache-"))
-    )
-    for name in (
-        "IPYTHONDIR",
-        "JUPYTER_CONFIG_DIR",
-        "JUPYTER_DATA_DIR",
-        "HYPOTHESIS_STORAGE_DIRECTORY",
-    ):
+    names = ["IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "HYPOTHESIS_STORAGE_DIRECTORY"]
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # whose processes share what they have computed
+        names.append("TLCOURSE_CACHE")
+    for name in names:
         os.environ[name] = str(tempfile.mkdtemp(dir=_place.name, prefix=f"{name.lower()}-"))
     os.environ["TLCOURSE_PROGRESS"] = str(Path(_place.name) / "progress.jsonl")
     os.environ["HF_HUB_OFFLINE"] = "1"

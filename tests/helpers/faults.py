@@ -275,11 +275,12 @@ class Trial:
         for _ in range(MOMENTS):
             moment = self.random.random() * self.seconds
             yield "moment", moment, lambda: None, moment
-        while sum(k["status"] == -signal.SIGKILL for k in self.kills) < KILLS:
-            if self.made >= TRIES:
-                break
+        while self.n_killed() < KILLS and self.made < TRIES:
             call = self.random.randint(1, self.calls)
             yield "call", call, partial(at_calls, Counter(call)), None
+
+    def n_killed(self):
+        return sum(kill["status"] == -signal.SIGKILL for kill in self.kills)
 
     def kill(self, copies, how, at, arm, after):
         self.made += 1

@@ -24,6 +24,11 @@ def printable(text: object) -> str:
     )
 
 
+def first_line(error: Exception) -> str:
+    """What an error of a library says, cut to quote it in a sentence; of a silent one, its kind."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
 def no_formula(name: str, before: str) -> str:
     """Put `before` in front of a name that a spreadsheet would compute as a formula."""
     return before + name if name.startswith(("=", "+", "-", "@")) else name

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tlcourse.base.files import parse_json
-from tlcourse.base.messages import printable
+from tlcourse.base.messages import first_line, printable
 from tlcourse.errors import CourseError, check_whole
 from tlcourse.tasks.folder import EXTENSIONS, SPLIT_FOLDERS, files_inside
 
@@ -120,8 +120,7 @@ def read_shard(shard: Shard) -> Iterator[Row]:
     except Exception as error:  # whatever the readers of damaged files raise
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        said = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise CourseError(f"the file is damaged or cut off ({said})") from error
+        raise CourseError(f"the file is damaged or cut off ({first_line(error)})") from error
 
 
 def _files(shard: Shard) -> Iterator[Row]:

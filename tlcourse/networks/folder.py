@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from tlcourse.base.files import read_json, save_files
+from tlcourse.base.messages import first_line
 from tlcourse.errors import CourseError, WeightsError, check_whole
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.layers import Layer
@@ -205,9 +206,11 @@ def read_folder(folder: str, pretrained: bool, device: torch.device) -> Backbone
     except KeyError as error:
         raise CourseError(f"{_ABOUT} in {folder!r} is damaged: it does not say {error}.") from error
     except (OSError, RecursionError, *_BROKEN) as error:
-        raise CourseError(f"The backbone in {folder!r} is damaged ({_short(error)}).") from error
+        raise CourseError(
+            f"The backbone in {folder!r} is damaged ({first_line(error)})."
+        ) from error
     except SafetensorError as error:
-        raise WeightsError(f"{_WEIGHTS} in {folder!r} is damaged ({_short(error)}).") from error
+        raise WeightsError(f"{_WEIGHTS} in {folder!r} is damaged ({first_line(error)}).") from error
 
 
 def saved_in(folder: Path) -> list[str]:
@@ -280,7 +283,7 @@ def _check_pass(model: nn.Sequential, about: Mapping[str, Any]) -> None:
         largest = max(math.prod(record.output_shape or ()) for record in records.values())
     except _BROKEN as error:
         raise CourseError(
-            f"The network does not take pictures (3, {size}, {size}): {_short(error)}."
+            f"The network does not take pictures (3, {size}, {size}): {first_line(error)}."
         ) from error
     if largest > _MOST_NUMBERS:
         raise CourseError(
@@ -330,7 +333,3 @@ def _three(name: str, values: Any) -> list[float]:
     if name == "std" and min(numbers) <= 0:
         raise CourseError(f"{said}, all above 0.")
     return numbers
-
-
-def _short(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from tlcourse.base.files import save_file
+from tlcourse.base.messages import first_line
 from tlcourse.engines.pytorch import fast_copy
 from tlcourse.errors import CourseError, check_choice
 from tlcourse.networks.backbone import Backbone
@@ -170,9 +171,8 @@ def load_exported(path: str | Path) -> Exported:
     except CourseError:
         raise
     except Exception as error:  # the readers raise whatever they stumble over
-        said = (str(error).splitlines() or [type(error).__name__])[0][:100]
         raise CourseError(
-            f"{target} is no file that tl.export wrote, or damaged ({said})."
+            f"{target} is no file that tl.export wrote, or damaged ({first_line(error)})."
         ) from error
     return Exported(target, about, run)
 
@@ -216,10 +216,9 @@ def traced(backbone: Backbone, precision: Precision) -> torch.export.ExportedPro
                 network, (pair,), dynamic_shapes=({0: batch},), strict=False
             )
     except Exception as error:  # whatever the tracer stumbles over
-        said = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise CourseError(
-            f"torch.export cannot follow the pass of this network ({said}). A head of your own "
-            "must not decide by the values in a tensor, nor by the number of pictures."
+            f"torch.export cannot follow the pass of this network ({first_line(error)}). A head of "
+            "your own must not decide by the values in a tensor, nor by the number of pictures."
         ) from error
     program.example_inputs = None  # they would take their bytes in the file
     return program

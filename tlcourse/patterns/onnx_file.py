@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from tlcourse.base.messages import first_line
 from tlcourse.errors import CourseError
 from tlcourse.networks.precision import Precision
 
@@ -94,9 +95,9 @@ def translated(program: torch.export.ExportedProgram) -> "ModelProto":
             program, (), input_names=[_INPUT], output_names=[_OUTPUT], dynamo=True, verbose=False
         )
     except Exception as error:  # whatever the translation stumbles over
-        said = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise CourseError(
-            f"This network cannot be written as ONNX ({said}). A file that ends in .pt2 may do."
+            f"This network cannot be written as ONNX ({first_line(error)}). A file that ends in "
+            ".pt2 may do."
         ) from error
     assert made is not None  # it is, unless a file is asked for
     model = made.model_proto

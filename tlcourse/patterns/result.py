@@ -460,7 +460,7 @@ def _build(about: Mapping[str, Any], backbone: Backbone, head: nn.Module | None)
     if about["groups"]:
         from tlcourse.networks.grouped import grouped
 
-        return grouped(backbone, classes, _groups(about, len(backbone.classes or ())))
+        return grouped(backbone, classes, _groups(about, len(backbone.classes)))
     kind = about.get("head", "linear")  # version 1.0 knew no other
     if kind == "own":
         if head is None:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from tlcourse.base.files import parse_json, save_file
+from tlcourse.base.messages import first_line
 from tlcourse.errors import CourseError, check_choice, check_whole
 from tlcourse.networks.backbone import Backbone
 from tlcourse.networks.network import Network
@@ -115,7 +116,8 @@ def load_adapter(body: Backbone | Network, path: str | Path) -> Network:
         n_classes = _try_on(network, added, head, moved)
     except Exception as error:  # whatever a network raises of parts that are impossible in it
         raise CourseError(
-            f"The adapter {target} is damaged: its parts do not fit this network ({_short(error)})."
+            f"The adapter {target} is damaged: its parts do not fit this network "
+            f"({first_line(error)})."
         ) from error
     head.load_state_dict(saved)
     take_off(network)
@@ -188,7 +190,7 @@ def _read(target: Path) -> tuple[dict[str, str], Added, dict[str, torch.Tensor]]
             about = dict(file.metadata() or {})
             moved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        said = f"The adapter {target} is damaged ({_short(error)}). Save it again."
+        said = f"The adapter {target} is damaged ({first_line(error)}). Save it again."
         raise CourseError(said) from error
     if about.get("format") != _FORMAT or "added" not in about:
         raise CourseError(
@@ -207,12 +209,8 @@ def _read(target: Path) -> tuple[dict[str, str], Added, dict[str, torch.Tensor]]
         for name in ("backbone", "layer", "pool", "head", "fingerprint"):
             about[name]
     except (KeyError, TypeError, ValueError) as error:
-        raise CourseError(f"The adapter {target} is damaged ({_short(error)}).") from error
+        raise CourseError(f"The adapter {target} is damaged ({first_line(error)}).") from error
     return about, added, moved
-
-
-def _short(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]
 
 
 def _fingerprint(network: Network, moved: Iterable[str]) -> str:
